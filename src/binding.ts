@@ -1,0 +1,189 @@
+/**
+ * Finds and loads the native addon, and says what to do when it cannot.
+ * This file lies directly in src/ so that '..' is the package root from src/ and from lib/ alike.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { IntegrityError } from './errors.js';
+
+/** What one SG_IO (sg v3) answered: the fields of sg_io_hdr that carry results. `errno` 0 means the ioctl itself succeeded. */
+export interface SgResult {
+  readonly errno: number;
+  /** SCSI status byte. */
+  readonly status: number;
+  /** DID_* of the host adapter's driver. */
+  readonly hostStatus: number;
+  readonly driverStatus: number;
+  /** Bytes of the data buffer that were not transferred, by the driver's word. */
+  readonly resid: number;
+  /** The sense bytes that were written, 0 to 96. */
+  readonly sense: Uint8Array;
+  readonly durationMs: number;
+}
+
+export interface SgRequest {
+  /** 6 to 32 bytes. */
+  readonly cdb: Uint8Array;
+  readonly direction: 'none' | 'from-device' | 'to-device';
+  /** The data buffer, filled or sent whole; null with direction 'none'. Not to be touched until settled. */
+  readonly data: Uint8Array | null;
+  readonly timeoutMs: number;
+}
+
+/** What a read or write answered: `bytes` transferred when errno is 0. */
+export interface TransferResult {
+  readonly errno: number;
+  readonly bytes: number;
+}
+
+/** The PI attribute of one io_uring command (struct io_uring_attr_pi, Linux 6.14). */
+export interface PiAttribute {
+  /** IO_INTEGRITY_CHK_* bits: guard 1, reference tag 2, application tag 4. */
+  readonly flags: number;
+  readonly appTag: number;
+  /** Reference tag of the first interval, in intervals. */
+  readonly seed: bigint;
+  /** The tuples: read into, or written from, this buffer. Not to be touched until settled. */
+  readonly tuples: Uint8Array;
+}
+
+/** struct logical_block_metadata_cap of FS_IOC_GETLBMD_CAP (Linux 6.17). */
+export interface LbmdCapability {
+  readonly errno: number;
+  readonly flags: number;
+  readonly interval: number;
+  readonly size: number;
+  readonly opaqueSize: number;
+  readonly opaqueOffset: number;
+  readonly piSize: number;
+  readonly piOffset: number;
+  readonly guardTagType: number;
+  readonly appTagSize: number;
+  readonly refTagSize: number;
+  readonly storageTagSize: number;
+}
+
+/** What fstat and the block ioctls say of an open node. Sizes are 0 for a node that is no block device. */
+export interface NodeStatus {
+  readonly errno: number;
+  readonly mode: number;
+  readonly major: number;
+  readonly minor: number;
+  /** BLKSSZGET, bytes. */
+  readonly logicalBlockSize: number;
+  /** BLKGETSIZE64, bytes. */
+  readonly sizeBytes: bigint;
+}
+
+/**
+ * One open device node with a thread of its own: calls on it run one after the other on that thread, never on libuv's pool.
+ * Every call answers with an errno (positive, 0 for success) instead of throwing; a call after close() answers EBADF (9), one
+ * too many in the queue EAGAIN (11).
+ */
+export interface NativeHandle {
+  /** open(2) with O_CLOEXEC added. */
+  open(path: string, flags: number): Promise<{ readonly errno: number }>;
+  status(): Promise<NodeStatus>;
+  sgIo(request: SgRequest): Promise<SgResult>;
+  /** pread(2) and pwrite(2) at `offset` bytes. */
+  read(buffer: Uint8Array, offset: bigint): Promise<TransferResult>;
+  write(buffer: Uint8Array, offset: bigint): Promise<TransferResult>;
+  /** IORING_OP_READ and IORING_OP_WRITE with the PI attribute: ENOTSUP (95) when the kernel lacks the feature bit. */
+  readWithPi(buffer: Uint8Array, offset: bigint, pi: PiAttribute): Promise<TransferResult>;
+  writeWithPi(buffer: Uint8Array, offset: bigint, pi: PiAttribute): Promise<TransferResult>;
+  lbmdCapability(): Promise<LbmdCapability>;
+  /** flock(2) LOCK_EX | LOCK_NB. */
+  lockExclusive(): Promise<{ readonly errno: number }>;
+  /** fsync(2), then BLKFLSBUF on a block device. */
+  flush(): Promise<{ readonly errno: number }>;
+  /** Waits for the command in flight, answers the queued ones with ECANCELED (125), closes the node. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** How the tuples of a run of intervals lie in memory, and the rule they follow. Offsets and sizes in bytes. */
+export interface NativeTupleJob {
+  /** The buffer with the data. Interval i is data[i * dataStride .. + interval]. */
+  readonly data: Uint8Array;
+  readonly dataStride: number;
+  readonly interval: number;
+  readonly intervals: number;
+  /** The buffer with the metadata: the same one when interleaved. Metadata i starts at metadataStart + i * metadataStride. */
+  readonly metadata: Uint8Array;
+  readonly metadataStart: number;
+  readonly metadataStride: number;
+  /** Where the 8-byte tuple lies inside the metadata; the metadata before it is covered by the guard, after the data. */
+  readonly piOffset: number;
+  /** 0 CRC-16 T10-DIF, 1 IP checksum. */
+  readonly guard: 0 | 1;
+  /** Reference tag of the first interval (32 bits). */
+  readonly seed: number;
+}
+
+export interface NativeGenerateJob extends NativeTupleJob {
+  /** Counts up from the seed, or is written 0. */
+  readonly refTag: 'count' | 'zero';
+  readonly appTag: number;
+}
+
+export interface NativeVerifyJob extends NativeTupleJob {
+  /** Whether the reference tag is compared with the seed counted up. */
+  readonly checkRef: boolean;
+  /** Which tuples are not checked: application tag FFFFh, or that and reference tag FFFFFFFFh. */
+  readonly escape: 'app' | 'app-and-ref';
+  /** The application tag to compare with, or -1 for none. */
+  readonly appTag: number;
+  /** At most so many findings are returned; the counts go on. */
+  readonly findingsMax: number;
+}
+
+export interface NativeVerifyResult {
+  readonly escaped: number;
+  readonly bad: number;
+  /** Four numbers a finding, in order of intervals: interval, check (0 guard, 1 app, 2 ref), stored, computed. */
+  readonly findings: Uint32Array;
+}
+
+export interface NativeBinding {
+  readonly Handle: new () => NativeHandle;
+  /** CRC-16 T10-DIF (polynomial 8BB7h) going on from `seed`. */
+  crc16T10Dif(seed: number, data: Uint8Array): number;
+  /** IP checksum, as the two stored bytes read big-endian. Odd lengths are padded with a zero byte. */
+  ipChecksum(data: Uint8Array): number;
+  generate(job: NativeGenerateJob): void;
+  /** Per interval: escape, then reference tag, then guard, then application tag; the first that differs is the finding. */
+  verify(job: NativeVerifyJob): NativeVerifyResult;
+  /** The smallest offset into `buffer` whose address is a multiple of `alignment` (a power of two, at most 65536). */
+  alignedOffset(buffer: ArrayBuffer, alignment: number): number;
+  /** io_uring's features word of the running kernel, or the errno of io_uring_setup. */
+  ioUringFeatures(): { readonly errno: number; readonly features: number };
+  /**
+   * One snapshot below `root`: each pattern is a relative path in which a component `*` stands for every entry. A pattern
+   * that ends in '@' reads a symbolic link's target, one that ends in '/' lists a folder (names joined with newlines), any other reads
+   * a file of up to 64 KiB, trailing white space cut. What does not exist is left out; other errors are counted by path.
+   */
+  sysfsSnapshot(
+    root: string,
+    patterns: readonly string[],
+  ): Promise<{ readonly entries: Record<string, string>; readonly errors: Record<string, number> }>;
+}
+
+const require = createRequire(import.meta.url);
+const packageRoot = fileURLToPath(new URL('..', import.meta.url));
+
+function load(): NativeBinding {
+  const nodeGypBuild = require('node-gyp-build') as (root: string) => NativeBinding;
+  try {
+    return nodeGypBuild(packageRoot);
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    throw new IntegrityError('ERR_NO_ADDON', `the native addon of blk-integrity could not be loaded: ${(cause as Error).message}`, {
+      cause,
+      advice:
+        code === 'ERR_DLOPEN_DISABLED'
+          ? 'Run node with --allow-addons.'
+          : 'In a clone run `npm run build:native`; in an installed package `npm explore blk-integrity -- npm run build:native` (g++, make and python3 are needed).',
+    });
+  }
+}
+
+export const native: NativeBinding = load();
