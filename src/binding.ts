@@ -186,4 +186,10 @@ function load(): NativeBinding {
   }
 }
 
-export const native: NativeBinding = load();
+let binding: NativeBinding | undefined;
+
+/** The addon, loaded on first use. Throws ERR_NO_ADDON with what to do. */
+export function native(): NativeBinding {
+  binding ??= load();
+  return binding;
+}
