@@ -1,0 +1,79 @@
+/**
+ * Reads what a device answered. Everything in it is hostile input: its lengths and offsets are checked here and nowhere else.
+ */
+import { IntegrityError } from '../errors.js';
+
+/** Big-endian fields of one structure that a device returned. Reading beyond its end throws ERR_MALFORMED_RESPONSE. */
+export class ResponseReader {
+  /** What the bytes are, for the error message: `READ CAPACITY(16) data`. */
+  readonly structure: string;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+
+  /** Borrows `bytes`: nothing is copied. */
+  constructor(structure: string, bytes: Uint8Array) {
+    this.structure = structure;
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  u8(at: number): number {
+    return this.#view.getUint8(this.#within(at, 1));
+  }
+
+  u16(at: number): number {
+    return this.#view.getUint16(this.#within(at, 2));
+  }
+
+  u32(at: number): number {
+    return this.#view.getUint32(this.#within(at, 4));
+  }
+
+  u64(at: number): bigint {
+    return this.#view.getBigUint64(this.#within(at, 8));
+  }
+
+  /** Bits `high` to `low` of one byte, as T10's tables number them. */
+  bits(at: number, high: number, low: number): number {
+    return (this.u8(at) >> low) & ((1 << (high - low + 1)) - 1);
+  }
+
+  bit(at: number, bit: number): boolean {
+    return this.bits(at, bit, bit) === 1;
+  }
+
+  /** A view of `length` bytes, not a copy. */
+  slice(at: number, length: number): Uint8Array {
+    this.#within(at, length);
+    return this.#bytes.subarray(at, at + length);
+  }
+
+  /** Left-aligned ASCII, trailing spaces and NULs cut. What is not printable becomes a dot: it may reach a terminal. */
+  ascii(at: number, length: number): string {
+    const text = String.fromCharCode(...this.slice(at, length)).replace(/[ \0]+$/, '');
+    return text.replace(/[^ -~]/g, '.');
+  }
+
+  /** The error for a field that has no legal reading. */
+  malformed(at: number, problem: string): IntegrityError {
+    return new IntegrityError('ERR_MALFORMED_RESPONSE', `${this.structure}: byte ${at}: ${problem}`, {
+      advice: 'The device, or the host adapter in front of it, answers against the standard.',
+    });
+  }
+
+  #within(at: number, length: number): number {
+    if (at + length > this.#bytes.length) {
+      throw this.malformed(at, `${length} byte(s) wanted, but the structure ends at ${this.#bytes.length}`);
+    }
+    return at;
+  }
+}
+
+/** Two lower-case hex digits a byte, with `separator` between bytes. */
+export function hex(bytes: Uint8Array, separator = ''): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(separator);
+}

@@ -1,0 +1,234 @@
+/**
+ * Who refused? What one SCSI command came to, from the ioctl's errno, the statuses and the sense.
+ */
+import type { SgResult } from '../binding.js';
+import { decodeSense, SENSE_KEY, type Sense, senseText } from './sense.js';
+
+/** Which tag was compared; `protection` when the refusal did not tell. */
+export type ProtectionCheck = 'guard' | 'app' | 'ref' | 'protection';
+
+export type ScsiOutcome =
+  /** The command was carried out. `sense` holds a RECOVERED ERROR when one came with it. */
+  | { readonly kind: 'good'; readonly sense: Sense | null }
+  /** Protection information was compared and differed. `lba` is the block that the sense names, if it names one. */
+  | {
+      readonly kind: 'protection';
+      readonly checker: 'device' | 'hba';
+      readonly check: ProtectionCheck;
+      readonly lba: bigint | null;
+      readonly sense: Sense;
+    }
+  | { readonly kind: 'unit-attention'; readonly sense: Sense }
+  | { readonly kind: 'not-ready'; readonly sense: Sense }
+  /** Any other CHECK CONDITION; `sense` is null when none came. */
+  | { readonly kind: 'check-condition'; readonly sense: Sense | null }
+  | { readonly kind: 'busy' }
+  | { readonly kind: 'task-set-full' }
+  | { readonly kind: 'reservation-conflict' }
+  /** Another SCSI status. */
+  | { readonly kind: 'status'; readonly status: number }
+  /** The CDB is longer than the host adapter's driver takes. */
+  | { readonly kind: 'command-too-long' }
+  | { readonly kind: 'timeout' }
+  /** The host adapter or its driver failed: `name` is the DID_* or DRIVER_* name, or its number. */
+  | { readonly kind: 'transport'; readonly name: string }
+  /** The device is not there any more. `name` is the errno's number or the DID_* name. */
+  | { readonly kind: 'gone'; readonly name: string }
+  | { readonly kind: 'ioctl-error'; readonly errno: number };
+
+const STATUS = {
+  GOOD: 0x00,
+  CHECK_CONDITION: 0x02,
+  CONDITION_MET: 0x04,
+  BUSY: 0x08,
+  RESERVATION_CONFLICT: 0x18,
+  TASK_SET_FULL: 0x28,
+} as const;
+
+const HOST_STATUS_NAMES = [
+  'DID_OK',
+  'DID_NO_CONNECT',
+  'DID_BUS_BUSY',
+  'DID_TIME_OUT',
+  'DID_BAD_TARGET',
+  'DID_ABORT',
+  'DID_PARITY',
+  'DID_ERROR',
+  'DID_RESET',
+  'DID_BAD_INTR',
+  'DID_PASSTHROUGH',
+  'DID_SOFT_ERROR',
+  'DID_IMM_RETRY',
+  'DID_REQUEUE',
+  'DID_TRANSPORT_DISRUPTED',
+  'DID_TRANSPORT_FAILFAST',
+  'DID_TARGET_FAILURE',
+  'DID_NEXUS_FAILURE',
+  'DID_ALLOC_FAILURE',
+  'DID_MEDIUM_ERROR',
+  'DID_TRANSPORT_MARGINAL',
+] as const;
+
+/** The low four bits of the driver byte; kernels since 5.14 only ever set DRIVER_SENSE. */
+const DRIVER_STATUS_NAMES = [
+  'DRIVER_OK',
+  'DRIVER_BUSY',
+  'DRIVER_SOFT',
+  'DRIVER_MEDIA',
+  'DRIVER_ERROR',
+  'DRIVER_INVALID',
+  'DRIVER_TIMEOUT',
+  'DRIVER_HARD',
+  'DRIVER_SENSE',
+] as const;
+
+const ASC_PROTECTION = 0x10;
+
+const CHECKS: Readonly<Record<number, ProtectionCheck>> = { 1: 'guard', 2: 'app', 3: 'ref' };
+
+type Answer = Pick<SgResult, 'errno' | 'status' | 'hostStatus' | 'driverStatus' | 'sense'>;
+
+/** The answer with its bytes read and its numbers named: what the rules below look at. */
+interface Facts {
+  readonly errno: number;
+  readonly status: number;
+  readonly host: string;
+  readonly driver: string;
+  readonly sense: Sense | null;
+}
+
+interface ProtectionRule {
+  readonly key: number;
+  /** Holds only with this host status. */
+  readonly host?: string;
+  /** Holds only when the ASCQ names a tag: ASC 10h with this key has other meanings too. */
+  readonly tagNamed?: true;
+  readonly checker: 'device' | 'hba';
+}
+
+/**
+ * Who speaks through ASC 10h; the first that holds. A host adapter's driver that makes up sense for its own check says ILLEGAL REQUEST
+ * and DID_ABORT (mpt3sas, mpi3mr, lpfc, qla2xxx, scsi_debug); without DID_ABORT the sense came over the wire.
+ */
+const PROTECTION_RULES: readonly ProtectionRule[] = [
+  { key: SENSE_KEY.ABORTED_COMMAND, checker: 'device' },
+  { key: SENSE_KEY.ILLEGAL_REQUEST, host: 'DID_ABORT', checker: 'hba' },
+  { key: SENSE_KEY.ILLEGAL_REQUEST, checker: 'device' },
+  // VERIFY found tuples that differ from those sent to compare with (SBC-4).
+  { key: SENSE_KEY.MISCOMPARE, tagNamed: true, checker: 'device' },
+  // An NVMe namespace behind a SCSI translation. 03h/10h/00h is an ID CRC or ECC error of the medium.
+  { key: SENSE_KEY.MEDIUM_ERROR, tagNamed: true, checker: 'device' },
+];
+
+/** Keys that mean one thing whatever their additional sense code. */
+const BY_KEY: Readonly<Record<number, (sense: Sense) => ScsiOutcome>> = {
+  [SENSE_KEY.RECOVERED_ERROR]: (sense) => ({ kind: 'good', sense }),
+  [SENSE_KEY.NOT_READY]: (sense) => ({ kind: 'not-ready', sense }),
+  [SENSE_KEY.UNIT_ATTENTION]: (sense) => ({ kind: 'unit-attention', sense }),
+};
+
+/** Host and driver statuses that mean one thing whatever came with them. */
+const BY_HOST: Readonly<Record<string, ScsiOutcome>> = {
+  DID_NO_CONNECT: { kind: 'gone', name: 'DID_NO_CONNECT' },
+  DID_BAD_TARGET: { kind: 'gone', name: 'DID_BAD_TARGET' },
+  DID_TIME_OUT: { kind: 'timeout' },
+};
+
+const BY_ERRNO: Readonly<Record<number, ScsiOutcome>> = {
+  6: { kind: 'gone', name: 'ENXIO' },
+  19: { kind: 'gone', name: 'ENODEV' },
+};
+
+const BY_STATUS: Readonly<Record<number, ScsiOutcome>> = {
+  [STATUS.GOOD]: { kind: 'good', sense: null },
+  [STATUS.CONDITION_MET]: { kind: 'good', sense: null },
+  [STATUS.CHECK_CONDITION]: { kind: 'check-condition', sense: null },
+  [STATUS.BUSY]: { kind: 'busy' },
+  [STATUS.TASK_SET_FULL]: { kind: 'task-set-full' },
+  [STATUS.RESERVATION_CONFLICT]: { kind: 'reservation-conflict' },
+};
+
+/** From what says most to what says least; the first that answers is the outcome. */
+const RULES: readonly ((facts: Facts) => ScsiOutcome | undefined)[] = [
+  ({ errno }) => (errno === 0 ? undefined : (BY_ERRNO[errno] ?? { kind: 'ioctl-error', errno })),
+  ({ host }) => BY_HOST[host],
+  (facts) => (facts.sense ? senseOutcome(facts.sense, facts) : undefined),
+  // scsi_queue_rq refuses a CDB longer than the host's max_cmd_len before it is sent (Linux 6.1 drivers/scsi/scsi_lib.c).
+  ({ host, status }) =>
+    host === 'DID_ABORT' && status === STATUS.GOOD ? { kind: 'command-too-long' } : undefined,
+  ({ host }) => (host === 'DID_OK' ? undefined : { kind: 'transport', name: host }),
+  ({ driver }) => (driver === 'DRIVER_TIMEOUT' ? { kind: 'timeout' } : undefined),
+  ({ driver }) =>
+    driver === 'DRIVER_OK' || driver === 'DRIVER_SENSE' ? undefined : { kind: 'transport', name: driver },
+];
+
+/** Throws ERR_MALFORMED_RESPONSE for sense that cannot be read. */
+export function classify(answer: Answer): ScsiOutcome {
+  const driver = answer.driverStatus & 0x0f;
+  // Sense that no status announced is what an earlier command left in the buffer.
+  const announced =
+    answer.status === STATUS.CHECK_CONDITION || DRIVER_STATUS_NAMES[driver] === 'DRIVER_SENSE';
+  const facts: Facts = {
+    errno: answer.errno,
+    status: answer.status,
+    host: HOST_STATUS_NAMES[answer.hostStatus] ?? `host status ${answer.hostStatus}`,
+    driver: DRIVER_STATUS_NAMES[driver] ?? `driver status ${driver}`,
+    sense: announced && answer.errno === 0 ? decodeSense(answer.sense) : null,
+  };
+  for (const rule of RULES) {
+    const outcome = rule(facts);
+    if (outcome) return outcome;
+  }
+  return BY_STATUS[facts.status] ?? { kind: 'status', status: facts.status };
+}
+
+function senseOutcome(sense: Sense, { host }: Facts): ScsiOutcome {
+  if (sense.deferred) return { kind: 'check-condition', sense };
+  if (sense.asc === ASC_PROTECTION) {
+    const named = CHECKS[sense.ascq];
+    const rule = PROTECTION_RULES.find(
+      ({ key, host: wanted, tagNamed }) =>
+        key === sense.key && (wanted === undefined || wanted === host) && (!tagNamed || named !== undefined),
+    );
+    if (rule) {
+      const { checker } = rule;
+      return { kind: 'protection', checker, check: named ?? 'protection', lba: sense.information, sense };
+    }
+  }
+  return BY_KEY[sense.key]?.(sense) ?? { kind: 'check-condition', sense };
+}
+
+/** The outcome in one line for people. */
+export function describeOutcome(outcome: ScsiOutcome): string {
+  switch (outcome.kind) {
+    case 'good':
+      return outcome.sense ? senseText(outcome.sense) : 'GOOD';
+    case 'protection': {
+      const at = outcome.lba === null ? '' : ` at LBA ${outcome.lba}`;
+      return `refused by the ${outcome.checker}${at}: ${senseText(outcome.sense)}`;
+    }
+    case 'unit-attention':
+    case 'not-ready':
+      return senseText(outcome.sense);
+    case 'check-condition':
+      return outcome.sense ? senseText(outcome.sense) : 'CHECK CONDITION without sense';
+    case 'busy':
+      return 'BUSY';
+    case 'task-set-full':
+      return 'TASK SET FULL';
+    case 'reservation-conflict':
+      return 'RESERVATION CONFLICT: another initiator has reserved the disk';
+    case 'status':
+      return `SCSI status ${outcome.status.toString(16).padStart(2, '0')}h`;
+    case 'command-too-long':
+      return `the host adapter's driver does not take commands of this length (DID_ABORT without sense)`;
+    case 'timeout':
+      return 'the command timed out';
+    case 'transport':
+      return `the host adapter failed: ${outcome.name}`;
+    case 'gone':
+      return `the device is gone: ${outcome.name}`;
+    case 'ioctl-error':
+      return `SG_IO failed with errno ${outcome.errno}`;
+  }
+}
