@@ -1,0 +1,384 @@
+/**
+ * The disks of a snapshot: nodes, host, integrity, partitions and what is built on them. Nothing here is asked of the disk itself.
+ */
+import type { SysfsSnapshot } from './snapshot.js';
+
+export interface DeviceNumber {
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** A device node; its path is `/dev/` and the name. */
+export interface DeviceNode extends DeviceNumber {
+  readonly name: string;
+}
+
+/** /sys/block/DISK/integrity. */
+export interface SysfsIntegrity {
+  /** The block layer has a profile of protection information for this disk. The rest says nothing when it has not. */
+  readonly present: boolean;
+  /** The kernel's name of the profile. Type 2 disks show TYPE1 here; `none` is no metadata, `nop` metadata without protection. */
+  readonly format: string | null;
+  /** Bytes of data that one tuple protects. */
+  readonly interval: number | null;
+  /** Bytes of a tuple that applications may use, 0 if the disk keeps them to itself. */
+  readonly tagSize: number | null;
+  /** The kernel checks what it reads. Linux 6.12 shows 1 for disks without integrity: false here unless `present`. */
+  readonly readVerify: boolean;
+  /** The kernel makes tuples for what it writes. As `readVerify`. */
+  readonly writeGenerate: boolean;
+  /** The disk itself is formatted with protection and the host carries it (false for DIX type 0). */
+  readonly deviceIsIntegrityCapable: boolean;
+}
+
+/** /sys/class/scsi_host/hostN. */
+export interface SysfsHost {
+  readonly number: number;
+  /** proc_name: `scsi_debug`, `mpt3sas`. */
+  readonly driver: string | null;
+  readonly uniqueId: number | null;
+  /** Protection types that the host carries to and from the disk, in ascending order. */
+  readonly dif: readonly number[];
+  /** Protection types whose tuples the host exchanges with memory; 0 is DIX alone. */
+  readonly dix: readonly number[];
+  /** Guards that it takes from memory. sd prefers IP. */
+  readonly guards: readonly ('crc' | 'ip')[];
+  readonly sgProtTablesize: number | null;
+}
+
+/** /sys/class/scsi_disk/H:C:T:L. */
+export interface SysfsScsiDisk {
+  /** From 6.1 on 0 when the host does not carry the type that the medium has. */
+  readonly protectionType: number | null;
+  /** `none`, `dif1`, `dix1`, `dix0` and so on. */
+  readonly protectionMode: string | null;
+  readonly appTagOwn: boolean;
+}
+
+export interface SysfsPartition extends DeviceNode {
+  readonly number: number;
+  /** In 512-byte sectors from the start of the disk, whatever its block size. */
+  readonly startSector512: bigint;
+  readonly sectors512: bigint;
+  /** Names of the block devices that are built on it: `dm-0`, `md0`. */
+  readonly holders: readonly string[];
+}
+
+/** What a block device that is no disk of its own is made of. */
+export type SysfsLayer =
+  /** `uuid` starts with who made it: `LVM-`, `CRYPT-`, `mpath-`. */
+  | { readonly kind: 'dm'; readonly name: string; readonly uuid: string }
+  | { readonly kind: 'md'; readonly level: string }
+  | { readonly kind: 'loop'; readonly backingFile: string };
+
+/** How the queue below a block node is limited. */
+export interface SysfsQueue {
+  readonly maxHwSectorsKb: number | null;
+  readonly maxSectorsKb: number | null;
+  readonly maxIntegritySegments: number | null;
+  /** A mask: addresses and lengths of direct I/O are multiples of it and 1. */
+  readonly dmaAlignment: number | null;
+  readonly stableWrites: boolean;
+}
+
+/** A whole disk or another block device, or a SCSI device that has no block node. Null is what the kernel does not say. */
+export interface SysfsDisk {
+  /** The block node's name, or the sg node's when there is no block node. */
+  readonly name: string;
+  /** What carries it: the subsystem of its device, or its layer. */
+  readonly kind: 'scsi' | 'nvme' | 'virtio' | SysfsLayer['kind'] | 'other';
+  readonly block: DeviceNode | null;
+  readonly sg: DeviceNode | null;
+  readonly bsg: DeviceNode | null;
+  /** `host:channel:target:lun`. */
+  readonly hctl: string | null;
+  readonly host: SysfsHost | null;
+  /** SCSI peripheral device type: 0 disk, 14h host-managed zoned disk. */
+  readonly peripheralType: number | null;
+  readonly vendor: string | null;
+  readonly model: string | null;
+  /** `running`, `offline` and so on. */
+  readonly state: string | null;
+  readonly wwid: string | null;
+  readonly logicalBlockSize: number | null;
+  readonly physicalBlockSize: number | null;
+  readonly sizeBytes: bigint | null;
+  /** Logical blocks. */
+  readonly blocks: bigint | null;
+  readonly readOnly: boolean;
+  readonly removable: boolean;
+  readonly queue: SysfsQueue;
+  readonly integrity: SysfsIntegrity;
+  readonly scsiDisk: SysfsScsiDisk | null;
+  /** In order of their numbers. */
+  readonly partitions: readonly SysfsPartition[];
+  /** Names of the block devices that are built on the whole disk. */
+  readonly holders: readonly string[];
+  /** Names of the block devices that it is built on. */
+  readonly slaves: readonly string[];
+  readonly layer: SysfsLayer | null;
+}
+
+const SECTOR_BYTES = 512n;
+
+const NO_PROTECTION_FORMATS: readonly string[] = ['none', 'nop', 'unsupported'];
+
+/** Bits of scsi_host prot_capabilities (Linux include/scsi/scsi_host.h), and the protection type that each stands for. */
+const DIF_BITS = [
+  [0x01, 1],
+  [0x02, 2],
+  [0x04, 3],
+] as const;
+const DIX_BITS = [
+  [0x08, 0],
+  [0x10, 1],
+  [0x20, 2],
+  [0x40, 3],
+] as const;
+const GUARD_BITS = [
+  [0x01, 'crc'],
+  [0x02, 'ip'],
+] as const;
+
+const DEVICE_KINDS = [
+  [/^\d+:\d+:\d+:\d+$/, 'scsi'],
+  [/^nvme/, 'nvme'],
+  [/^virtio/, 'virtio'],
+] as const;
+
+/** Every block device of the snapshot but partitions, and the SCSI devices that only have an sg node; by name in natural order. */
+export function interpret(snapshot: SysfsSnapshot): SysfsDisk[] {
+  const tree = new Tree(snapshot.entries);
+  const generics = new Map(
+    tree.children('class/scsi_generic').map((sg) => [tree.target(`class/scsi_generic/${sg}/device`), sg]),
+  );
+  const disks = tree.children('block').map((name) => {
+    const hctl = hctlOf(tree.target(`block/${name}/device`));
+    return readDisk(tree, name, hctl, (hctl !== null && generics.get(hctl)) || null);
+  });
+  const withBlock = new Set(disks.map((disk) => disk.hctl));
+  for (const [target, sg] of generics) {
+    const hctl = hctlOf(target);
+    if (hctl !== null && !withBlock.has(hctl)) disks.push(readDisk(tree, null, hctl, sg));
+  }
+  return disks.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
+}
+
+export interface FoundDisk {
+  readonly disk: SysfsDisk;
+  /** Which of the disk's nodes the number belongs to. */
+  readonly by: 'block' | 'sg' | 'bsg' | 'partition';
+  /** Set when the node is a partition of the disk. */
+  readonly partition: SysfsPartition | null;
+}
+
+/** The disk that a device node belongs to. Block and character devices have numbers of their own, so the type is needed. */
+export function findDisk(
+  disks: readonly SysfsDisk[],
+  type: 'block' | 'character',
+  number: DeviceNumber,
+): FoundDisk | null {
+  for (const disk of disks) {
+    if (type === 'block') {
+      if (sameNumber(disk.block, number)) return { disk, by: 'block', partition: null };
+      const partition = disk.partitions.find((candidate) => sameNumber(candidate, number));
+      if (partition) return { disk, by: 'partition', partition };
+    } else {
+      if (sameNumber(disk.sg, number)) return { disk, by: 'sg', partition: null };
+      if (sameNumber(disk.bsg, number)) return { disk, by: 'bsg', partition: null };
+    }
+  }
+  return null;
+}
+
+/** Every block device that stands, directly or not, on the disk or one of its partitions; nearest first, each once. */
+export function layersAbove(disks: readonly SysfsDisk[], disk: SysfsDisk): SysfsDisk[] {
+  const byName = new Map(disks.map((candidate) => [candidate.name, candidate]));
+  const layers = new Set<SysfsDisk>();
+  const holdersOf = ({ holders, partitions }: SysfsDisk): string[] => [
+    ...holders,
+    ...partitions.flatMap((p) => p.holders),
+  ];
+  const names = holdersOf(disk);
+  for (const name of names) {
+    const layer = byName.get(name);
+    if (!layer || layers.has(layer)) continue;
+    layers.add(layer);
+    names.push(...holdersOf(layer));
+  }
+  return [...layers];
+}
+
+function sameNumber(node: DeviceNumber | null, { major, minor }: DeviceNumber): boolean {
+  return node !== null && node.major === major && node.minor === minor;
+}
+
+/** The snapshot's entries by path, and the folders that they imply. */
+class Tree {
+  readonly #entries: Readonly<Record<string, string>>;
+  readonly #children = new Map<string, Set<string>>();
+
+  constructor(entries: Readonly<Record<string, string>>) {
+    this.#entries = entries;
+    for (const path of Object.keys(entries)) {
+      const names = path.split('/');
+      for (let depth = 1; depth < names.length; depth++) {
+        const folder = names.slice(0, depth).join('/');
+        const children = this.#children.get(folder) ?? new Set();
+        this.#children.set(folder, children.add(names[depth]!));
+      }
+    }
+  }
+
+  children(folder: string): string[] {
+    return [...(this.#children.get(folder) ?? [])];
+  }
+
+  text(path: string): string | null {
+    return this.#entries[path]?.trim() || null;
+  }
+
+  integer(path: string): number | null {
+    const text = this.text(path);
+    return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : null;
+  }
+
+  bigint(path: string): bigint | null {
+    const text = this.text(path);
+    return text !== null && /^\d{1,20}$/.test(text) ? BigInt(text) : null;
+  }
+
+  flag(path: string): boolean {
+    return (this.integer(path) ?? 0) !== 0;
+  }
+
+  /** The names in a listed folder. */
+  names(path: string): string[] {
+    return this.text(path)?.split('\n') ?? [];
+  }
+
+  /** The last component of a link's target. */
+  target(path: string): string | null {
+    return this.text(path)?.split('/').at(-1) ?? null;
+  }
+
+  /** The node whose `dev` file (`major:minor`) lies at `path`. */
+  node(name: string, path: string): DeviceNode | null {
+    const [, major, minor] = /^(\d{1,9}):(\d{1,9})$/.exec(this.text(path) ?? '') ?? [];
+    return major === undefined ? null : { name, major: Number(major), minor: Number(minor) };
+  }
+}
+
+function hctlOf(device: string | null): string | null {
+  return device !== null && DEVICE_KINDS[0][0].test(device) ? device : null;
+}
+
+function readDisk(tree: Tree, block: string | null, hctl: string | null, sg: string | null): SysfsDisk {
+  const at = `block/${block}`;
+  const device = block === null ? `class/scsi_generic/${sg}/device` : `${at}/device`;
+  const layer = readLayer(tree, at);
+  const carrier = tree.target(device) ?? '';
+  const sectors = tree.bigint(`${at}/size`);
+  const sizeBytes = sectors === null ? null : sectors * SECTOR_BYTES;
+  const logicalBlockSize = tree.integer(`${at}/queue/logical_block_size`) || null;
+  return {
+    name: block ?? sg ?? '',
+    kind: layer?.kind ?? DEVICE_KINDS.find(([pattern]) => pattern.test(carrier))?.[1] ?? 'other',
+    block: block === null ? null : tree.node(block, `${at}/dev`),
+    sg: sg === null ? null : tree.node(sg, `class/scsi_generic/${sg}/dev`),
+    bsg: hctl === null ? null : tree.node(`bsg/${hctl}`, `class/bsg/${hctl}/dev`),
+    hctl,
+    host: hctl === null ? null : readHost(tree, Number.parseInt(hctl, 10)),
+    peripheralType: tree.integer(`${device}/type`),
+    vendor: tree.text(`${device}/vendor`),
+    model: tree.text(`${device}/model`),
+    state: tree.text(`${device}/state`),
+    wwid: tree.text(`${device}/wwid`) ?? tree.text(`${at}/wwid`),
+    logicalBlockSize,
+    physicalBlockSize: tree.integer(`${at}/queue/physical_block_size`),
+    sizeBytes,
+    blocks: sizeBytes === null || logicalBlockSize === null ? null : sizeBytes / BigInt(logicalBlockSize),
+    readOnly: tree.flag(`${at}/ro`),
+    removable: tree.flag(`${at}/removable`),
+    queue: {
+      maxHwSectorsKb: tree.integer(`${at}/queue/max_hw_sectors_kb`),
+      maxSectorsKb: tree.integer(`${at}/queue/max_sectors_kb`),
+      maxIntegritySegments: tree.integer(`${at}/queue/max_integrity_segments`),
+      dmaAlignment: tree.integer(`${at}/queue/dma_alignment`),
+      stableWrites: tree.flag(`${at}/queue/stable_writes`),
+    },
+    integrity: readIntegrity(tree, `${at}/integrity`),
+    scsiDisk: readScsiDisk(tree, `${device}/scsi_disk`),
+    partitions: readPartitions(tree, at),
+    holders: tree.names(`${at}/holders`),
+    slaves: tree.names(`${at}/slaves`),
+    layer,
+  };
+}
+
+function readIntegrity(tree: Tree, at: string): SysfsIntegrity {
+  const format = tree.text(`${at}/format`);
+  const present = format !== null && !NO_PROTECTION_FORMATS.includes(format);
+  return {
+    present,
+    format,
+    interval: tree.integer(`${at}/protection_interval_bytes`) || null,
+    tagSize: tree.integer(`${at}/tag_size`),
+    readVerify: present && tree.flag(`${at}/read_verify`),
+    writeGenerate: present && tree.flag(`${at}/write_generate`),
+    deviceIsIntegrityCapable: tree.flag(`${at}/device_is_integrity_capable`),
+  };
+}
+
+function readHost(tree: Tree, number: number): SysfsHost {
+  const at = `class/scsi_host/host${number}`;
+  const capabilities = tree.integer(`${at}/prot_capabilities`) ?? 0;
+  const guards = tree.integer(`${at}/prot_guard_type`) ?? 0;
+  return {
+    number,
+    driver: tree.text(`${at}/proc_name`),
+    uniqueId: tree.integer(`${at}/unique_id`),
+    dif: decodeBits(DIF_BITS, capabilities),
+    dix: decodeBits(DIX_BITS, capabilities),
+    guards: decodeBits(GUARD_BITS, guards),
+    sgProtTablesize: tree.integer(`${at}/sg_prot_tablesize`),
+  };
+}
+
+function decodeBits<T>(bits: readonly (readonly [bit: number, meaning: T])[], value: number): T[] {
+  return bits.filter(([bit]) => value & bit).map(([, meaning]) => meaning);
+}
+
+function readScsiDisk(tree: Tree, folder: string): SysfsScsiDisk | null {
+  const [entry] = tree.children(folder);
+  if (entry === undefined) return null;
+  const at = `${folder}/${entry}`;
+  return {
+    protectionType: tree.integer(`${at}/protection_type`),
+    protectionMode: tree.text(`${at}/protection_mode`),
+    appTagOwn: tree.flag(`${at}/app_tag_own`),
+  };
+}
+
+function readPartitions(tree: Tree, disk: string): SysfsPartition[] {
+  const partitions: SysfsPartition[] = [];
+  for (const name of tree.children(disk)) {
+    const at = `${disk}/${name}`;
+    const number = tree.integer(`${at}/partition`);
+    const node = tree.node(name, `${at}/dev`);
+    const startSector512 = tree.bigint(`${at}/start`);
+    const sectors512 = tree.bigint(`${at}/size`);
+    if (number === null || !node || startSector512 === null || sectors512 === null) continue;
+    partitions.push({ ...node, number, startSector512, sectors512, holders: tree.names(`${at}/holders`) });
+  }
+  return partitions.sort((a, b) => a.number - b.number);
+}
+
+function readLayer(tree: Tree, at: string): SysfsLayer | null {
+  const name = tree.text(`${at}/dm/name`);
+  if (name !== null) return { kind: 'dm', name, uuid: tree.text(`${at}/dm/uuid`) ?? '' };
+  const level = tree.text(`${at}/md/level`);
+  if (level !== null) return { kind: 'md', level };
+  const backingFile = tree.text(`${at}/loop/backing_file`);
+  return backingFile === null ? null : { kind: 'loop', backingFile };
+}
