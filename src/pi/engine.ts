@@ -1,0 +1,103 @@
+/** Generate and verify over whole buffers: one interface, served plain or by the addon. */
+import { native } from '../binding.js';
+import { IntegrityError } from '../errors.js';
+import { type GenerateOptions, generatePlain } from './generate.js';
+import { countIntervals, type Placement, place } from './layout.js';
+import { generateNative, verifyNative } from './native.js';
+import { type VerifyOptions, type VerifyResult, verifyPlain } from './verify.js';
+
+export type { GenerateOptions, Type3Ref } from './generate.js';
+export type { IpGuardCovers } from './guard.js';
+export type { Layout } from './layout.js';
+export type { CheckedField, Finding, VerifyOptions, VerifyResult } from './verify.js';
+
+/**
+ * Every method throws ERR_BAD_LENGTH where the lengths do not fit the profile, with the numbers, and ERR_OUT_OF_RANGE for a
+ * seed below 0 or above 2^64 - 1 or a tag above FFFFh. Nothing is kept of the buffers after the return.
+ */
+export interface PiEngine {
+  /**
+   * The metadata of all intervals (separate), or blocks with their metadata (interleaved), in a buffer that is the
+   * caller's; `data` is plain data. The metadata outside the tuples is zero.
+   */
+  generate(data: Uint8Array, options: GenerateOptions): Uint8Array;
+  /** The same in place: separate, into `metadata`; interleaved, into `data` with `metadata` null. Only tuples are written. */
+  generateInto(data: Uint8Array, metadata: Uint8Array | null, options: GenerateOptions): void;
+  /** Compares every interval and goes on after a bad one. Interleaved: one stream in `data`, `metadata` null. */
+  verify(data: Uint8Array, metadata: Uint8Array | null, options: VerifyOptions): VerifyResult;
+}
+
+const SEED_MAX = 2n ** 64n - 1n;
+const APP_TAG_MAX = 0xffff;
+
+/** In TypeScript, for every profile. */
+export const plainEngine: PiEngine = engineOf(generatePlain, verifyPlain);
+
+/** By the addon, which is loaded on first use; throws ERR_NO_ADDON when it cannot be. 16-byte tuples go the plain way. */
+export const nativeEngine: PiEngine = engineOf(generateNative, verifyNative);
+
+let chosen: PiEngine | undefined;
+
+/** The native engine where the addon loads, else the plain one. */
+export function defaultEngine(): PiEngine {
+  chosen ??= addonLoads() ? nativeEngine : plainEngine;
+  return chosen;
+}
+
+function addonLoads(): boolean {
+  try {
+    native();
+    return true;
+  } catch (error) {
+    if (error instanceof IntegrityError && error.code === 'ERR_NO_ADDON') return false;
+    throw error;
+  }
+}
+
+function engineOf(
+  generateTuples: (placement: Placement, options: GenerateOptions) => void,
+  verifyTuples: (placement: Placement, options: VerifyOptions) => VerifyResult,
+): PiEngine {
+  const generateInto: PiEngine['generateInto'] = (data, metadata, options) => {
+    requireTags(options);
+    generateTuples(place(options.profile, options.layout, data, metadata), options);
+  };
+  return {
+    generateInto,
+    generate(data, options) {
+      const { interval, metadataSize } = options.profile;
+      const intervals = countIntervals(options.profile, data.length);
+      if (options.layout === 'separate') {
+        const metadata = new Uint8Array(intervals * metadataSize);
+        generateInto(data, metadata, options);
+        return metadata;
+      }
+      const stride = interval + metadataSize;
+      const blocks = new Uint8Array(intervals * stride);
+      for (let i = 0; i < intervals; i++) {
+        blocks.set(data.subarray(i * interval, (i + 1) * interval), i * stride);
+      }
+      generateInto(blocks, null, options);
+      return blocks;
+    },
+    verify(data, metadata, options) {
+      requireTags(options);
+      return verifyTuples(place(options.profile, options.layout, data, metadata), options);
+    },
+  };
+}
+
+function requireTags({
+  seed,
+  appTag,
+}: {
+  readonly seed: bigint;
+  readonly appTag?: number | undefined;
+}): void {
+  if (seed < 0n || seed > SEED_MAX) {
+    throw new IntegrityError('ERR_OUT_OF_RANGE', `seed ${seed} must be from 0 to ${SEED_MAX}`);
+  }
+  if (appTag !== undefined && !(Number.isInteger(appTag) && appTag >= 0 && appTag <= APP_TAG_MAX)) {
+    throw new IntegrityError('ERR_OUT_OF_RANGE', `appTag ${appTag} must be from 0 to ${APP_TAG_MAX}`);
+  }
+}

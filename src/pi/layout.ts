@@ -1,0 +1,102 @@
+/** Where interval i's data, metadata and tuple lie. */
+import { IntegrityError } from '../errors.js';
+import type { Profile } from './profile.js';
+
+/** Data and metadata in two buffers, or in one where every interval is followed by its metadata. */
+export type Layout = 'separate' | 'interleaved';
+
+/**
+ * A run of intervals in memory. Interval i's data begins at `i * dataStride` of `data`, its metadata at
+ * `metadataStart + i * metadataStride` of `metadata`, which is the same buffer when interleaved. In bytes.
+ */
+export interface Placement {
+  readonly intervals: number;
+  readonly data: Uint8Array;
+  readonly dataStride: number;
+  readonly metadata: Uint8Array;
+  readonly metadataStart: number;
+  readonly metadataStride: number;
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** How many intervals `bytes` of plain data are. @throws ERR_BAD_LENGTH when they are no whole number of them. */
+export function countIntervals(profile: Profile, bytes: number): number {
+  return countWhole(bytes, profile.interval, `intervals of ${profile.interval}`);
+}
+
+/**
+ * Lays the profile over the caller's buffers, which are used as they are and not copied. Interleaved: one stream in `data`
+ * and `metadata` null.
+ *
+ * @throws ERR_BAD_LENGTH, with the numbers, when the lengths do not fit; ERR_USAGE for a buffer too many.
+ */
+export function place(
+  profile: Profile,
+  layout: Layout,
+  data: Uint8Array,
+  metadata: Uint8Array | null,
+): Placement {
+  const { interval, metadataSize } = profile;
+  if (layout === 'interleaved') {
+    if (metadata !== null) {
+      throw new IntegrityError('ERR_USAGE', 'metadata must be null: interleaved, it lies within the data');
+    }
+    const stride = interval + metadataSize;
+    const intervals = countWhole(data.length, stride, `intervals of ${interval} + ${metadataSize}`);
+    return {
+      intervals,
+      data,
+      dataStride: stride,
+      metadata: data,
+      metadataStart: interval,
+      metadataStride: stride,
+    };
+  }
+  const intervals = countIntervals(profile, data.length);
+  const given = metadata ?? NO_BYTES;
+  requireMetadataLength(profile, intervals, given.length);
+  return {
+    intervals,
+    data,
+    dataStride: interval,
+    metadata: given,
+    metadataStart: 0,
+    metadataStride: metadataSize,
+  };
+}
+
+/** @throws ERR_BAD_LENGTH unless `bytes` is just the metadata of so many intervals. */
+export function requireMetadataLength(profile: Profile, intervals: number, bytes: number): void {
+  const needed = intervals * profile.metadataSize;
+  if (bytes === needed) return;
+  throw new IntegrityError(
+    'ERR_BAD_LENGTH',
+    `${bytes} bytes of metadata for ${intervals} intervals of ${profile.metadataSize}: ${needed} needed`,
+  );
+}
+
+export function dataOf(profile: Profile, placement: Placement, index: number): Uint8Array {
+  const start = index * placement.dataStride;
+  return placement.data.subarray(start, start + profile.interval);
+}
+
+/** The metadata before the tuple: empty on every SCSI disk. */
+export function prefixOf(profile: Profile, placement: Placement, index: number): Uint8Array {
+  const start = placement.metadataStart + index * placement.metadataStride;
+  return placement.metadata.subarray(start, start + profile.piOffset);
+}
+
+/** Where in `placement.metadata` the tuple of interval `index` begins. */
+export function tupleOffset(profile: Profile, placement: Placement, index: number): number {
+  return placement.metadataStart + index * placement.metadataStride + profile.piOffset;
+}
+
+function countWhole(bytes: number, unit: number, units: string): number {
+  const count = Math.floor(bytes / unit);
+  if (count * unit === bytes) return count;
+  throw new IntegrityError(
+    'ERR_BAD_LENGTH',
+    `${bytes} bytes are no whole number of ${units}: ${count * unit} or ${(count + 1) * unit} would be`,
+  );
+}
