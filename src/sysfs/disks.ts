@@ -262,10 +262,11 @@ class Tree {
     return this.text(path)?.split('/').at(-1) ?? null;
   }
 
-  /** The node whose `dev` file (`major:minor`) lies at `path`. */
+  /** The node whose `dev` file (`major:minor`) lies at `path`. sysfs writes the slashes of a node's name as `!`. */
   node(name: string, path: string): DeviceNode | null {
     const [, major, minor] = /^(\d{1,9}):(\d{1,9})$/.exec(this.text(path) ?? '') ?? [];
-    return major === undefined ? null : { name, major: Number(major), minor: Number(minor) };
+    if (major === undefined) return null;
+    return { name: name.replaceAll('!', '/'), major: Number(major), minor: Number(minor) };
   }
 }
 

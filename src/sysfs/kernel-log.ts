@@ -1,0 +1,172 @@
+/**
+ * Who refused a block of the block paths: errno is EILSEQ whoever it was, the kernel's log has the words.
+ */
+
+/** One record of /dev/kmsg. */
+export interface KernelLogRecord {
+  /** syslog level: 0 emergency to 7 debug. */
+  readonly level: number;
+  readonly seq: number;
+  /** Microseconds of the kernel's own clock. */
+  readonly usec: number;
+  readonly text: string;
+}
+
+/**
+ * Reads one record: `priority,sequence,microseconds,flags[,...];text`, and further lines of key=value that are left out
+ * (Linux Documentation/ABI/testing/dev-kmsg). Null for anything else.
+ */
+export function parseKmsgRecord(record: string): KernelLogRecord | null {
+  const [, priority, seq, usec, text] =
+    /^(\d{1,9}),(\d{1,15}),(\d{1,15}),[^;\n]*;([^\n]*)/.exec(record) ?? [];
+  if (text === undefined) return null;
+  return { level: Number(priority) & 7, seq: Number(seq), usec: Number(usec), text: text.trimEnd() };
+}
+
+/** One refusal of a read or write, as the log tells it. */
+export interface Refusal {
+  /** `kernel`: the block layer's own verify. Null: the log says that the disk's driver failed the request, and no more. */
+  readonly checker: 'kernel' | 'device' | 'hba' | null;
+  readonly check: 'guard' | 'app' | 'ref' | 'protection';
+  /** Where, in `unit`; null when the log has lost that line. */
+  readonly sector: bigint | null;
+  /**
+   * `sector512`: 512-byte sectors from the start of the disk, where the failed rest of the request starts. It is the refused block only if the
+   * device named it; scsi_debug does not.
+   * `seed`: the kernel's virtual reference tag of the refused interval: the 512-byte sector where the bio starts, plus one an *interval*. So with
+   * 4096-byte intervals, and I/O that starts at LBA L, interval i has 8L + i.
+   */
+  readonly unit: 'sector512' | 'seed';
+  /** The tag in the tuple and the one that the kernel made, where the line has them. */
+  readonly stored: bigint | null;
+  readonly computed: bigint | null;
+  /** The record that told it. */
+  readonly seq: number;
+  readonly usec: number;
+}
+
+export interface LoggedDisk {
+  /** `sda`. */
+  readonly diskName: string;
+  /** `host:channel:target:lun`: without it any disk of that name. */
+  readonly hctl?: string | null;
+}
+
+/** block/t10-pi.c, in the words of 3.10 and of later kernels. */
+const GUARD_ERROR =
+  /^(\S+): guard tag error (?:at|on) sector (\d+) \(rcvd ([0-9a-f]+), (?:want|data) ([0-9a-f]+)\)$/;
+const REF_ERROR = /^(\S+): ref tag error (?:at location|on sector) (\d+) \(rcvd (\d+)\)$/;
+
+/** The block layer on a request that its driver failed with BLK_STS_PROTECTION; older kernels put the function's name before it. */
+const REQUEST_ERROR = /^(?:blk_update_request: )?protection error, dev (\S+), sector (\d+)\b/;
+
+/** What sd says of one command, and the three lines of it that tell who refused. */
+const SD_LINE = /^sd (\d+:\d+:\d+:\d+): \[(\S+)\] (?:tag#(\d+) )?(.*)$/;
+const SD_FIELDS = [
+  [/^(?:FAILED )?Result: hostbyte=(\S+)/, 'hostByte'],
+  [/^Sense Key : (.+?) \[/, 'senseKey'],
+  [/^Add\. Sense: (.+)$/, 'additionalSense'],
+] as const;
+
+/** The kernel's texts for ASC 10h. */
+const CHECKS: Readonly<Record<string, Refusal['check']>> = {
+  'Logical block guard check failed': 'guard',
+  'Logical block application tag check failed': 'app',
+  'Logical block reference tag check failed': 'ref',
+  'Logical block protection error on recover buffered data': 'protection',
+  'Logical block protection method error': 'protection',
+};
+
+/** A failed command, as far as its lines have come. */
+interface FailedCommand {
+  readonly fields: Partial<Record<(typeof SD_FIELDS)[number][1], string>>;
+  record: KernelLogRecord;
+}
+
+/**
+ * The refusals of one disk among `records` (in order), in order. The kernel limits the rate of these lines, so a refusal may be told in part or
+ * not at all: no refusal here is no proof that there was none.
+ */
+export function explainRefusals(records: readonly KernelLogRecord[], disk: LoggedDisk): Refusal[] {
+  const refusals: Refusal[] = [];
+  // By tag: the lines of two commands may be mixed.
+  const failed = new Map<string, FailedCommand>();
+  const settle = (tag: string, sector: bigint | null): void => {
+    const refusal = commandRefusal(failed.get(tag), sector);
+    if (refusal) refusals.push(refusal);
+    failed.delete(tag);
+  };
+  for (const record of records) {
+    const line = sdLine(record.text, disk);
+    if (line) {
+      const { tag, field, value } = line;
+      if (failed.get(tag)?.fields[field] !== undefined) settle(tag, null);
+      const command = failed.get(tag) ?? { fields: {}, record };
+      command.fields[field] = value;
+      command.record = record;
+      failed.set(tag, command);
+      continue;
+    }
+    const verify = verifyRefusal(record, disk);
+    if (verify) refusals.push(verify);
+    const [, name, sector] = REQUEST_ERROR.exec(record.text) ?? [];
+    if (sector === undefined || name !== disk.diskName) continue;
+    // The request is logged right after its command.
+    const [tag] = [...failed].findLast(([, command]) => commandRefusal(command, null)) ?? [];
+    if (tag !== undefined) settle(tag, BigInt(sector));
+    else refusals.push({ ...UNTOLD, sector: BigInt(sector), ...at(record) });
+  }
+  for (const tag of [...failed.keys()]) settle(tag, null);
+  return refusals.sort((a, b) => a.seq - b.seq);
+}
+
+const UNTOLD = {
+  checker: null,
+  check: 'protection',
+  unit: 'sector512',
+  stored: null,
+  computed: null,
+} as const;
+
+function at({ seq, usec }: KernelLogRecord): Pick<Refusal, 'seq' | 'usec'> {
+  return { seq, usec };
+}
+
+function verifyRefusal(record: KernelLogRecord, disk: LoggedDisk): Refusal | null {
+  const guard = GUARD_ERROR.exec(record.text);
+  const [, name, sector, stored, computed] = guard ?? REF_ERROR.exec(record.text) ?? [];
+  if (name !== disk.diskName || sector === undefined || stored === undefined) return null;
+  return {
+    checker: 'kernel',
+    check: guard ? 'guard' : 'ref',
+    sector: BigInt(sector),
+    unit: 'seed',
+    stored: BigInt(guard ? `0x${stored}` : stored),
+    computed: computed === undefined ? null : BigInt(`0x${computed}`),
+    ...at(record),
+  };
+}
+
+function sdLine(
+  text: string,
+  disk: LoggedDisk,
+): { tag: string; field: keyof FailedCommand['fields']; value: string } | null {
+  const [, hctl, name, tag = '', rest] = SD_LINE.exec(text) ?? [];
+  if (rest === undefined || name !== disk.diskName || (disk.hctl ?? hctl) !== hctl) return null;
+  for (const [pattern, field] of SD_FIELDS) {
+    const value = pattern.exec(rest)?.[1];
+    if (value !== undefined) return { tag, field, value };
+  }
+  return null;
+}
+
+/** Null when the command failed for another reason than protection. */
+function commandRefusal(command: FailedCommand | undefined, sector: bigint | null): Refusal | null {
+  const { hostByte, senseKey, additionalSense } = command?.fields ?? {};
+  const check = additionalSense === undefined ? undefined : CHECKS[additionalSense];
+  if (!command || check === undefined) return null;
+  // As in scsi/outcome.ts: an adapter's own check is ILLEGAL REQUEST, and not with DID_OK.
+  const byHba = senseKey === 'Illegal Request' && hostByte !== 'DID_OK';
+  const checker = senseKey === undefined ? null : byHba ? 'hba' : 'device';
+  return { ...UNTOLD, checker, check, sector, ...at(command.record) };
+}
