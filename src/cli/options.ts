@@ -1,0 +1,34 @@
+/** How the command line reads option values. */
+import { IntegrityError } from '../errors.js';
+
+export interface IntegerRange {
+  readonly min: bigint;
+  readonly max: bigint;
+}
+
+const INTEGER = /^(?:[0-9]{1,40}|0[xX][0-9a-fA-F]{1,32})$/;
+
+/**
+ * A whole number, decimal or 0x.
+ *
+ * @param name the option as the user wrote it, for the message
+ * @throws ERR_USAGE for anything else: negative, a fraction, beyond the range, not a number.
+ */
+export function parseInteger(name: string, text: string, { min, max }: IntegerRange): bigint {
+  const value = INTEGER.test(text) ? BigInt(text) : null;
+  if (value !== null && value >= min && value <= max) return value;
+  throw new IntegrityError(
+    'ERR_USAGE',
+    `${name} ${JSON.stringify(text)} is not a whole number from ${min} to ${max}`,
+    {
+      advice: 'Numbers are decimal or 0x.',
+    },
+  );
+}
+
+/** @throws ERR_USAGE unless `text` is one of the choices. */
+export function parseChoice<const T extends string>(name: string, text: string, choices: readonly T[]): T {
+  const choice = choices.find((candidate) => candidate === text);
+  if (choice !== undefined) return choice;
+  throw new IntegrityError('ERR_USAGE', `${name} ${JSON.stringify(text)} is none of ${choices.join(', ')}`);
+}
