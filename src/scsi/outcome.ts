@@ -2,10 +2,8 @@
  * Who refused? What one SCSI command came to, from the ioctl's errno, the statuses and the sense.
  */
 import type { SgResult } from '../binding.js';
+import type { Check } from '../words.js';
 import { decodeSense, SENSE_KEY, type Sense, senseText } from './sense.js';
-
-/** Which tag was compared; `protection` when the refusal did not tell. */
-export type ProtectionCheck = 'guard' | 'app' | 'ref' | 'protection';
 
 export type ScsiOutcome =
   /** The command was carried out. `sense` holds a RECOVERED ERROR when one came with it. */
@@ -14,7 +12,7 @@ export type ScsiOutcome =
   | {
       readonly kind: 'protection';
       readonly checker: 'device' | 'hba';
-      readonly check: ProtectionCheck;
+      readonly check: Check;
       readonly lba: bigint | null;
       readonly sense: Sense;
     }
@@ -84,7 +82,7 @@ const DRIVER_STATUS_NAMES = [
 
 const ASC_PROTECTION = 0x10;
 
-const CHECKS: Readonly<Record<number, ProtectionCheck>> = { 1: 'guard', 2: 'app', 3: 'ref' };
+const CHECKS: Readonly<Record<number, Check>> = { 1: 'guard', 2: 'app', 3: 'ref' };
 
 type Answer = Pick<SgResult, 'errno' | 'status' | 'hostStatus' | 'driverStatus' | 'sense'>;
 

@@ -18,11 +18,11 @@ export interface SysfsIntegrity {
   /** The block layer has a profile of protection information for this disk. The rest says nothing when it has not. */
   readonly present: boolean;
   /** The kernel's name of the profile. Type 2 disks show TYPE1 here; `none` is no metadata, `nop` metadata without protection. */
-  readonly format: string | null;
-  /** Bytes of data that one tuple protects. */
+  readonly format: string;
+  /** Bytes of data that one tuple protects; null without integrity and on kernels that do not tell. */
   readonly interval: number | null;
-  /** Bytes of a tuple that applications may use, 0 if the disk keeps them to itself. */
-  readonly tagSize: number | null;
+  /** Bytes of a tuple that applications may use; 0 if the disk keeps them to itself. */
+  readonly tagSize: number;
   /** The kernel checks what it reads. Linux 6.12 shows 1 for disks without integrity: false here unless `present`. */
   readonly readVerify: boolean;
   /** The kernel makes tuples for what it writes. As `readVerify`. */
@@ -100,11 +100,12 @@ export interface SysfsDisk {
   /** `running`, `offline` and so on. */
   readonly state: string | null;
   readonly wwid: string | null;
-  readonly logicalBlockSize: number | null;
-  readonly physicalBlockSize: number | null;
-  readonly sizeBytes: bigint | null;
+  /** Bytes; this and the other sizes are 0 without a block node. */
+  readonly logicalBlockSize: number;
+  readonly physicalBlockSize: number;
+  readonly sizeBytes: bigint;
   /** Logical blocks. */
-  readonly blocks: bigint | null;
+  readonly blocks: bigint;
   readonly readOnly: boolean;
   readonly removable: boolean;
   readonly queue: SysfsQueue;
@@ -172,20 +173,22 @@ export interface FoundDisk {
   readonly partition: SysfsPartition | null;
 }
 
-/** The disk that a device node belongs to. Block and character devices have numbers of their own, so the type is needed. */
+/** The disk that a device node belongs to. Block and character devices are numbered apart, so `kind` is needed. */
 export function findDisk(
   disks: readonly SysfsDisk[],
-  type: 'block' | 'character',
-  number: DeviceNumber,
+  kind: 'block' | 'char',
+  major: number,
+  minor: number,
 ): FoundDisk | null {
+  const is = (node: DeviceNumber | null): boolean => node?.major === major && node.minor === minor;
   for (const disk of disks) {
-    if (type === 'block') {
-      if (sameNumber(disk.block, number)) return { disk, by: 'block', partition: null };
-      const partition = disk.partitions.find((candidate) => sameNumber(candidate, number));
+    if (kind === 'block') {
+      if (is(disk.block)) return { disk, by: 'block', partition: null };
+      const partition = disk.partitions.find(is);
       if (partition) return { disk, by: 'partition', partition };
     } else {
-      if (sameNumber(disk.sg, number)) return { disk, by: 'sg', partition: null };
-      if (sameNumber(disk.bsg, number)) return { disk, by: 'bsg', partition: null };
+      if (is(disk.sg)) return { disk, by: 'sg', partition: null };
+      if (is(disk.bsg)) return { disk, by: 'bsg', partition: null };
     }
   }
   return null;
@@ -209,10 +212,6 @@ export function layersAbove(disks: readonly SysfsDisk[], disk: SysfsDisk): Sysfs
   return [...layers];
 }
 
-function sameNumber(node: DeviceNumber | null, { major, minor }: DeviceNumber): boolean {
-  return node !== null && node.major === major && node.minor === minor;
-}
-
 /** The snapshot's entries by path, and the folders that they imply. */
 class Tree {
   readonly #entries: Readonly<Record<string, string>>;
@@ -221,7 +220,7 @@ class Tree {
   constructor(entries: Readonly<Record<string, string>>) {
     this.#entries = entries;
     for (const path of Object.keys(entries)) {
-      const names = path.split('/');
+      const names = path.replace(/[@/]$/, '').split('/');
       for (let depth = 1; depth < names.length; depth++) {
         const folder = names.slice(0, depth).join('/');
         const children = this.#children.get(folder) ?? new Set();
@@ -254,12 +253,12 @@ class Tree {
 
   /** The names in a listed folder. */
   names(path: string): string[] {
-    return this.text(path)?.split('\n') ?? [];
+    return this.text(`${path}/`)?.split('\n') ?? [];
   }
 
   /** The last component of a link's target. */
   target(path: string): string | null {
-    return this.text(path)?.split('/').at(-1) ?? null;
+    return this.text(`${path}@`)?.split('/').at(-1) ?? null;
   }
 
   /** The node whose `dev` file (`major:minor`) lies at `path`. sysfs writes the slashes of a node's name as `!`. */
@@ -279,9 +278,8 @@ function readDisk(tree: Tree, block: string | null, hctl: string | null, sg: str
   const device = block === null ? `class/scsi_generic/${sg}/device` : `${at}/device`;
   const layer = readLayer(tree, at);
   const carrier = tree.target(device) ?? '';
-  const sectors = tree.bigint(`${at}/size`);
-  const sizeBytes = sectors === null ? null : sectors * SECTOR_BYTES;
-  const logicalBlockSize = tree.integer(`${at}/queue/logical_block_size`) || null;
+  const sizeBytes = (tree.bigint(`${at}/size`) ?? 0n) * SECTOR_BYTES;
+  const logicalBlockSize = tree.integer(`${at}/queue/logical_block_size`) ?? 0;
   return {
     name: block ?? sg ?? '',
     kind: layer?.kind ?? DEVICE_KINDS.find(([pattern]) => pattern.test(carrier))?.[1] ?? 'other',
@@ -296,9 +294,9 @@ function readDisk(tree: Tree, block: string | null, hctl: string | null, sg: str
     state: tree.text(`${device}/state`),
     wwid: tree.text(`${device}/wwid`) ?? tree.text(`${at}/wwid`),
     logicalBlockSize,
-    physicalBlockSize: tree.integer(`${at}/queue/physical_block_size`),
+    physicalBlockSize: tree.integer(`${at}/queue/physical_block_size`) ?? 0,
     sizeBytes,
-    blocks: sizeBytes === null || logicalBlockSize === null ? null : sizeBytes / BigInt(logicalBlockSize),
+    blocks: logicalBlockSize === 0 ? 0n : sizeBytes / BigInt(logicalBlockSize),
     readOnly: tree.flag(`${at}/ro`),
     removable: tree.flag(`${at}/removable`),
     queue: {
@@ -318,13 +316,13 @@ function readDisk(tree: Tree, block: string | null, hctl: string | null, sg: str
 }
 
 function readIntegrity(tree: Tree, at: string): SysfsIntegrity {
-  const format = tree.text(`${at}/format`);
-  const present = format !== null && !NO_PROTECTION_FORMATS.includes(format);
+  const format = tree.text(`${at}/format`) ?? 'none';
+  const present = !NO_PROTECTION_FORMATS.includes(format);
   return {
     present,
     format,
     interval: tree.integer(`${at}/protection_interval_bytes`) || null,
-    tagSize: tree.integer(`${at}/tag_size`),
+    tagSize: tree.integer(`${at}/tag_size`) ?? 0,
     readVerify: present && tree.flag(`${at}/read_verify`),
     writeGenerate: present && tree.flag(`${at}/write_generate`),
     deviceIsIntegrityCapable: tree.flag(`${at}/device_is_integrity_capable`),

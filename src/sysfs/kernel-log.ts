@@ -1,6 +1,7 @@
 /**
  * Who refused a block of the block paths: errno is EILSEQ whoever it was, the kernel's log has the words.
  */
+import type { Check } from '../words.js';
 
 /** One record of /dev/kmsg. */
 export interface KernelLogRecord {
@@ -25,9 +26,9 @@ export function parseKmsgRecord(record: string): KernelLogRecord | null {
 
 /** One refusal of a read or write, as the log tells it. */
 export interface Refusal {
-  /** `kernel`: the block layer's own verify. Null: the log says that the disk's driver failed the request, and no more. */
-  readonly checker: 'kernel' | 'device' | 'hba' | null;
-  readonly check: 'guard' | 'app' | 'ref' | 'protection';
+  /** `kernel`: the block layer's own verify. `kernel-or-device`: the log says that the request failed, not who refused it. */
+  readonly checker: 'kernel' | 'device' | 'hba' | 'kernel-or-device';
+  readonly check: Check;
   /** Where, in `unit`; null when the log has lost that line. */
   readonly sector: bigint | null;
   /**
@@ -40,6 +41,8 @@ export interface Refusal {
   /** The tag in the tuple and the one that the kernel made, where the line has them. */
   readonly stored: bigint | null;
   readonly computed: bigint | null;
+  /** What the log said, in its words. */
+  readonly text: string;
   /** The record that told it. */
   readonly seq: number;
   readonly usec: number;
@@ -77,10 +80,12 @@ const CHECKS: Readonly<Record<string, Refusal['check']>> = {
   'Logical block protection method error': 'protection',
 };
 
+type SdField = (typeof SD_FIELDS)[number][1];
+
 /** A failed command, as far as its lines have come. */
 interface FailedCommand {
-  readonly fields: Partial<Record<(typeof SD_FIELDS)[number][1], string>>;
-  record: KernelLogRecord;
+  readonly fields: Partial<Record<SdField, string>>;
+  readonly last: KernelLogRecord;
 }
 
 /**
@@ -91,66 +96,35 @@ export function explainRefusals(records: readonly KernelLogRecord[], disk: Logge
   const refusals: Refusal[] = [];
   // By tag: the lines of two commands may be mixed.
   const failed = new Map<string, FailedCommand>();
-  const settle = (tag: string, sector: bigint | null): void => {
-    const refusal = commandRefusal(failed.get(tag), sector);
+  const settle = (tag: string, sector: bigint | null, record?: KernelLogRecord): void => {
+    const command = failed.get(tag);
+    const refusal = command && commandRefusal(command, sector, record ?? command.last);
     if (refusal) refusals.push(refusal);
     failed.delete(tag);
   };
   for (const record of records) {
     const line = sdLine(record.text, disk);
+    const request = REQUEST_ERROR.exec(record.text);
     if (line) {
-      const { tag, field, value } = line;
-      if (failed.get(tag)?.fields[field] !== undefined) settle(tag, null);
-      const command = failed.get(tag) ?? { fields: {}, record };
-      command.fields[field] = value;
-      command.record = record;
-      failed.set(tag, command);
-      continue;
+      if (failed.get(line.tag)?.fields[line.field] !== undefined) settle(line.tag, null);
+      const fields = { ...failed.get(line.tag)?.fields, [line.field]: line.value };
+      failed.set(line.tag, { fields, last: record });
+    } else if (request?.[1] === disk.diskName) {
+      const sector = BigInt(request[2]!);
+      // The nearest: a request is logged right after its command.
+      const tag = [...failed.keys()].findLast((key) => isProtection(failed.get(key)!));
+      if (tag === undefined) refusals.push(requestRefusal(record, sector));
+      else settle(tag, sector, record);
+    } else {
+      const refusal = verifyRefusal(record, disk);
+      if (refusal) refusals.push(refusal);
     }
-    const verify = verifyRefusal(record, disk);
-    if (verify) refusals.push(verify);
-    const [, name, sector] = REQUEST_ERROR.exec(record.text) ?? [];
-    if (sector === undefined || name !== disk.diskName) continue;
-    // The request is logged right after its command.
-    const [tag] = [...failed].findLast(([, command]) => commandRefusal(command, null)) ?? [];
-    if (tag !== undefined) settle(tag, BigInt(sector));
-    else refusals.push({ ...UNTOLD, sector: BigInt(sector), ...at(record) });
   }
-  for (const tag of [...failed.keys()]) settle(tag, null);
+  for (const tag of failed.keys()) settle(tag, null);
   return refusals.sort((a, b) => a.seq - b.seq);
 }
 
-const UNTOLD = {
-  checker: null,
-  check: 'protection',
-  unit: 'sector512',
-  stored: null,
-  computed: null,
-} as const;
-
-function at({ seq, usec }: KernelLogRecord): Pick<Refusal, 'seq' | 'usec'> {
-  return { seq, usec };
-}
-
-function verifyRefusal(record: KernelLogRecord, disk: LoggedDisk): Refusal | null {
-  const guard = GUARD_ERROR.exec(record.text);
-  const [, name, sector, stored, computed] = guard ?? REF_ERROR.exec(record.text) ?? [];
-  if (name !== disk.diskName || sector === undefined || stored === undefined) return null;
-  return {
-    checker: 'kernel',
-    check: guard ? 'guard' : 'ref',
-    sector: BigInt(sector),
-    unit: 'seed',
-    stored: BigInt(guard ? `0x${stored}` : stored),
-    computed: computed === undefined ? null : BigInt(`0x${computed}`),
-    ...at(record),
-  };
-}
-
-function sdLine(
-  text: string,
-  disk: LoggedDisk,
-): { tag: string; field: keyof FailedCommand['fields']; value: string } | null {
+function sdLine(text: string, disk: LoggedDisk): { tag: string; field: SdField; value: string } | null {
   const [, hctl, name, tag = '', rest] = SD_LINE.exec(text) ?? [];
   if (rest === undefined || name !== disk.diskName || (disk.hctl ?? hctl) !== hctl) return null;
   for (const [pattern, field] of SD_FIELDS) {
@@ -160,13 +134,56 @@ function sdLine(
   return null;
 }
 
+function isProtection({ fields }: FailedCommand): boolean {
+  return CHECKS[fields.additionalSense ?? ''] !== undefined;
+}
+
 /** Null when the command failed for another reason than protection. */
-function commandRefusal(command: FailedCommand | undefined, sector: bigint | null): Refusal | null {
-  const { hostByte, senseKey, additionalSense } = command?.fields ?? {};
-  const check = additionalSense === undefined ? undefined : CHECKS[additionalSense];
-  if (!command || check === undefined) return null;
+function commandRefusal(
+  { fields }: FailedCommand,
+  sector: bigint | null,
+  { seq, usec }: KernelLogRecord,
+): Refusal | null {
+  const { hostByte, senseKey, additionalSense = '' } = fields;
+  const check = CHECKS[additionalSense];
+  if (check === undefined) return null;
   // As in scsi/outcome.ts: an adapter's own check is ILLEGAL REQUEST, and not with DID_OK.
   const byHba = senseKey === 'Illegal Request' && hostByte !== 'DID_OK';
-  const checker = senseKey === undefined ? null : byHba ? 'hba' : 'device';
-  return { ...UNTOLD, checker, check, sector, ...at(command.record) };
+  const checker = senseKey === undefined ? 'kernel-or-device' : byHba ? 'hba' : 'device';
+  const text = senseKey === undefined ? additionalSense : `${senseKey}: ${additionalSense}`;
+  return { checker, check, sector, unit: 'sector512', stored: null, computed: null, text, seq, usec };
+}
+
+/** The request's line alone, without those of its command. */
+function requestRefusal({ text, seq, usec }: KernelLogRecord, sector: bigint): Refusal {
+  const nothing = { stored: null, computed: null };
+  return {
+    checker: 'kernel-or-device',
+    check: 'protection',
+    sector,
+    unit: 'sector512',
+    ...nothing,
+    text,
+    seq,
+    usec,
+  };
+}
+
+function verifyRefusal({ text, seq, usec }: KernelLogRecord, disk: LoggedDisk): Refusal | null {
+  const guard = GUARD_ERROR.exec(text);
+  const [, name, sector, stored, computed] = guard ?? REF_ERROR.exec(text) ?? [];
+  if (name !== disk.diskName || sector === undefined || stored === undefined) return null;
+  const tags = guard
+    ? { stored: BigInt(`0x${stored}`), computed: BigInt(`0x${computed}`) }
+    : { stored: BigInt(stored), computed: null };
+  return {
+    checker: 'kernel',
+    check: guard ? 'guard' : 'ref',
+    sector: BigInt(sector),
+    unit: 'seed',
+    ...tags,
+    text,
+    seq,
+    usec,
+  };
 }

@@ -3,7 +3,7 @@
  */
 import { native } from '../binding.js';
 
-/** Relative path to content. A folder's content is its entries' names, a link's is its target. */
+/** By path, which ends as its pattern does: what a file holds, a link's target (`@`), a folder's names in lines (`/`). */
 export interface SysfsSnapshot {
   readonly entries: Readonly<Record<string, string>>;
   /** errno by path: what exists and could not be read. */
