@@ -1,28 +1,32 @@
 /** How the command line reads option values. */
 import { IntegrityError } from '../errors.js';
 
-export interface IntegerRange {
-  readonly min: bigint;
-  readonly max: bigint;
+export interface Range<T extends number | bigint> {
+  readonly min: T;
+  readonly max: T;
 }
 
 const INTEGER = /^(?:[0-9]{1,40}|0[xX][0-9a-fA-F]{1,32})$/;
 
 /**
- * A whole number, decimal or 0x.
+ * A whole number, decimal or 0x, in the type of its range.
  *
  * @param name the option as the user wrote it, for the message
  * @throws ERR_USAGE for anything else: negative, a fraction, beyond the range, not a number.
  */
-export function parseInteger(name: string, text: string, { min, max }: IntegerRange): bigint {
+export function parseInteger(name: string, text: string, range: Range<number>): number;
+export function parseInteger(name: string, text: string, range: Range<bigint>): bigint;
+export function parseInteger(
+  name: string,
+  text: string,
+  { min, max }: Range<number> | Range<bigint>,
+): number | bigint {
   const value = INTEGER.test(text) ? BigInt(text) : null;
-  if (value !== null && value >= min && value <= max) return value;
+  if (value !== null && value >= min && value <= max) return typeof min === 'bigint' ? value : Number(value);
   throw new IntegrityError(
     'ERR_USAGE',
     `${name} ${JSON.stringify(text)} is not a whole number from ${min} to ${max}`,
-    {
-      advice: 'Numbers are decimal or 0x.',
-    },
+    { advice: 'Numbers are decimal or 0x.' },
   );
 }
 
