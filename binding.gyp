@@ -1,0 +1,85 @@
+{
+  'variables': {
+    # node-gyp configure build -- -Dnative_tests=1 also builds the C++ test program.
+    'native_tests%': 0,
+    # Words, not 0 and 1: gyp turns a number-like string into an int and the comparison fails.
+    'sanitize%': '<!(node -p "process.env.BLK_INTEGRITY_SANITIZE ? \'on\' : \'off\'")',
+  },
+  'target_defaults': {
+    'include_dirs': ['native'],
+    'cflags': [
+      '-Wall', '-Wextra', '-Wconversion', '-Wshadow', '-Wformat=2', '-Werror',
+      '-fvisibility=hidden', '-fstack-protector-strong', '-fstack-clash-protection',
+    ],
+    # common.gypi's own -std comes after target_defaults, so ours only counts once it is gone.
+    'cflags_cc!': ['-std=gnu++17', '-std=gnu++20'],
+    'cflags_cc': ['-std=c++20', '-fvisibility-inlines-hidden', '-D_GLIBCXX_ASSERTIONS'],
+    'ldflags': ['-Wl,-z,relro', '-Wl,-z,now', '-Wl,-z,noexecstack'],
+    'conditions': [
+      ['sanitize=="on"', {
+        'cflags': [
+          '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer', '-g',
+          # Its checks and the sanitizer's interceptors do not go together.
+          '-U_FORTIFY_SOURCE',
+        ],
+        'ldflags': ['-fsanitize=address,undefined'],
+      }, {
+        'cflags': ['-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2'],
+      }],
+      ['target_arch=="x64"', { 'cflags': ['-fcf-protection=full'] }],
+      ['target_arch=="arm64"', { 'cflags': ['-mbranch-protection=standard'] }],
+    ],
+  },
+  'targets': [
+    {
+      # No Node in here: the same objects serve the addon and the C++ tests.
+      'target_name': 'blk_integrity_core',
+      'type': 'static_library',
+      'sources': [
+        'native/core/block_io.cc',
+        'native/core/crc16_t10dif.cc',
+        'native/core/io_uring.cc',
+        'native/core/ip_checksum.cc',
+        'native/core/lbmd.cc',
+        'native/core/sg_io.cc',
+        'native/core/sysfs.cc',
+        'native/core/tuples.cc',
+      ],
+    },
+    {
+      'target_name': 'blk_integrity',
+      # "except_all": an exception of the standard library, such as a thread that cannot be started, becomes a JavaScript error.
+      'dependencies': [
+        'blk_integrity_core',
+        '<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except_all',
+      ],
+      'sources': [
+        'native/addon/addon.cc',
+        'native/addon/convert.cc',
+        'native/addon/handle.cc',
+        'native/addon/snapshot.cc',
+        'native/addon/tuples.cc',
+      ],
+      'defines': [
+        'NAPI_VERSION=9',
+        'NODE_ADDON_API_DISABLE_DEPRECATED',
+        # Without it an error while the environment ends would abort the process.
+        'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+      ],
+      # The same headers again as system headers, so that the warnings only speak of our code.
+      'cflags_cc': ['-isystem', '<!(node -p "require(\'path\').resolve(require(\'node-addon-api\').include_dir)")'],
+    },
+  ],
+  'conditions': [
+    ['native_tests==1', {
+      'targets': [
+        {
+          'target_name': 'core_test',
+          'type': 'executable',
+          'dependencies': ['blk_integrity_core'],
+          'sources': ['native/test/core_test.cc'],
+        },
+      ],
+    }],
+  ],
+}

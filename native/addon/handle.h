@@ -1,0 +1,80 @@
+// The class Handle: one open device node with a thread of its own.
+#pragma once
+
+#include <napi.h>
+
+#include <deque>
+#include <initializer_list>
+#include <memory>
+#include <vector>
+
+#include "addon/addon.h"
+#include "core/executor.h"
+#include "core/fd.h"
+#include "core/io_uring.h"
+
+namespace blkint::addon {
+
+// What the thread of a handle works on.
+struct Node {
+  Fd fd;
+  PiRing ring;
+};
+
+// One call under way. Made and destroyed on the JavaScript thread; `run` alone is called on the handle's.
+class Call {
+ public:
+  Call(Napi::Env env, std::initializer_list<Napi::Object> buffers);
+  virtual ~Call() = default;
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  virtual void run(Node& node, bool cancelled) = 0;
+  virtual Napi::Value answer(Napi::Env env) const = 0;
+
+  const Napi::Promise::Deferred deferred;
+
+ private:
+  std::vector<Napi::ObjectReference> buffers_;  // Keeps the caller's memory alive.
+};
+
+class Handle : public Napi::ObjectWrap<Handle> {
+ public:
+  static Napi::Function define(Napi::Env env);
+
+  explicit Handle(const Napi::CallbackInfo& info);
+  ~Handle() override;
+
+  // Waits for the call under way and ends the thread; what is not answered yet never will be. Any order of close(), garbage
+  // collection and the end of the environment comes here.
+  void end();
+
+ private:
+  static void answer_next(Napi::Env env, Napi::Function, Handle* handle, void*);
+  // One signal to the JavaScript thread for each call answered, in the order of the calls.
+  using Answered = Napi::TypedThreadSafeFunction<Handle, void, answer_next>;
+
+  Napi::Value open(const Napi::CallbackInfo& info);
+  Napi::Value status(const Napi::CallbackInfo& info);
+  Napi::Value sg_io(const Napi::CallbackInfo& info);
+  Napi::Value read(const Napi::CallbackInfo& info);
+  Napi::Value write(const Napi::CallbackInfo& info);
+  Napi::Value read_with_pi(const Napi::CallbackInfo& info);
+  Napi::Value write_with_pi(const Napi::CallbackInfo& info);
+  Napi::Value lbmd_capability(const Napi::CallbackInfo& info);
+  Napi::Value lock_exclusive(const Napi::CallbackInfo& info);
+  Napi::Value flush(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+
+  template <typename Work>
+  Napi::Value start(Napi::Env env, Work work, std::initializer_list<Napi::Object> buffers = {});
+  void keep(std::unique_ptr<Call> call);
+
+  Instance& instance_;
+  Answered answered_;
+  std::deque<std::unique_ptr<Call>> calls_;
+  std::unique_ptr<Executor<Node>> executor_;
+  Napi::ObjectReference closed_;  // The promise of close().
+};
+
+}  // namespace blkint::addon

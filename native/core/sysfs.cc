@@ -1,0 +1,172 @@
+#include "core/sysfs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <string_view>
+
+#include "core/fd.h"
+
+namespace blkint {
+namespace {
+
+struct Text {
+  int error = 0;
+  std::string text;
+};
+
+struct Names {
+  int error = 0;
+  std::vector<std::string> names;  // Sorted.
+};
+
+std::vector<std::string> split(std::string_view path) {
+  std::vector<std::string> components;
+  for (;;) {
+    const std::size_t slash = path.find('/');
+    components.emplace_back(path.substr(0, slash));
+    if (slash == std::string_view::npos) return components;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+Names list_folder(const std::string& path) {
+  struct Close {
+    void operator()(DIR* folder) const noexcept { ::closedir(folder); }
+  };
+  const std::unique_ptr<DIR, Close> folder(::opendir(path.c_str()));
+  if (!folder) return {.error = errno, .names = {}};
+  Names listed;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(folder.get());
+    if (entry == nullptr) break;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") listed.names.emplace_back(name);
+  }
+  listed.error = errno;
+  std::sort(listed.names.begin(), listed.names.end());
+  return listed;
+}
+
+Text read_folder(const std::string& path) {
+  const Names listed = list_folder(path);
+  Text folder{.error = listed.error, .text = {}};
+  for (const std::string& name : listed.names) {
+    if (!folder.text.empty()) folder.text += '\n';
+    folder.text += name;
+  }
+  return folder;
+}
+
+Text read_link(const std::string& path) {
+  std::string target(PATH_MAX, '\0');
+  const ssize_t bytes = ::readlink(path.c_str(), target.data(), target.size());
+  if (bytes < 0) return {.error = errno, .text = {}};
+  target.resize(static_cast<std::size_t>(bytes));
+  return {.text = target};
+}
+
+Text read_file(const std::string& path) {
+  // O_NONBLOCK: a FIFO or a device among the files must not hold the snapshot up.
+  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!file.is_open()) return {.error = errno, .text = {}};
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) return {.error = errno, .text = {}};
+  if (!S_ISREG(status.st_mode)) return {.error = S_ISDIR(status.st_mode) ? EISDIR : EINVAL, .text = {}};
+  std::string text(kFileBytesMax + 1, '\0');
+  std::size_t filled = 0;
+  while (filled < text.size()) {
+    const ssize_t bytes = ::read(file.get(), text.data() + filled, text.size() - filled);
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes < 0) return {.error = errno, .text = {}};
+    if (bytes == 0) break;
+    filled += static_cast<std::size_t>(bytes);
+  }
+  if (filled > kFileBytesMax) return {.error = EFBIG, .text = {}};
+  text.resize(filled);
+  text.resize(text.find_last_not_of(" \t\r\n\v\f") + 1);
+  return {.text = text};
+}
+
+Text read_entry(const std::string& path, char kind) {
+  if (kind == '@') return read_link(path);
+  if (kind == '/') return read_folder(path);
+  return read_file(path);
+}
+
+bool is_absent(int error) { return error == ENOENT || error == ENOTDIR; }
+
+class SnapshotTaker {
+ public:
+  explicit SnapshotTaker(const std::string& root) : root_(root + '/') {}
+
+  void take(const std::string& pattern) {
+    const char kind = pattern.back() == '@' || pattern.back() == '/' ? pattern.back() : '\0';
+    const std::string suffix(kind == '\0' ? 0 : 1, kind);
+    for (const std::string& path : expand(pattern.substr(0, pattern.size() - suffix.size()))) {
+      Text entry = read_entry(root_ + path, kind);
+      if (entry.error != 0) {
+        note(path + suffix, entry.error);
+      } else {
+        snapshot_.entries.insert_or_assign(path + suffix, std::move(entry.text));
+      }
+    }
+  }
+
+  Snapshot result() && { return std::move(snapshot_); }
+
+ private:
+  std::vector<std::string> expand(const std::string& pattern) {
+    std::vector<std::string> paths{""};
+    for (const std::string& component : split(pattern)) {
+      std::vector<std::string> longer;
+      for (const std::string& path : paths) {
+        const std::string folder = path.empty() ? path : path + '/';
+        for (const std::string& name : component == "*" ? names_in(folder) : std::vector{component}) {
+          longer.push_back(folder + name);
+        }
+      }
+      paths = std::move(longer);
+    }
+    return paths;
+  }
+
+  std::vector<std::string> names_in(const std::string& folder) {
+    Names listed = list_folder(root_ + folder);
+    if (listed.error != 0) note(folder, listed.error);
+    return std::move(listed.names);
+  }
+
+  void note(const std::string& path, int error) {
+    if (!is_absent(error)) snapshot_.errors.insert_or_assign(path, error);
+  }
+
+  std::string root_;
+  Snapshot snapshot_;
+};
+
+}  // namespace
+
+bool is_pattern(const std::string& pattern) {
+  const bool marked = !pattern.empty() && (pattern.back() == '@' || pattern.back() == '/');
+  const std::vector<std::string> components = split(std::string_view(pattern).substr(0, pattern.size() - (marked ? 1 : 0)));
+  return pattern.find('\0') == std::string::npos &&
+         std::none_of(components.begin(), components.end(), [](const std::string& component) {
+           return component.empty() || component == "." || component == "..";
+         });
+}
+
+Snapshot take_snapshot(const std::string& root, const std::vector<std::string>& patterns) {
+  SnapshotTaker taker(root);
+  for (const std::string& pattern : patterns) taker.take(pattern);
+  return std::move(taker).result();
+}
+
+}  // namespace blkint
