@@ -77,9 +77,9 @@ function identityOf(designators: readonly Designator[]): string | null {
 
 export interface ExtendedInquiry {
   /** Which tags the device checks when it reads the medium. */
-  readonly checksGuard: boolean;
-  readonly checksApp: boolean;
-  readonly checksRef: boolean;
+  readonly guardCheck: boolean;
+  readonly appCheck: boolean;
+  readonly refCheck: boolean;
   /** NO_PI_CHK: it checks none while it does not transfer them. */
   readonly noPiCheck: boolean;
   /** Protection types that it can be formatted with; null when page B4h has to be asked. Means nothing unless INQUIRY says PROTECT. */
@@ -105,9 +105,9 @@ export function decodeExtendedInquiry(bytes: Uint8Array): ExtendedInquiry {
   const page = openPage('86h', 0x86, bytes);
   return {
     supportedTypes: SUPPORTED_TYPES[page.bits(4, 5, 3)] ?? null,
-    checksGuard: page.bit(4, 2),
-    checksApp: page.bit(4, 1),
-    checksRef: page.bit(4, 0),
+    guardCheck: page.bit(4, 2),
+    appCheck: page.bit(4, 1),
+    refCheck: page.bit(4, 0),
     noPiCheck: page.bit(7, 5),
     multipleIntervals: page.bit(7, 4),
   };

@@ -173,16 +173,15 @@ export interface FoundDisk {
   readonly partition: SysfsPartition | null;
 }
 
-/** The disk that a device node belongs to. Block and character devices are numbered apart, so `kind` is needed. */
+/** The disk that a device node belongs to. Block and character devices are numbered apart, so `type` is needed. */
 export function findDisk(
   disks: readonly SysfsDisk[],
-  kind: 'block' | 'char',
-  major: number,
-  minor: number,
+  type: 'block' | 'character',
+  { major, minor }: DeviceNumber,
 ): FoundDisk | null {
   const is = (node: DeviceNumber | null): boolean => node?.major === major && node.minor === minor;
   for (const disk of disks) {
-    if (kind === 'block') {
+    if (type === 'block') {
       if (is(disk.block)) return { disk, by: 'block', partition: null };
       const partition = disk.partitions.find(is);
       if (partition) return { disk, by: 'partition', partition };
