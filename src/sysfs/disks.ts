@@ -177,7 +177,8 @@ export interface FoundDisk {
 export function findDisk(
   disks: readonly SysfsDisk[],
   type: 'block' | 'character',
-  { major, minor }: DeviceNumber,
+  major: number,
+  minor: number,
 ): FoundDisk | null {
   const is = (node: DeviceNumber | null): boolean => node?.major === major && node.minor === minor;
   for (const disk of disks) {
