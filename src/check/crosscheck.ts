@@ -1,0 +1,178 @@
+/**
+ * The main job: the same blocks by every path, judged by every checker. Reads only.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { BlocksRead } from '../device/blocks.js';
+import type { Disk } from '../device/disk.js';
+import type { CrosscheckReport, Finding, RangeReport } from '../report/model.js';
+import type { PathName } from '../words.js';
+import { claimsOf } from './claims.js';
+import { differingBlocks, finding, judge, type Reads, type Rules, softwareView } from './judge.js';
+import type { BlockRange } from './ranges.js';
+import { summarise } from './summary.js';
+import { Tally } from './tally.js';
+
+/** How often blocks that look wrong are read again before they count as changing. */
+const STANDSTILL_ROUNDS = 5;
+
+/** The SCSI layer logs at most 10 failures in 5 seconds; after a pause it speaks again. */
+const LOG_SILENCE_MS = 5_500;
+/** A disk with many bad blocks is not waited for at each. */
+const LOG_WAITS_MAX = 3;
+
+export interface CrosscheckOptions {
+  readonly ranges: readonly BlockRange[];
+  /** How the ranges were chosen, for the report. */
+  readonly note?: string | null;
+  readonly signal?: AbortSignal | undefined;
+  /** Called after each transfer with the blocks done so far, of all ranges. */
+  readonly onProgress?: (blocksDone: number) => void;
+}
+
+/** Reads the ranges by all paths of the disk and returns matrix and findings. Throws when the disk is gone or the signal aborts. */
+export async function crosscheck(disk: Disk, options: CrosscheckOptions): Promise<CrosscheckReport> {
+  const { ranges, note = null, signal, onProgress } = options;
+  const rules = await rulesOf(disk, signal);
+  const findings: Finding[] = disk.disagreements.map((text) => finding({ kind: 'facts', text }));
+  const reports: RangeReport[] = [];
+  let done = 0;
+  for (const range of ranges) {
+    const report = await checkRange(disk, rules, range, signal, (blocks) => {
+      done += blocks;
+      onProgress?.(done);
+    });
+    reports.push(report.range);
+    findings.push(...report.findings);
+  }
+  return { verb: 'crosscheck', disk: await summarise(disk, signal), note, ranges: reports, findings };
+}
+
+/** By what the reads of this disk are judged. */
+export async function rulesOf(disk: Disk, signal?: AbortSignal): Promise<Rules> {
+  const { kernelProfile, diskProfile, blockSize } = disk;
+  return {
+    blockSize,
+    claims: claimsOf(disk, await disk.proof(signal)),
+    profiles: { passthrough: diskProfile, block: kernelProfile, 'block-pi': kernelProfile },
+  };
+}
+
+/** The matrix and the findings of one range. */
+export async function checkRange(
+  disk: Disk,
+  rules: Rules,
+  range: BlockRange,
+  signal?: AbortSignal,
+  onBlocks?: (blocks: number) => void,
+): Promise<{ range: RangeReport; findings: Finding[] }> {
+  const tally = new Tally();
+  const findings: Finding[] = [];
+  const witness = new Witness(disk);
+  let changing = 0;
+  for await (const reads of transfers(disk, range, signal)) {
+    const { lba, blocks } = Object.values(reads)[0] as BlocksRead;
+    const suspects = suspectBlocks(reads, rules);
+    for (const run of runsBetween(lba, blocks, suspects))
+      judge(slice(reads, run.lba, run.blocks), rules, tally);
+    for (const suspect of suspects) {
+      const settled = await settle(disk, suspect, signal);
+      if (settled === null) changing++;
+      else findings.push(...judge(await witness.name(settled, signal), rules, tally));
+    }
+    onBlocks?.(blocks);
+  }
+  const { blocks } = range;
+  const profile = disk.profile;
+  const intervals = profile === null ? blocks : blocks * (disk.blockSize / profile.interval);
+  return { range: { lba: Number(range.lba), blocks, intervals, changing, cells: tally.cells() }, findings };
+}
+
+async function readAll(disk: Disk, lba: bigint, blocks: number, signal?: AbortSignal): Promise<Reads> {
+  const reads: Reads = {};
+  for (const path of disk.paths) reads[path] = await disk.read(path, lba, blocks, signal);
+  return reads;
+}
+
+/** The range in transfers by every path. One that a path refused comes again block by block, so that every bad block is found. */
+async function* transfers(disk: Disk, range: BlockRange, signal?: AbortSignal): AsyncGenerator<Reads> {
+  for (let at = 0; at < range.blocks; at += disk.transferBlocksMax) {
+    const blocks = Math.min(disk.transferBlocksMax, range.blocks - at);
+    const lba = range.lba + BigInt(at);
+    const reads = await readAll(disk, lba, blocks, signal);
+    if (blocks === 1 || Object.values(reads).every(({ answer }) => answer.kind === 'good')) yield reads;
+    else for (let i = 0; i < blocks; i++) yield await readAll(disk, lba + BigInt(i), 1, signal);
+  }
+}
+
+/** The blocks of a transfer that anything speaks against. */
+function suspectBlocks(reads: Reads, rules: Rules): bigint[] {
+  const suspects = new Set(differingBlocks(reads).map(({ lba }) => lba));
+  for (const { answer, lba } of Object.values(reads)) if (answer.kind !== 'good') suspects.add(lba);
+  for (const path of ['passthrough', 'block-pi'] as const) {
+    for (const { lba } of softwareView(reads, path, rules)?.bad ?? []) suspects.add(lba);
+  }
+  return [...suspects].sort((a, b) => (a < b ? -1 : 1));
+}
+
+function runsBetween(lba: bigint, blocks: number, suspects: readonly bigint[]): BlockRange[] {
+  const runs: BlockRange[] = [];
+  let from = lba;
+  for (const stop of [...suspects, lba + BigInt(blocks)]) {
+    if (stop > from) runs.push({ lba: from, blocks: Number(stop - from) });
+    from = stop + 1n;
+  }
+  return runs;
+}
+
+function slice(reads: Reads, lba: bigint, blocks: number): Reads {
+  const entries = Object.entries(reads).map(([path, read]) => {
+    const part = (bytes: Uint8Array | null) => {
+      if (bytes === null) return null;
+      const size = bytes.length / read.blocks;
+      const from = Number(lba - read.lba);
+      return bytes.subarray(from * size, (from + blocks) * size);
+    };
+    return [path, { lba, blocks, data: part(read.data), tuples: part(read.tuples), answer: read.answer }];
+  });
+  return Object.fromEntries(entries) as Reads;
+}
+
+/** Reads one block by every path until two rounds agree byte for byte; null when it never stands still. */
+async function settle(disk: Disk, lba: bigint, signal?: AbortSignal): Promise<Reads | null> {
+  let before = await readAll(disk, lba, 1, signal);
+  for (let round = 1; round < STANDSTILL_ROUNDS; round++) {
+    const now = await readAll(disk, lba, 1, signal);
+    if (disk.paths.every((path) => sameRead(before[path], now[path]))) return now;
+    before = now;
+  }
+  return null;
+}
+
+function sameRead(a: BlocksRead | undefined, b: BlocksRead | undefined): boolean {
+  const bytes = (x?: Uint8Array | null, y?: Uint8Array | null) =>
+    x && y ? Buffer.compare(x, y) === 0 : x === y;
+  return a?.answer.kind === b?.answer.kind && bytes(a?.data, b?.data) && bytes(a?.tuples, b?.tuples);
+}
+
+/** Names the author of a refusal that the kernel's log kept to itself because it had said as much just before. */
+class Witness {
+  readonly #disk: Disk;
+  #waits = 0;
+
+  constructor(disk: Disk) {
+    this.#disk = disk;
+  }
+
+  async name(reads: Reads, signal?: AbortSignal): Promise<Reads> {
+    const named = { ...reads };
+    for (const [path, { lba, answer }] of Object.entries(reads) as [PathName, BlocksRead][]) {
+      const unnamed =
+        answer.kind === 'refused' && answer.checker === 'kernel-or-device' && this.#disk.logReadable;
+      if (!unnamed || this.#waits === LOG_WAITS_MAX) continue;
+      this.#waits++;
+      await delay(LOG_SILENCE_MS, undefined, signal ? { signal } : {});
+      named[path] = await this.#disk.read(path, lba, 1, signal);
+    }
+    return named;
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * What each checker said of a run of blocks that was read by every path. Pure: reads in, verdicts and findings out.
+ *
+ * GOOD is no verdict by itself: it counts as `ok` only from a checker that is supposed to check, over a tuple that was read and is not
+ * escaped. A checker that is supposed to check and passed a bad tuple is `unchecked` there, and a finding.
+ */
+import type { Answer, BlocksRead } from '../device/blocks.js';
+import { defaultEngine } from '../pi/engine.js';
+import type { Profile } from '../pi/profile.js';
+import type { Finding } from '../report/model.js';
+import { type Checker, PATHS, type PathName, type Verdict } from '../words.js';
+import type { Claims } from './claims.js';
+import type { Judgement, Tally } from './tally.js';
+
+/** The same blocks by every path that the disk has. */
+export type Reads = Partial<Record<PathName, BlocksRead>>;
+
+export interface Rules {
+  readonly blockSize: number;
+  readonly claims: Claims;
+  /** By which the tuples of each path are judged; null where there are none. */
+  readonly profiles: Readonly<Record<PathName, Profile | null>>;
+}
+
+/** The software's judgement of a run: how many intervals of it are escaped, and which are bad. */
+interface SoftwareView {
+  readonly escaped: number;
+  readonly bad: readonly BadInterval[];
+}
+
+interface BadInterval {
+  readonly lba: bigint;
+  readonly check: 'guard' | 'app' | 'ref';
+  readonly stored: number | bigint;
+  readonly computed: number | bigint;
+}
+
+type Refusal = Extract<Answer, { kind: 'refused' }>;
+
+/** Tuples and data of `path`; data that a refused read did not deliver comes from the medium by SG_IO. */
+export function softwareView(reads: Reads, path: PathName, rules: Rules): SoftwareView | null {
+  const read = reads[path];
+  const profile = rules.profiles[path];
+  const data = read?.data ?? reads.passthrough?.data ?? null;
+  if (!read?.tuples || !profile?.guard || data === null) return null;
+  const { escaped, findings } = defaultEngine().verify(data, read.tuples, {
+    profile,
+    layout: 'separate',
+    seed: (read.lba * BigInt(rules.blockSize)) / BigInt(profile.interval),
+  });
+  const intervalsPerBlock = rules.blockSize / profile.interval;
+  const bad = findings.map(({ interval, check, stored, computed }) => ({
+    lba: read.lba + BigInt(Math.floor(interval / intervalsPerBlock)),
+    check,
+    stored,
+    computed,
+  }));
+  return { escaped, bad };
+}
+
+/** The first view there is: the block layer's tuples, else those that crossed SG_IO. */
+function anyView(reads: Reads, rules: Rules): SoftwareView | null {
+  return softwareView(reads, 'block-pi', rules) ?? softwareView(reads, 'passthrough', rules);
+}
+
+/** Judges a run of blocks: verdicts go into the tally, what is wrong is returned. A run with something wrong is one block long. */
+export function judge(reads: Reads, rules: Rules, tally: Tally): Finding[] {
+  const findings: Finding[] = [];
+  const view = anyView(reads, rules);
+  for (const path of PATHS) {
+    const read = reads[path];
+    if (read === undefined) continue;
+    const intervals = read.blocks * intervalsPerBlockOf(rules);
+    const own = softwareView(reads, path, rules);
+    judgeSoftware(own, read, intervals, path, tally, findings);
+    for (const checker of ['kernel', 'hba', 'device'] as const) {
+      const claim = rules.claims[checker][path];
+      const { answer } = read;
+      const { verdicts, silence } = hardwareView({ checker, claim, answer, view: own ?? view, intervals });
+      for (const verdict of verdicts) tally.add(checker, path, verdict, verdict.intervals);
+      if (silence === undefined) continue;
+      const text = `the ${checker} stayed silent: ${silence}`;
+      findings.push(finding({ kind: 'silent', lba: Number(read.lba), checker, path, text }));
+    }
+    if (read.answer.kind === 'refused' && read.answer.checker === 'kernel-or-device') {
+      tally.add('kernel-or-device', path, { verdict: 'protection', why: read.answer.text }, intervals);
+    }
+    if (read.answer.kind !== 'good') findings.push(answerFinding(read, read.answer, path, view));
+  }
+  findings.push(...dataDifferences(reads));
+  return findings;
+}
+
+function intervalsPerBlockOf({ profiles, blockSize }: Rules): number {
+  const profile = profiles['block-pi'] ?? profiles.block ?? profiles.passthrough;
+  return profile === null ? 1 : blockSize / profile.interval;
+}
+
+function judgeSoftware(
+  view: SoftwareView | null,
+  read: BlocksRead,
+  intervals: number,
+  path: PathName,
+  tally: Tally,
+  findings: Finding[],
+): void {
+  if (view === null) {
+    const why =
+      read.tuples === null ? 'no tuple was read by this path' : 'no data was read to judge the tuples by';
+    tally.add('software', path, { verdict: 'unchecked', why }, intervals);
+    return;
+  }
+  const { escaped, bad } = view;
+  tally.add('software', path, { verdict: 'ok' }, intervals - escaped - bad.length);
+  tally.add('software', path, { verdict: 'escaped' }, escaped);
+  for (const { lba, check, stored, computed } of bad) {
+    tally.add('software', path, { verdict: check }, 1);
+    findings.push({
+      kind: 'mismatch',
+      lba: Number(lba),
+      checker: 'software',
+      path,
+      check,
+      stored: tag(stored),
+      computed: tag(computed),
+      text: `${check} tag differs: stored ${tagText(stored)}, computed ${tagText(computed)}`,
+    });
+  }
+}
+
+interface HardwareCase {
+  readonly checker: 'kernel' | 'hba' | 'device';
+  /** Why this checker is not supposed to check on this path; null when it is. */
+  readonly claim: string | null;
+  readonly answer: Answer;
+  readonly view: SoftwareView | null;
+  readonly intervals: number;
+}
+
+interface HardwareView {
+  readonly verdicts: readonly (Judgement & { readonly intervals: number })[];
+  /** What the checker should not have delivered. */
+  readonly silence?: string;
+}
+
+function hardwareView({ checker, claim, answer, view, intervals }: HardwareCase): HardwareView {
+  const all = (verdict: Verdict, why: string): HardwareView => ({ verdicts: [{ verdict, why, intervals }] });
+  if (answer.kind === 'failed') return all('error', answer.error.message);
+  if (answer.kind === 'refused' && answer.checker === checker) return all(answer.check, answer.text);
+  if (claim !== null) return all('unchecked', claim);
+  if (answer.kind === 'refused') {
+    if (!passedBefore(checker, answer))
+      return all('unchecked', `refused by ${answer.checker} before it came so far`);
+    const silence = `it delivered a block that the ${answer.checker} refused`;
+    return { ...all('unchecked', silence), silence };
+  }
+  if (view === null) return all('unchecked', 'GOOD, but no path shows the tuples: they may be escaped');
+  const bad = view.bad.length;
+  const passed: HardwareView['verdicts'] = [
+    { verdict: 'ok', intervals: intervals - view.escaped - bad },
+    { verdict: 'escaped', intervals: view.escaped },
+  ];
+  if (bad === 0) return { verdicts: passed };
+  const silence = `it delivered a block whose ${view.bad[0]?.check} tag is wrong`;
+  return { verdicts: [...passed, { verdict: 'unchecked', why: silence, intervals: bad }], silence };
+}
+
+/** Whether a refusal by somebody else means that this checker had passed the block: on a read the device comes first, the kernel last. */
+function passedBefore(checker: Checker, refusal: Refusal): boolean {
+  return checker !== 'kernel' && refusal.checker === 'kernel';
+}
+
+function answerFinding(
+  read: BlocksRead,
+  answer: Exclude<Answer, { kind: 'good' }>,
+  path: PathName,
+  view: SoftwareView | null,
+): Finding {
+  const lba = Number(read.lba);
+  if (answer.kind === 'failed') return finding({ kind: 'read-error', lba, path, text: answer.error.message });
+  const { checker, check, text } = answer;
+  const contradicted =
+    view !== null && view.bad.length === 0 ? ', though the software finds nothing wrong' : '';
+  return finding({
+    kind: 'refused',
+    lba,
+    checker,
+    path,
+    check,
+    text: `the ${checker} refused the block: ${text}${contradicted}`,
+  });
+}
+
+/** Blocks of which two paths delivered different data, as findings. */
+function dataDifferences(reads: Reads): Finding[] {
+  return differingBlocks(reads).map(({ lba, paths }) =>
+    finding({
+      kind: 'data-differs',
+      lba: Number(lba),
+      path: paths[1],
+      text: `${paths[0]} and ${paths[1]} deliver different data`,
+    }),
+  );
+}
+
+/** The blocks whose data differs between the first path that delivered it and another. */
+export function differingBlocks(reads: Reads): { lba: bigint; paths: [PathName, PathName] }[] {
+  const [first, ...others] = PATHS.flatMap((path) => {
+    const read = reads[path];
+    return read?.data ? [{ path, read, data: read.data }] : [];
+  });
+  if (first === undefined) return [];
+  const size = first.data.length / first.read.blocks;
+  return others.flatMap(({ path, data }) => {
+    if (Buffer.compare(first.data, data) === 0) return [];
+    return Array.from({ length: first.read.blocks }, (_, i) => i)
+      .filter(
+        (i) =>
+          Buffer.compare(
+            first.data.subarray(i * size, (i + 1) * size),
+            data.subarray(i * size, (i + 1) * size),
+          ) !== 0,
+      )
+      .map((i) => ({ lba: first.read.lba + BigInt(i), paths: [first.path, path] as [PathName, PathName] }));
+  });
+}
+
+const NOTHING = { checker: null, path: null, check: null, stored: null, computed: null, lba: null } as const;
+
+/** A finding with null for all that it does not say. */
+export function finding(parts: Partial<Finding> & Pick<Finding, 'kind' | 'text'>): Finding {
+  return { ...NOTHING, ...parts };
+}
+
+/** A tag as JSON takes it: beyond 2^53 a 0x string. */
+function tag(value: number | bigint): number | string {
+  return typeof value === 'number' ? value : `0x${value.toString(16).padStart(16, '0')}`;
+}
+
+function tagText(value: number | bigint): string {
+  return `0x${value.toString(16).padStart(4, '0')}`;
+}

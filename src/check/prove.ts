@@ -1,0 +1,150 @@
+/**
+ * The active negative test: plants one genuine fault on a testbed disk, asks every checker on every path, and puts the block back.
+ */
+import type { Disk } from '../device/disk.js';
+import { testbedKind } from '../device/ours.js';
+import { claimRegion, type Region, requireOurs } from '../device/safeguard.js';
+import { IntegrityError } from '../errors.js';
+import { defaultEngine } from '../pi/engine.js';
+import type { Finding, ProveReport, RangeReport } from '../report/model.js';
+import { VERDICTS } from '../words.js';
+import { checkRange, rulesOf } from './crosscheck.js';
+import { finding } from './judge.js';
+import { summarise } from './summary.js';
+
+export interface ProveOptions {
+  /** The block to plant the fault in; the middle of the disk without it. */
+  readonly lba?: bigint | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called with each step in words, before it is taken. */
+  readonly onStep?: (step: string) => void;
+}
+
+/** The bit that is flipped: in the middle of the block, so that no checker can miss it by looking at its ends alone. */
+const FLIPPED_BIT = 0x10;
+
+/**
+ * Changes one block's data under its tuple by a plain SG_IO write and reads it by every path.
+ * Errors: ERR_NOT_OURS, ERR_BUSY, ERR_OUT_OF_RANGE, ERR_CANNOT_PLANT, ERR_ABORTED (the block is back as it was), ERR_RESTORE.
+ */
+export async function prove(disk: Disk, options: ProveOptions = {}): Promise<ProveReport> {
+  const { signal, onStep = () => {} } = options;
+  const lba = options.lba ?? disk.blocks / 2n;
+  requireOurs(disk);
+  if (testbedKind(disk.sysfs, disk.facts) !== 'scsi_debug') {
+    throw new IntegrityError(
+      'ERR_CANNOT_PLANT',
+      `${disk.device} makes new, right tuples for every plain write: no fault can be planted by SG_IO`,
+      {
+        disk: disk.device,
+        advice: 'Use a scsi_debug disk, or edit the tuples in the file behind an LIO fileio disk.',
+      },
+    );
+  }
+  onStep(`claim block ${lba} and save it`);
+  await using region = await claimRegion(disk, { lba, blocks: 1 }, signal);
+  await makeCheckable(region, onStep);
+  await requireClean(disk, lba, signal);
+
+  const was = region.savedData;
+  const byte = was.length >> 1;
+  const planted = was.slice();
+  planted[byte]! ^= FLIPPED_BIT;
+  onStep(`flip a bit of byte ${byte} of block ${lba} by a plain SG_IO write`);
+  signal?.throwIfAborted();
+  await region.write('passthrough', lba, planted);
+
+  onStep('see by an independent read that the fault is on the medium');
+  const vacuous = await whyVacuous(disk, lba, planted, signal);
+  onStep('read the block by every path');
+  const { range, findings } = await checkRange(disk, await rulesOf(disk, signal), { lba, blocks: 1 }, signal);
+  const delivered = (await disk.read('block', lba, 1, signal)).answer.kind === 'good';
+  onStep('put the block back');
+  const restored = await region.restore();
+  await requireClean(disk, lba);
+
+  return {
+    verb: 'prove',
+    disk: await summarise(disk),
+    fault: { lba: Number(lba), byte, was: was[byte]!, now: planted[byte]! },
+    outcome: vacuous !== null ? 'vacuous' : delivered ? 'delivered' : 'caught',
+    why: vacuous,
+    ranges: [range],
+    findings: delivered ? [...findings, deliveredFinding(lba)] : findings,
+    ...witnesses(range),
+    restored: restored,
+  };
+}
+
+/** A fresh scsi_debug disk is escaped all over, and where no path shows tuples nobody knows: one write by the kernel makes a tuple. */
+async function makeCheckable(region: Region, onStep: (step: string) => void): Promise<void> {
+  const { disk, range, savedData, savedTuples } = region;
+  const profile = disk.kernelProfile;
+  if (profile === null) return;
+  if (savedTuples !== null) {
+    const { escaped } = defaultEngine().verify(savedData, savedTuples, {
+      profile,
+      layout: 'separate',
+      seed: range.lba,
+    });
+    if (escaped === 0) return;
+  }
+  onStep(
+    `write the same data through the block layer, so that block ${range.lba} has a tuple that is checked`,
+  );
+  const answer = await region.write('block', range.lba, savedData);
+  if (answer.kind === 'good') return;
+  throw new IntegrityError(
+    'ERR_CANNOT_PLANT',
+    `${disk.device}: block ${range.lba} could not be given a tuple`,
+    { disk: disk.device },
+  );
+}
+
+/** A block that is refused already proves nothing. */
+async function requireClean(disk: Disk, lba: bigint, signal?: AbortSignal): Promise<void> {
+  for (const path of disk.paths) {
+    const { answer } = await disk.read(path, lba, 1, signal);
+    if (answer.kind === 'good') continue;
+    const why = answer.kind === 'failed' ? answer.error.message : answer.text;
+    throw new IntegrityError(
+      'ERR_CANNOT_PLANT',
+      `${disk.device}: block ${lba} cannot be read by ${path} without any fault planted: ${why}`,
+      {
+        disk: disk.device,
+        advice: 'Choose another block: --lba N.',
+      },
+    );
+  }
+}
+
+/** Why the fault is not one: it is not on the medium, or the disk made a new tuple for it. Null when it is genuine. */
+async function whyVacuous(
+  disk: Disk,
+  lba: bigint,
+  planted: Uint8Array,
+  signal?: AbortSignal,
+): Promise<string | null> {
+  const { data } = await disk.readMedium(lba, 1, signal);
+  if (data === null || Buffer.compare(data, planted) !== 0)
+    return 'an independent read does not find the changed data on the medium';
+  const profile = disk.kernelProfile;
+  if (profile === null || !disk.paths.includes('block-pi')) return null;
+  const { tuples } = await disk.read('block-pi', lba, 1, signal);
+  if (tuples === null) return null;
+  const { ok } = defaultEngine().verify(planted, tuples, { profile, layout: 'separate', seed: lba });
+  return ok ? 'the tuple on the medium fits the changed data: the disk made a new one' : null;
+}
+
+/** Who noticed the fault and who stayed silent, as `checker by path`. */
+function witnesses({ cells }: RangeReport): { noticed: string[]; silent: string[] } {
+  const caught = VERDICTS.filter((verdict) => ['guard', 'app', 'ref', 'protection'].includes(verdict));
+  const noticed = cells.filter(({ counts }) => caught.some((verdict) => counts[verdict]));
+  const name = ({ checker, path }: { checker: string; path: string }) => `${checker} by ${path}`;
+  return { noticed: noticed.map(name), silent: cells.filter((cell) => !noticed.includes(cell)).map(name) };
+}
+
+function deliveredFinding(lba: bigint): Finding {
+  const text = 'wrong data was delivered with success to a read through the block layer';
+  return finding({ kind: 'silent', lba: Number(lba), path: 'block', text });
+}

@@ -1,0 +1,51 @@
+/**
+ * Blocks as they come from a path.
+ */
+import type { IntegrityError } from '../errors.js';
+import type { Check, Checker } from '../words.js';
+
+/** A run of blocks with what a path delivered of them. The caller owns the buffers. */
+export interface ProtectedBlocks {
+  readonly lba: bigint;
+  readonly blocks: number;
+  /** `blocks` × block size bytes; null when the path did not deliver the data. */
+  readonly data: Uint8Array | null;
+  /** The tuples of all intervals one after the other; null when the path carries none. */
+  readonly tuples: Uint8Array | null;
+}
+
+/** What the hardware and the kernel answered to one read or write. */
+export type Answer =
+  | { readonly kind: 'good' }
+  | {
+      readonly kind: 'refused';
+      readonly checker: Exclude<Checker, 'software'>;
+      readonly check: Check;
+      /** The kernel's or the sense's own words. */
+      readonly text: string;
+    }
+  | { readonly kind: 'failed'; readonly error: IntegrityError };
+
+export const GOOD: Answer = { kind: 'good' };
+
+export interface BlocksRead extends ProtectedBlocks {
+  readonly answer: Answer;
+}
+
+/** Splits blocks that came with their tuples behind each interval. Both results are new buffers. */
+export function deinterleave(
+  bytes: Uint8Array,
+  interval: number,
+  tupleSize: number,
+): { data: Uint8Array; tuples: Uint8Array } {
+  const stride = interval + tupleSize;
+  const intervals = bytes.length / stride;
+  const data = new Uint8Array(intervals * interval);
+  const tuples = new Uint8Array(intervals * tupleSize);
+  for (let i = 0; i < intervals; i++) {
+    const at = i * stride;
+    data.set(bytes.subarray(at, at + interval), i * interval);
+    tuples.set(bytes.subarray(at + interval, at + stride), i * tupleSize);
+  }
+  return { data, tuples };
+}

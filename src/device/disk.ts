@@ -1,0 +1,259 @@
+/**
+ * A disk: its nodes, what the kernel and the disk say of it, and the paths that it really has.
+ */
+import type { LbmdCapability, NativeHandle } from '../binding.js';
+import { native } from '../binding.js';
+import { IntegrityError } from '../errors.js';
+import type { Profile } from '../pi/profile.js';
+import { type DeviceNode, findDisk, interpret, type SysfsDisk } from '../sysfs/disks.js';
+import { readSnapshot } from '../sysfs/snapshot.js';
+import type { PathName } from '../words.js';
+import type { BlocksRead } from './blocks.js';
+import { type DiskFacts, disagreements, diskProfile, kernelProfile, learnFacts } from './facts.js';
+import { KernelLog } from './kernel-log.js';
+import { deviceNumber, openNode, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
+import { type BlockSource, readBlock } from './paths/block.js';
+import { type BlockPiSource, readBlockPi } from './paths/block-pi.js';
+import { type PassthroughSource, proofHolds, readInterleaved, readPlain } from './paths/passthrough.js';
+import { type Proof, proveTuplesCross } from './proof.js';
+import { type ScsiTransport, SgTransport } from './transport.js';
+
+/** IORING_FEAT_RW_ATTR: the running kernel takes attributes with a read or write (Linux 6.14). */
+const IORING_FEAT_RW_ATTR = 1 << 16;
+
+/** Bytes of data that one transfer carries at most: within what every host takes, and enough that calls cost nothing. */
+const TRANSFER_BYTES_MAX = 256 * 1024;
+
+export interface OpenDiskOptions {
+  readonly signal?: AbortSignal;
+}
+
+/** An open disk. Reading only: writes are claimed from the safeguard. Close it, or declare it with `await using`. */
+export class Disk implements AsyncDisposable {
+  /** The node of the whole disk by which messages name it. */
+  readonly device: string;
+  readonly sysfs: SysfsDisk;
+  /** What the disk says of itself; null for a disk that takes no SCSI commands. */
+  readonly facts: DiskFacts | null;
+  /** By which the kernel's block layer makes and checks tuples; null when it does not. */
+  readonly kernelProfile: Profile | null;
+  /** By which the disk itself is formatted; null without protection. */
+  readonly diskProfile: Profile | null;
+  /** FS_IOC_GETLBMD_CAP, or null where the kernel lacks it. */
+  readonly lbmd: LbmdCapability | null;
+  /** Where kernel and disk disagree, in words. */
+  readonly disagreements: readonly string[];
+  /** SCSI commands to this disk that cannot alter it; null for a disk that takes none. */
+  readonly transport: ScsiTransport | null;
+  readonly paths: readonly PathName[];
+  readonly logReadable: boolean;
+  readonly #sg: NativeHandle | null;
+  readonly #block: NativeHandle | null;
+  readonly #log: KernelLog | null;
+  #proof: Proof | null = null;
+
+  /** @internal Use {@link openDevice}. */
+  constructor(parts: {
+    device: string;
+    sysfs: SysfsDisk;
+    facts: DiskFacts | null;
+    lbmd: LbmdCapability | null;
+    rwAttributes: boolean;
+    sg: NativeHandle | null;
+    block: NativeHandle | null;
+    transport: ScsiTransport | null;
+    log: KernelLog | null;
+  }) {
+    const { device, sysfs, facts, lbmd, sg, block, transport, log } = parts;
+    this.device = device;
+    this.sysfs = sysfs;
+    this.facts = facts;
+    this.lbmd = lbmd;
+    this.kernelProfile = kernelProfile(sysfs, facts);
+    this.diskProfile = diskProfile(facts);
+    this.disagreements = disagreements(sysfs, facts);
+    this.transport = transport;
+    this.logReadable = log !== null;
+    this.#sg = sg;
+    this.#block = block;
+    this.#log = log;
+    this.paths = [
+      ...(transport && facts ? (['passthrough'] as const) : []),
+      ...(block ? (['block'] as const) : []),
+      ...(block && parts.rwAttributes && this.kernelProfile?.tupleSize ? (['block-pi'] as const) : []),
+    ];
+  }
+
+  get blockSize(): number {
+    return this.facts?.capacity?.blockSize ?? this.sysfs.logicalBlockSize ?? 512;
+  }
+
+  get blocks(): bigint {
+    return this.facts?.capacity?.blocks ?? this.sysfs.blocks ?? 0n;
+  }
+
+  /** By which the tuples that a path delivers are judged: the kernel's, where it has one. */
+  get profile(): Profile | null {
+    return this.kernelProfile ?? this.diskProfile;
+  }
+
+  /** Blocks that one transfer may carry. */
+  get transferBlocksMax(): number {
+    const bytes = Math.min(
+      TRANSFER_BYTES_MAX,
+      (this.sysfs.queue.maxHwSectorsKb ?? Number.POSITIVE_INFINITY) * 1024,
+    );
+    return Math.max(1, Math.floor(bytes / (this.blockSize + 64)));
+  }
+
+  /** Whether tuples cross SG_IO here: proved by reading, once, and again after a UNIT ATTENTION. */
+  async proof(signal?: AbortSignal): Promise<Proof | null> {
+    if (this.transport === null) return null;
+    if (this.#proof === null || this.#proof.unitAttentions !== this.transport.unitAttentions) {
+      const { transport, blockSize, blocks, diskProfile: profile } = this;
+      this.#proof = await proveTuplesCross({ transport, blockSize, blocks, profile }, signal);
+    }
+    return this.#proof;
+  }
+
+  /**
+   * Reads `blocks` blocks at `lba` by `path`: one transfer of at most {@link transferBlocksMax}. What was refused or failed is in
+   * the answer; an error is thrown when the disk is gone, the path is not there or the range is not on the disk.
+   */
+  async read(path: PathName, lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
+    signal?.throwIfAborted();
+    this.requireRange(lba, BigInt(blocks));
+    if (!this.paths.includes(path)) {
+      throw new IntegrityError('ERR_NO_PATH', `${this.device} has no path ${path}`, { disk: this.device });
+    }
+    const read = await this.#readers[path](lba, blocks, signal);
+    // A disk that vanishes under a read shows as a plain I/O error: ask whether it is still there.
+    if (read.answer.kind === 'failed' && !(await this.stillThere())) {
+      throw new IntegrityError('ERR_DEVICE_GONE', `${this.device} disappeared during a read`, {
+        disk: this.device,
+        advice: 'It was removed, or its host lost it: see dmesg.',
+        cause: read.answer.error,
+      });
+    }
+    return read;
+  }
+
+  readonly #readers: Record<
+    PathName,
+    (lba: bigint, blocks: number, signal?: AbortSignal) => Promise<BlocksRead>
+  > = {
+    passthrough: async (lba, blocks, signal) => {
+      const proof = await this.proof(signal);
+      const source = this.#passthrough();
+      return proofHolds(proof, source.transport) && this.diskProfile
+        ? readInterleaved(source, this.diskProfile, lba, blocks, signal)
+        : readPlain(source, lba, blocks, signal);
+    },
+    block: (lba, blocks) => readBlock(this.blockSource(), lba, blocks),
+    'block-pi': (lba, blocks) => readBlockPi(this.blockPiSource(), lba, blocks),
+  };
+
+  /** A plain READ by SG_IO, which delivers what is on the medium without anybody else's check. */
+  readMedium(lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
+    this.requireRange(lba, BigInt(blocks));
+    return readPlain(this.#passthrough(), lba, blocks, signal);
+  }
+
+  #passthrough(): PassthroughSource {
+    return { disk: this.device, transport: this.transport as ScsiTransport, blockSize: this.blockSize };
+  }
+
+  /** @internal What the block paths work on; the safeguard puts its own handle in. */
+  blockSource(handle: NativeHandle = this.#block as NativeHandle): BlockSource {
+    const { device: disk, blockSize } = this;
+    return { disk, name: this.sysfs.name, hctl: this.sysfs.hctl, handle, log: this.#log, blockSize };
+  }
+
+  /** @internal */
+  blockPiSource(handle?: NativeHandle): BlockPiSource {
+    return { ...this.blockSource(handle), profile: this.kernelProfile as Profile };
+  }
+
+  /** Throws ERR_OUT_OF_RANGE unless the blocks are all on the disk. */
+  requireRange(lba: bigint, blocks: bigint): void {
+    if (lba >= 0n && blocks > 0n && lba + blocks <= this.blocks) return;
+    throw new IntegrityError(
+      'ERR_OUT_OF_RANGE',
+      `${this.device}: blocks ${lba} to ${lba + blocks - 1n} are not all on the disk: it has blocks 0 to ${this.blocks - 1n}`,
+      { disk: this.device },
+    );
+  }
+
+  /** Whether the kernel still lists this very disk. */
+  async stillThere(): Promise<boolean> {
+    const now = interpret(await readSnapshot());
+    const { name, hctl } = this.sysfs;
+    return now.some((disk) => disk.name === name && disk.hctl === hctl);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#sg?.close(), this.#block?.close()]);
+    this.#log?.[Symbol.dispose]();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Opens a disk by its block node or its sg node, for reading.
+ * Errors: ERR_NO_DEVICE, ERR_NOT_A_DISK, ERR_PARTITION, ERR_PERMISSION, ERR_DEVICE_GONE, ERR_NO_ADDON.
+ */
+export async function openDevice(path: string, options: OpenDiskOptions = {}): Promise<Disk> {
+  const { signal } = options;
+  const { type, major, minor } = await deviceNumber(path);
+  const found = findDisk(interpret(await readSnapshot()), type, major, minor);
+  if (found === null) {
+    throw new IntegrityError('ERR_NOT_A_DISK', `${path} is no disk that the kernel lists`, {
+      disk: path,
+      advice: 'See `blk-integrity list` for the disks of this host.',
+    });
+  }
+  if (found.partition !== null) {
+    throw new IntegrityError('ERR_PARTITION', `${path} is a partition of /dev/${found.disk.name}`, {
+      disk: path,
+      advice: `Name the whole disk and the blocks: /dev/${found.disk.name} --lba N --blocks N.`,
+    });
+  }
+  const sysfs = found.disk;
+  const handles: NativeHandle[] = [];
+  const open = async (node: DeviceNode, flags: number) => {
+    const handle = await openNode(node, flags);
+    handles.push(handle);
+    return handle;
+  };
+  let log: KernelLog | null = null;
+  try {
+    const block = sysfs.block && (await open(sysfs.block, READ_ONLY_DIRECT));
+    const sg = sysfs.sg && (await open(sysfs.sg, READ_ONLY));
+    const device = `/dev/${sysfs.name}`;
+    // Without the sg driver the block node takes the same ioctl.
+    const scsi = sg ?? (sysfs.hctl ? block : null);
+    const transport = scsi && new SgTransport(scsi, device, false);
+    const facts = transport && (await learnFacts(transport, signal));
+    const lbmd = block && (await block.lbmdCapability());
+    const { errno, features } = native().ioUringFeatures();
+    log = KernelLog.open();
+    return new Disk({
+      device,
+      sysfs,
+      facts,
+      lbmd: lbmd?.errno === 0 ? lbmd : null,
+      rwAttributes: errno === 0 && (features & IORING_FEAT_RW_ATTR) !== 0,
+      sg,
+      block,
+      transport,
+      log,
+    });
+  } catch (error) {
+    log?.[Symbol.dispose]();
+    await Promise.all(handles.map((handle) => handle.close()));
+    throw error;
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * What the disk says of itself, and where the kernel says otherwise.
+ */
+import type { Profile } from '../pi/profile.js';
+import { profileByName } from '../pi/profile.js';
+import { inquiryCdb, modeSense10Cdb, readCapacity16Cdb } from '../scsi/cdb.js';
+import { decodeInquiry, type Inquiry } from '../scsi/inquiry.js';
+import { type ControlModePage, decodeControlModePage } from '../scsi/mode-page.js';
+import { decodeReadCapacity16, type ReadCapacity16 } from '../scsi/read-capacity.js';
+import {
+  decodeDeviceIdentification,
+  decodeExtendedInquiry,
+  decodeSupportedPages,
+  decodeUnitSerialNumber,
+  type ExtendedInquiry,
+} from '../scsi/vpd.js';
+import type { SysfsDisk } from '../sysfs/disks.js';
+import { fetch, type ScsiTransport } from './transport.js';
+
+/** Allocation length of INQUIRY, VPD and MODE SENSE: enough for each page that is read here. */
+const PAGE_BYTES = 252;
+const READ_CAPACITY_16_BYTES = 32;
+const CONTROL_MODE_PAGE = 0x0a;
+
+export interface DiskFacts {
+  readonly inquiry: Inquiry;
+  /** The logical unit's own name from VPD 83h (`naa.…`, `eui.…`, `t10.…`), or null. */
+  readonly identity: string | null;
+  /** Unit serial number, VPD 80h. */
+  readonly serial: string | null;
+  /** VPD 86h: which tags the disk says it checks. */
+  readonly extended: ExtendedInquiry | null;
+  readonly capacity: ReadCapacity16 | null;
+  readonly control: ControlModePage | null;
+}
+
+/** Asks the disk. Every answer is hostile input and is decoded with its bounds checked. */
+export async function learnFacts(transport: ScsiTransport, signal?: AbortSignal): Promise<DiskFacts | null> {
+  const get = (cdb: Uint8Array, length: number) => fetch(transport, cdb, length, signal);
+  const standard = await get(inquiryCdb(PAGE_BYTES), PAGE_BYTES);
+  if (standard === null) return null;
+  const inquiry = decodeInquiry(standard);
+  const page00 = await get(inquiryCdb(PAGE_BYTES, 0x00), PAGE_BYTES);
+  const supported = page00 === null ? [] : decodeSupportedPages(page00);
+  const vpd = async <T>(page: number, decode: (bytes: Uint8Array) => T): Promise<T | null> => {
+    if (!supported.includes(page)) return null;
+    const bytes = await get(inquiryCdb(PAGE_BYTES, page), PAGE_BYTES);
+    return bytes === null ? null : decode(bytes);
+  };
+  const identification = await vpd(0x83, decodeDeviceIdentification);
+  const serial = await vpd(0x80, decodeUnitSerialNumber);
+  const extended = await vpd(0x86, decodeExtendedInquiry);
+  const capacity = await get(readCapacity16Cdb(READ_CAPACITY_16_BYTES), READ_CAPACITY_16_BYTES);
+  const control = await get(modeSense10Cdb(CONTROL_MODE_PAGE, PAGE_BYTES), PAGE_BYTES);
+  return {
+    inquiry,
+    identity: identification?.identity ?? null,
+    serial,
+    extended,
+    capacity: capacity === null ? null : decodeReadCapacity16(capacity),
+    control: control === null ? null : decodeControlModePage(control),
+  };
+}
+
+/** The profile by which the kernel's block layer works, or null when it has none for this disk. */
+export function kernelProfile(sysfs: SysfsDisk, facts: DiskFacts | null): Profile | null {
+  const { integrity, logicalBlockSize } = sysfs;
+  if (!integrity.present || integrity.format === null) return null;
+  return profileByName(integrity.format, {
+    interval: integrity.interval ?? logicalBlockSize ?? 512,
+    // The kernel registers type 2 under the type 1 name: the checks are the same, the commands are not.
+    ...(facts?.capacity?.protectionType === 2 ? { type: 2 as const } : {}),
+  });
+}
+
+/** The profile by which the disk itself is formatted, or null when it is formatted without protection. On the wire the guard is a CRC. */
+export function diskProfile(facts: DiskFacts | null): Profile | null {
+  const capacity = facts?.capacity;
+  if (!capacity || capacity.protectionType === 0) return null;
+  return profileByName(capacity.protectionType === 3 ? 'T10-DIF-TYPE3-CRC' : 'T10-DIF-TYPE1-CRC', {
+    interval: capacity.blockSize >> capacity.intervalExponent,
+    type: capacity.protectionType,
+  });
+}
+
+/** Where the kernel's picture of the disk differs from the disk's own, in words; none when they agree. */
+export function disagreements(sysfs: SysfsDisk, facts: DiskFacts | null): string[] {
+  const capacity = facts?.capacity;
+  if (!capacity) return [];
+  const { scsiDisk, host, integrity } = sysfs;
+  const type = capacity.protectionType;
+  const hostHasDif = host?.dif.includes(type) ?? false;
+  const hostHasDix = host?.dix.includes(type) ?? false;
+  const rules: [boolean, string][] = [
+    [
+      capacity.blockSize !== sysfs.logicalBlockSize,
+      `READ CAPACITY(16) says ${capacity.blockSize} bytes a block, the kernel ${sysfs.logicalBlockSize}`,
+    ],
+    [
+      capacity.blocks !== sysfs.blocks,
+      `READ CAPACITY(16) says ${capacity.blocks} blocks, the kernel ${sysfs.blocks}`,
+    ],
+    [
+      facts.inquiry.protect === false && type !== 0,
+      `READ CAPACITY(16) says protection type ${type}, INQUIRY PROTECT is 0`,
+    ],
+    [
+      scsiDisk !== null && hostHasDif && scsiDisk.protectionType !== type,
+      `the disk is formatted with protection type ${type}, the kernel's scsi_disk says ${scsiDisk?.protectionType}`,
+    ],
+    [
+      type !== 0 && host !== null && !hostHasDif,
+      `the disk is formatted with protection type ${type}, but host${host?.number} (${host?.driver}) does not offer it: DIF is off`,
+    ],
+    [
+      type !== 0 && hostHasDix && integrity.present === false,
+      `host${host?.number} offers DIX type ${type} and the disk is formatted with it, but the block layer has no profile: DIX is off`,
+    ],
+    [
+      integrity.present === true && type !== 0 && integrity.format?.includes('TYPE3') !== (type === 3),
+      `the disk is formatted with protection type ${type}, the block layer's profile is ${integrity.format}`,
+    ],
+    [
+      integrity.present === true &&
+        type !== 0 &&
+        integrity.interval !== null &&
+        integrity.interval !== capacity.blockSize >> capacity.intervalExponent,
+      `the disk protects intervals of ${capacity.blockSize >> capacity.intervalExponent} bytes, the block layer ${integrity.interval}`,
+    ],
+  ];
+  return rules.filter(([differs]) => differs).map(([, text]) => text);
+}

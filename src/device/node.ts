@@ -1,0 +1,64 @@
+/**
+ * Opening device nodes: the right one, or an error that says which one is right.
+ */
+import { constants } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { type NativeHandle, native } from '../binding.js';
+import { IntegrityError } from '../errors.js';
+import type { DeviceNode } from '../sysfs/disks.js';
+import { ERRNO, errnoError } from './errno.js';
+
+/** The device number of a block or character node. Anything else is ERR_NOT_A_DISK, no such node ERR_NO_DEVICE. */
+export async function deviceNumber(
+  path: string,
+): Promise<{ type: 'block' | 'character'; major: number; minor: number }> {
+  let status: Awaited<ReturnType<typeof stat>>;
+  try {
+    status = await stat(path);
+  } catch (error) {
+    throw errnoError(-((error as NodeJS.ErrnoException).errno ?? -ERRNO.EIO), 'stat', path, { cause: error });
+  }
+  if (!status.isBlockDevice() && !status.isCharacterDevice()) {
+    const what = status.isDirectory() ? 'a directory' : 'no device node';
+    throw new IntegrityError('ERR_NOT_A_DISK', `${path} is ${what}`, {
+      disk: path,
+      advice: 'Name a disk: /dev/sdX, /dev/sgN or /dev/nvmeXnY. For files use `blk-integrity verify`.',
+    });
+  }
+  const rdev = Number(status.rdev);
+  return {
+    type: status.isBlockDevice() ? 'block' : 'character',
+    // glibc's dev_t: the 12 low bits of the major from bit 8 on, the minor around them.
+    major: (rdev >>> 8) & 0xfff,
+    minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00),
+  };
+}
+
+/** Opens a node and makes sure that it is still the device that sysfs spoke of: names move. */
+export async function openNode(node: DeviceNode, flags: number): Promise<NativeHandle> {
+  const path = `/dev/${node.name}`;
+  const handle = new (native().Handle)();
+  const { errno } = await handle.open(path, flags);
+  if (errno !== 0) {
+    await handle.close();
+    throw errnoError(errno, 'open', path);
+  }
+  const status = await handle.status();
+  if (status.errno === 0 && status.major === node.major && status.minor === node.minor) return handle;
+  await handle.close();
+  throw new IntegrityError(
+    'ERR_NO_DEVICE',
+    `${path} is no longer ${node.major}:${node.minor}: the node was replaced`,
+    {
+      disk: path,
+      advice: 'Run again: the names of disks move when they come and go.',
+    },
+  );
+}
+
+export const READ_ONLY: number = constants.O_RDONLY | constants.O_NONBLOCK;
+// No O_NONBLOCK here: io_uring would answer EAGAIN instead of waiting.
+export const READ_ONLY_DIRECT: number = constants.O_RDONLY | constants.O_DIRECT;
+export const READ_WRITE: number = constants.O_RDWR | constants.O_NONBLOCK;
+/** O_EXCL on a block device fails while anything mounts, holds or has claimed it (open(2)). */
+export const READ_WRITE_EXCLUSIVE: number = constants.O_RDWR | constants.O_DIRECT | constants.O_EXCL;

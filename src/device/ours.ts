@@ -1,0 +1,46 @@
+/**
+ * Which disks this package's own testbed makes. Sysfs (the driver of the host) and the disk (INQUIRY, serial number) must agree.
+ */
+import type { SysfsDisk } from '../sysfs/disks.js';
+import type { DiskFacts } from './facts.js';
+
+/** How the unit serial number of every LIO disk of the testbed begins; the testbed sets it. */
+export const LIO_SERIAL_PREFIX = 'blk-integrity-';
+
+export type TestbedKind = 'scsi_debug' | 'lio-fileio';
+
+interface Mark {
+  readonly kind: TestbedKind;
+  /** scsi_host/hostN/proc_name. */
+  readonly driver: string;
+  readonly vendor: string;
+  readonly product: string | null;
+  readonly serialPrefix: string | null;
+}
+
+const MARKS: readonly Mark[] = [
+  // Its blocks live in the module's memory, whoever loaded it.
+  { kind: 'scsi_debug', driver: 'scsi_debug', vendor: 'Linux', product: 'scsi_debug', serialPrefix: null },
+  // LIO exports other people's files and disks too: only the serial number tells ours.
+  {
+    kind: 'lio-fileio',
+    driver: 'tcm_loopback',
+    vendor: 'LIO-ORG',
+    product: null,
+    serialPrefix: LIO_SERIAL_PREFIX,
+  },
+];
+
+/** What kind of testbed disk this is, or null when this package's testbed did not make it. */
+export function testbedKind(sysfs: SysfsDisk, facts: DiskFacts | null): TestbedKind | null {
+  if (facts === null) return null;
+  const { inquiry, serial } = facts;
+  const mark = MARKS.find(
+    ({ driver, vendor, product, serialPrefix }) =>
+      sysfs.host?.driver === driver &&
+      inquiry.vendor === vendor &&
+      (product === null || inquiry.product === product) &&
+      (serialPrefix === null || serial?.startsWith(serialPrefix) === true),
+  );
+  return mark?.kind ?? null;
+}

@@ -1,0 +1,55 @@
+/**
+ * `block-pi`: io_uring with the PI attribute (Linux 6.14). The caller's tuples travel; the kernel does not check them.
+ */
+import type { NativeHandle } from '../../binding.js';
+import type { Profile } from '../../pi/profile.js';
+import type { BlocksRead } from '../blocks.js';
+import { alignedBuffer, isPoison, poison } from '../buffers.js';
+import { answerOf, type BlockSource } from './block.js';
+
+/** IO_INTEGRITY_CHK_GUARD | IO_INTEGRITY_CHK_REFTAG: what a device that heeds the flags shall check. */
+const CHECK_GUARD = 1;
+const CHECK_REFTAG = 2;
+
+export interface BlockPiSource extends BlockSource {
+  readonly handle: NativeHandle;
+  readonly profile: Profile;
+}
+
+/** IO_INTEGRITY_CHK_* flags for this profile: a reference tag is only checked where the type defines one. */
+export function checkFlags(profile: Profile): number {
+  return profile.type === 3 ? CHECK_GUARD : CHECK_GUARD | CHECK_REFTAG;
+}
+
+/** Reads data and tuples. A read that a device refused may still deliver the tuples of its blocks. */
+export async function readBlockPi(source: BlockPiSource, lba: bigint, blocks: number): Promise<BlocksRead> {
+  const { profile, blockSize, handle } = source;
+  const data = alignedBuffer(blocks * blockSize);
+  const tuples = alignedBuffer((data.length / profile.interval) * profile.metadataSize);
+  poison(tuples);
+  source.log?.drain();
+  const { errno, bytes } = await handle.readWithPi(data, lba * BigInt(blockSize), {
+    flags: checkFlags(profile),
+    appTag: 0,
+    seed: (lba * BigInt(blockSize)) / BigInt(profile.interval),
+    tuples,
+  });
+  const answer = answerOf(source, errno, bytes, data.length, 'io_uring read with tuples');
+  const good = answer.kind === 'good';
+  return {
+    lba,
+    blocks,
+    data: good ? data : null,
+    tuples: delivered(tuples, good, blocks) ? tuples : null,
+    answer,
+  };
+}
+
+/**
+ * Kernels that do not know the attribute leave the buffer as it was. After a failed read, zeros may be a bounce buffer's, and of
+ * several blocks nobody knows which came: there only one block's tuples that are not all zero count.
+ */
+function delivered(tuples: Uint8Array, good: boolean, blocks: number): boolean {
+  if (isPoison(tuples, 0, tuples.length)) return false;
+  return good || (blocks === 1 && tuples.some((byte) => byte !== 0));
+}

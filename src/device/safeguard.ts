@@ -1,0 +1,356 @@
+/**
+ * The one door through which anything is written. It opens only for disks that this package's own testbed made, holds the disk
+ * exclusively, saves the region first, lets nothing be written beside it, and puts it back.
+ */
+import { readFile } from 'node:fs/promises';
+import type { NativeHandle } from '../binding.js';
+import { IntegrityError } from '../errors.js';
+import { writeCdb } from '../scsi/cdb.js';
+import { interpret } from '../sysfs/disks.js';
+import { parseMountinfo, parseSwaps, usesOf } from '../sysfs/mounts.js';
+import { readSnapshot } from '../sysfs/snapshot.js';
+import type { PathName } from '../words.js';
+import { type Answer, GOOD } from './blocks.js';
+import { alignedBuffer } from './buffers.js';
+import type { Disk } from './disk.js';
+import { errnoError } from './errno.js';
+import { learnFacts } from './facts.js';
+import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from './node.js';
+import { testbedKind } from './ours.js';
+import { answerOf } from './paths/block.js';
+import { checkFlags } from './paths/block-pi.js';
+import { answerOf as scsiAnswerOf } from './paths/passthrough.js';
+import { type ScsiTransport, SgTransport } from './transport.js';
+
+/** Bytes that one region may hold: it is saved in memory. */
+const REGION_BYTES_MAX = 256 * 1024 * 1024;
+
+export interface RegionRange {
+  readonly lba: bigint;
+  readonly blocks: number;
+}
+
+/** How a region was left: byte for byte as it was, or its data as it was under tuples that the kernel made anew. */
+export type Restored = 'exact' | 'tuples regenerated';
+
+/** Throws ERR_NOT_OURS unless this package's own testbed made the disk. */
+export function requireOurs(disk: Disk): void {
+  if (testbedKind(disk.sysfs, disk.facts) !== null) return;
+  const { inquiry } = disk.facts ?? {};
+  const seen = `driver ${disk.sysfs.host?.driver ?? 'none'}, INQUIRY ${inquiry?.vendor ?? '-'} ${inquiry?.product ?? '-'}`;
+  throw new IntegrityError(
+    'ERR_NOT_OURS',
+    `${disk.device} was not made by this package's testbed (${seen}): nothing is written to it`,
+    {
+      disk: disk.device,
+      advice: 'Make one with `blk-integrity testbed scsi-debug create`, or leave out what writes.',
+    },
+  );
+}
+
+/** Throws ERR_BUSY while the disk or a partition of it is mounted, swapped on or held by a device above it. */
+async function requireIdle(disk: Disk): Promise<void> {
+  const { sysfs, device } = disk;
+  const mounts = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
+  const swaps = parseSwaps(await readFile('/proc/swaps', 'utf8'));
+  const disks = interpret(await readSnapshot());
+  const now = disks.find(({ name, hctl }) => name === sysfs.name && hctl === sysfs.hctl) ?? sysfs;
+  const users = usesOf(disks, now, { mounts, swaps }).map(({ name, how, by }) => `${name} is ${how} (${by})`);
+  if (users.length === 0) return;
+  throw new IntegrityError('ERR_BUSY', `${device} is in use: ${users.join(', ')}`, {
+    disk: device,
+    advice: 'Unmount it, switch it off or take it out of what holds it.',
+  });
+}
+
+/** A region of a testbed disk, claimed for writing until it is put back. Declare it with `await using`. */
+export class Region implements AsyncDisposable {
+  readonly disk: Disk;
+  readonly range: RegionRange;
+  /** The data of the whole region as it was. */
+  readonly savedData: Uint8Array;
+  /** Its tuples as they were, where a path delivers them. */
+  readonly savedTuples: Uint8Array | null;
+  readonly #block: NativeHandle;
+  readonly #sg: NativeHandle;
+  readonly #transport: ScsiTransport;
+  readonly #identity: string;
+  /** The blocks that were written, and whether by a path that changes tuples. */
+  readonly #written: Map<number, 'data' | 'data and tuples'> = new Map();
+  #settled = false;
+
+  /** @internal Use {@link claimRegion}. */
+  constructor(parts: {
+    disk: Disk;
+    range: RegionRange;
+    savedData: Uint8Array;
+    savedTuples: Uint8Array | null;
+    block: NativeHandle;
+    sg: NativeHandle;
+    transport: ScsiTransport;
+  }) {
+    this.disk = parts.disk;
+    this.range = parts.range;
+    this.savedData = parts.savedData;
+    this.savedTuples = parts.savedTuples;
+    this.#block = parts.block;
+    this.#sg = parts.sg;
+    this.#transport = parts.transport;
+    this.#identity = identityOf(parts.disk.facts);
+  }
+
+  /**
+   * Writes whole blocks inside the region. `passthrough` is a plain WRITE by SG_IO (WRPROTECT 000b), `block` O_DIRECT with the
+   * kernel's tuples, `block-pi` with the caller's. A refusal is an answer; a write outside the region or to another disk throws.
+   */
+  async write(path: PathName, lba: bigint, data: Uint8Array, tuples?: Uint8Array): Promise<Answer> {
+    const { blockSize, kernelProfile } = this.disk;
+    const blocks = data.length / blockSize;
+    const first = Number(lba - this.range.lba);
+    if (!Number.isInteger(blocks) || blocks === 0 || first < 0 || first + blocks > this.range.blocks) {
+      throw new IntegrityError(
+        'ERR_OUT_OF_RANGE',
+        `a write of ${data.length} bytes at block ${lba} is not whole blocks inside the claimed region`,
+        {
+          disk: this.disk.device,
+        },
+      );
+    }
+    if (!this.disk.paths.includes(path)) {
+      throw new IntegrityError('ERR_NO_PATH', `${this.disk.device} has no path ${path}`, {
+        disk: this.disk.device,
+      });
+    }
+    if (
+      path === 'block-pi' &&
+      tuples?.length !== (data.length / kernelProfile!.interval) * kernelProfile!.metadataSize
+    ) {
+      throw new IntegrityError(
+        'ERR_BAD_LENGTH',
+        `${tuples?.length ?? 0} bytes of tuples do not fit ${data.length} bytes of data`,
+        {
+          disk: this.disk.device,
+        },
+      );
+    }
+    await this.#requireSameDisk();
+    for (let i = 0; i < blocks; i++) {
+      const before = this.#written.get(first + i);
+      this.#written.set(
+        first + i,
+        path === 'passthrough' && before !== 'data and tuples' ? 'data' : 'data and tuples',
+      );
+    }
+    return this.#send(path, lba, data, tuples);
+  }
+
+  /** Keeps what was written: the region is not put back. */
+  keep(): void {
+    this.#settled = true;
+  }
+
+  /**
+   * Puts back every block that was written and reads it to see. Data that was changed by plain SG_IO writes alone goes back the same way,
+   * which leaves the tuple as it was; otherwise data and saved tuples go back together, or, where they were not saved or are not
+   * accepted, the data alone under new tuples. Throws ERR_RESTORE when the medium does not hold the saved data afterwards.
+   */
+  async restore(): Promise<Restored> {
+    let restored: Restored = 'exact';
+    for (const [index, touched] of [...this.#written].sort(([a], [b]) => a - b)) {
+      const { data, tuples } = this.#saved(index);
+      const lba = this.range.lba + BigInt(index);
+      if (touched === 'data') {
+        await this.#putBack('passthrough', lba, data);
+      } else if (tuples === null || !(await this.#putBack('block-pi', lba, data, tuples))) {
+        await this.#putBack('block', lba, data);
+        if (!(await this.#tuplesAreSaved(lba, tuples))) restored = 'tuples regenerated';
+      }
+      const { data: now } = await this.disk.readMedium(lba, 1);
+      if (now === null || Buffer.compare(now, data) !== 0) {
+        throw new IntegrityError('ERR_RESTORE', `${this.disk.device}: block ${lba} could not be put back`, {
+          disk: this.disk.device,
+          advice: 'It is a testbed disk: remove it and make it again.',
+        });
+      }
+      this.#written.delete(index);
+    }
+    this.#settled = true;
+    return restored;
+  }
+
+  /** Puts the region back unless that was done or {@link keep} was called, and lets go of the disk. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      if (!this.#settled) await this.restore();
+    } finally {
+      await this.#block.flush();
+      await Promise.all([this.#block.close(), this.#sg.close()]);
+    }
+  }
+
+  async #send(path: PathName, lba: bigint, data: Uint8Array, tuples?: Uint8Array): Promise<Answer> {
+    const { disk } = this;
+    const own = alignedBuffer(data.length);
+    own.set(data);
+    const offset = lba * BigInt(disk.blockSize);
+    if (path === 'passthrough') {
+      const cdb = writeCdb({ size: 16, lba, blocks: data.length / disk.blockSize });
+      const { outcome, result } = await this.#transport.send({ cdb, direction: 'to-device', data: own });
+      return scsiAnswerOf(outcome, disk.device, cdb, result.sense);
+    }
+    const source = disk.blockPiSource(this.#block);
+    source.log?.drain();
+    if (path === 'block') {
+      const { errno, bytes } = await this.#block.write(own, offset);
+      return answerOf(source, errno, bytes, data.length, 'write');
+    }
+    const ownTuples = alignedBuffer(tuples!.length);
+    ownTuples.set(tuples!);
+    const pi = {
+      flags: checkFlags(source.profile),
+      appTag: 0,
+      seed: offset / BigInt(source.profile.interval),
+      tuples: ownTuples,
+    };
+    const { errno, bytes } = await this.#block.writeWithPi(own, offset, pi);
+    return answerOf(source, errno, bytes, data.length, 'io_uring write with tuples');
+  }
+
+  /** False when the path is not there or the write was refused. */
+  async #putBack(path: PathName, lba: bigint, data: Uint8Array, tuples?: Uint8Array): Promise<boolean> {
+    if (!this.disk.paths.includes(path)) return false;
+    await this.#requireSameDisk();
+    return (await this.#send(path, lba, data, tuples)) === GOOD;
+  }
+
+  #saved(index: number): { data: Uint8Array; tuples: Uint8Array | null } {
+    const size = this.disk.blockSize;
+    const metadata = this.savedTuples === null ? 0 : this.savedTuples.length / this.range.blocks;
+    return {
+      data: this.savedData.subarray(index * size, (index + 1) * size),
+      tuples: this.savedTuples?.subarray(index * metadata, (index + 1) * metadata) ?? null,
+    };
+  }
+
+  async #tuplesAreSaved(lba: bigint, saved: Uint8Array | null): Promise<boolean> {
+    if (saved === null) return this.disk.profile === null;
+    const { tuples } = await this.disk.read('block-pi', lba, 1);
+    return tuples !== null && Buffer.compare(tuples, saved) === 0;
+  }
+
+  /** Names move: before each write the open descriptor is asked again who it is. */
+  async #requireSameDisk(): Promise<void> {
+    const facts = await learnFacts(this.#transport);
+    if (
+      facts !== null &&
+      identityOf(facts) === this.#identity &&
+      testbedKind(this.disk.sysfs, facts) !== null
+    )
+      return;
+    throw new IntegrityError(
+      'ERR_NOT_OURS',
+      `${this.disk.device} is no longer the disk that was claimed: nothing more is written to it`,
+      {
+        disk: this.disk.device,
+      },
+    );
+  }
+}
+
+function identityOf(facts: Disk['facts']): string {
+  const { inquiry, identity, serial, capacity } = facts ?? {};
+  return JSON.stringify([
+    inquiry?.vendor,
+    inquiry?.product,
+    identity,
+    serial,
+    String(capacity?.blocks),
+    capacity?.blockSize,
+  ]);
+}
+
+/**
+ * Claims blocks of a testbed disk for writing: holds the disk with O_EXCL and flock(2), and saves data and tuples.
+ * Errors: ERR_NOT_OURS, ERR_BUSY, ERR_PERMISSION, ERR_OUT_OF_RANGE, and ERR_IO for a block that cannot be read.
+ */
+export async function claimRegion(disk: Disk, range: RegionRange, signal?: AbortSignal): Promise<Region> {
+  requireOurs(disk);
+  disk.requireRange(range.lba, BigInt(range.blocks));
+  if (range.blocks * disk.blockSize > REGION_BYTES_MAX) {
+    throw new IntegrityError(
+      'ERR_OUT_OF_RANGE',
+      `a region of ${range.blocks} blocks is larger than ${REGION_BYTES_MAX} bytes`,
+      { disk: disk.device },
+    );
+  }
+  const { block: blockNode, sg: sgNode } = disk.sysfs;
+  if (!blockNode || !sgNode) {
+    throw new IntegrityError(
+      'ERR_NO_PATH',
+      `${disk.device} needs both a block node and an sg node to be written`,
+      {
+        disk: disk.device,
+        advice: 'modprobe sd_mod sg',
+      },
+    );
+  }
+  await requireIdle(disk);
+  const block = await openNode(blockNode, READ_WRITE_EXCLUSIVE);
+  let sgHandle: NativeHandle | null = null;
+  try {
+    const { errno } = await block.lockExclusive();
+    if (errno !== 0) throw errnoError(errno, 'flock', disk.device);
+    sgHandle = await openNode(sgNode, READ_WRITE);
+    const flushed = await block.flush();
+    if (flushed.errno !== 0) throw errnoError(flushed.errno, 'flush', disk.device);
+    const { savedData, savedTuples } = await save(disk, range, signal);
+    const transport = new SgTransport(sgHandle, disk.device, true);
+    return new Region({ disk, range, savedData, savedTuples, block, sg: sgHandle, transport });
+  } catch (error) {
+    await Promise.all([block.close(), sgHandle?.close()]);
+    throw error;
+  }
+}
+
+async function save(
+  disk: Disk,
+  { lba, blocks }: RegionRange,
+  signal?: AbortSignal,
+): Promise<{ savedData: Uint8Array; savedTuples: Uint8Array | null }> {
+  const savedData = new Uint8Array(blocks * disk.blockSize);
+  const tupleBytes =
+    disk.kernelProfile === null
+      ? 0
+      : (disk.blockSize / disk.kernelProfile.interval) * disk.kernelProfile.metadataSize;
+  let savedTuples = disk.paths.includes('block-pi') ? new Uint8Array(blocks * tupleBytes) : null;
+  for (let at = 0; at < blocks; at += disk.transferBlocksMax) {
+    const count = Math.min(disk.transferBlocksMax, blocks - at);
+    const from = lba + BigInt(at);
+    const { data, answer } = await disk.readMedium(from, count, signal);
+    if (data === null) throw unreadable(disk, from, answer);
+    savedData.set(data, at * disk.blockSize);
+    if (savedTuples === null) continue;
+    const { tuples, answer: tupleAnswer } = await disk.read('block-pi', from, count, signal);
+    if (tuples === null && tupleAnswer.kind !== 'good') throw unreadable(disk, from, tupleAnswer);
+    if (tuples === null) savedTuples = null;
+    else savedTuples.set(tuples, at * tupleBytes);
+  }
+  return { savedData, savedTuples };
+}
+
+function unreadable(disk: Disk, lba: bigint, answer: Answer): IntegrityError {
+  const why =
+    answer.kind === 'failed'
+      ? answer.error.message
+      : answer.kind === 'refused'
+        ? answer.text
+        : 'not delivered';
+  return new IntegrityError(
+    'ERR_IO',
+    `${disk.device}: the region from block ${lba} cannot be saved: ${why}`,
+    {
+      disk: disk.device,
+      advice: 'Choose blocks that can be read, data and tuples: --lba N.',
+    },
+  );
+}

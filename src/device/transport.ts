@@ -1,0 +1,117 @@
+/**
+ * SCSI commands over one open node: who refused, what to retry, and a lock on everything that could alter the medium.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { NativeHandle, SgRequest, SgResult } from '../binding.js';
+import { IntegrityError } from '../errors.js';
+import { cdbText, isReadOnlyCdb } from '../scsi/cdb.js';
+import { classify, describeOutcome, type ScsiOutcome } from '../scsi/outcome.js';
+import { ERRNO, errnoError } from './errno.js';
+
+/** Milliseconds that one command may take: the kernel's own default for a disk. */
+export const COMMAND_TIMEOUT_MS = 30_000;
+
+/** Milliseconds to wait before each further try of a command that the target was too busy for. */
+const BUSY_BACKOFF_MS = [20, 100, 500] as const;
+
+/** A storm of different UNIT ATTENTIONs ends somewhere. */
+const UNIT_ATTENTIONS_MAX = 8;
+
+export interface ScsiCommand {
+  readonly cdb: Uint8Array;
+  readonly direction: SgRequest['direction'];
+  readonly data: Uint8Array | null;
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ScsiReply {
+  readonly outcome: ScsiOutcome;
+  readonly result: SgResult;
+  /** What was retried before this answer, in words. */
+  readonly retries: readonly string[];
+}
+
+/** Whatever takes SCSI commands: a node of this kernel, or a stand-in. */
+export interface ScsiTransport {
+  /** How many UNIT ATTENTIONs were seen: what was proved of the disk before one has lapsed. */
+  readonly unitAttentions: number;
+  /** Sends one command. Answers whatever the target said; throws when the device is gone or the caller gave up. */
+  send(command: ScsiCommand): Promise<ScsiReply>;
+}
+
+/** SG_IO on an open node. A transport that is not `writable` sends only commands that cannot alter the medium. */
+export class SgTransport implements ScsiTransport {
+  unitAttentions = 0;
+  readonly #handle: NativeHandle;
+  readonly #disk: string;
+  readonly #writable: boolean;
+
+  constructor(handle: NativeHandle, disk: string, writable: boolean) {
+    this.#handle = handle;
+    this.#disk = disk;
+    this.#writable = writable;
+  }
+
+  async send(command: ScsiCommand): Promise<ScsiReply> {
+    const { cdb, direction, data, timeoutMs = COMMAND_TIMEOUT_MS, signal } = command;
+    if (!this.#writable && !isReadOnlyCdb(cdb)) {
+      throw new IntegrityError(
+        'ERR_READ_ONLY',
+        `${this.#disk}: refused to send ${cdbText(cdb)}: it could alter the medium`,
+        {
+          disk: this.#disk,
+          cdb,
+        },
+      );
+    }
+    const retries: string[] = [];
+    let busy = 0;
+    let attention = '';
+    for (;;) {
+      signal?.throwIfAborted();
+      const result = await this.#handle.sgIo({ cdb, direction, data, timeoutMs });
+      const outcome = classify(result);
+      if (outcome.kind === 'gone' || outcome.kind === 'ioctl-error') {
+        throw errnoError(
+          result.errno || ERRNO.ENODEV,
+          `${cdbText(cdb)}: ${describeOutcome(outcome)}`,
+          this.#disk,
+          { cdb },
+        );
+      }
+      if (outcome.kind === 'unit-attention') {
+        this.unitAttentions++;
+        const condition = describeOutcome(outcome);
+        // Once a condition: the same one twice is an answer, not an event.
+        if (condition !== attention && this.unitAttentions <= UNIT_ATTENTIONS_MAX) {
+          attention = condition;
+          retries.push(condition);
+          continue;
+        }
+      }
+      const wait = BUSY_BACKOFF_MS[busy];
+      if ((outcome.kind === 'busy' || outcome.kind === 'task-set-full') && wait !== undefined) {
+        busy++;
+        retries.push(describeOutcome(outcome));
+        await delay(wait, undefined, signal ? { signal } : {});
+        continue;
+      }
+      return { outcome, result, retries };
+    }
+  }
+}
+
+/** Sends a command that returns up to `length` bytes and returns those that came, or null when the target refused it. */
+export async function fetch(
+  transport: ScsiTransport,
+  cdb: Uint8Array,
+  length: number,
+  signal?: AbortSignal,
+): Promise<Uint8Array | null> {
+  const data = new Uint8Array(length);
+  const { outcome, result } = await transport.send({ cdb, direction: 'from-device', data, signal });
+  if (outcome.kind !== 'good') return null;
+  // A negative residue is a device's overrun: the buffer is full all the same.
+  return data.subarray(0, length - Math.min(Math.max(result.resid, 0), length));
+}

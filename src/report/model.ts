@@ -1,0 +1,96 @@
+/**
+ * The result model: what the jobs in check/ fill and what every report prints. Its JSON form is the documented output of
+ * `--json`: numbers are plain numbers, bytes and names are strings.
+ */
+import type { Check, Checker, PathName, Verdict } from '../words.js';
+
+/** Verdicts of one checker on one path, counted in intervals. */
+export interface Cell {
+  readonly checker: Checker;
+  readonly path: PathName;
+  readonly counts: Partial<Record<Verdict, number>>;
+  /** Why intervals are unchecked or in error, each reason once. */
+  readonly why: readonly string[];
+}
+
+/** The matrix of one range of blocks. */
+export interface RangeReport {
+  readonly lba: number;
+  readonly blocks: number;
+  readonly intervals: number;
+  /** Blocks whose bytes did not stand still between reads: judged by nobody. */
+  readonly changing: number;
+  readonly cells: readonly Cell[];
+}
+
+export type FindingKind =
+  /** A tag of the tuple differs from what the software made of the data. */
+  | 'mismatch'
+  /** A checker refused the block. */
+  | 'refused'
+  /** A checker that should have refused the block delivered it as good. */
+  | 'silent'
+  /** Two paths delivered different data for the same block. */
+  | 'data-differs'
+  /** A read failed for another reason than protection. */
+  | 'read-error'
+  /** Tuples that a write left differ from those that the mirror makes, or were not accepted. */
+  | 'write-differs'
+  /** The kernel and the disk describe the disk differently. */
+  | 'facts';
+
+export interface Finding {
+  readonly kind: FindingKind;
+  /** The block, or null when the finding is of the whole disk. */
+  readonly lba: number | null;
+  readonly checker: Checker | null;
+  readonly path: PathName | null;
+  readonly check: Check | null;
+  /** The tag in the tuple, and the one that the software made: for a mismatch. CRC-64 guards are 0x strings. */
+  readonly stored: number | string | null;
+  readonly computed: number | string | null;
+  readonly text: string;
+}
+
+/** The disk that a report is of. */
+export interface DiskSummary {
+  readonly device: string;
+  readonly sg: string | null;
+  readonly identity: string | null;
+  readonly vendor: string;
+  readonly product: string;
+  readonly blocks: number;
+  readonly blockSize: number;
+  readonly format: string;
+  readonly protectionType: number;
+  readonly interval: number | null;
+  readonly paths: readonly PathName[];
+  /** What the proof said of tuples over SG_IO. */
+  readonly passthroughTuples: string;
+  readonly kernel: string;
+}
+
+export interface CrosscheckReport {
+  readonly verb: 'crosscheck';
+  readonly disk: DiskSummary;
+  /** How the ranges were chosen, when the user did not. */
+  readonly note: string | null;
+  readonly ranges: readonly RangeReport[];
+  readonly findings: readonly Finding[];
+}
+
+export interface ProveReport {
+  readonly verb: 'prove';
+  readonly disk: DiskSummary;
+  /** The planted fault: one block whose data changed under its tuple. */
+  readonly fault: { readonly lba: number; readonly byte: number; readonly was: number; readonly now: number };
+  /** `caught`: a read through the block layer was refused. `delivered`: it returned wrong data with success. */
+  readonly outcome: 'caught' | 'delivered' | 'vacuous';
+  readonly why: string | null;
+  readonly ranges: readonly RangeReport[];
+  readonly findings: readonly Finding[];
+  readonly noticed: readonly string[];
+  readonly silent: readonly string[];
+  /** How the region is now: `exact` as it was, or its data as it was under tuples made anew. */
+  readonly restored: 'exact' | 'tuples regenerated';
+}

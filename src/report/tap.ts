@@ -1,0 +1,81 @@
+/**
+ * Reports as TAP 14: a line for each range × checker × path; what nobody checked is a skip that says why.
+ */
+import type { Cell, CrosscheckReport, Finding, ProveReport, RangeReport } from './model.js';
+
+const JUDGED_BAD = ['guard', 'app', 'ref', 'protection', 'error'] as const;
+
+interface Point {
+  readonly ok: boolean;
+  readonly name: string;
+  readonly skip?: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** `#` would begin a directive. */
+function plain(text: string): string {
+  return text.replace(/[\\#]/g, (character) => `\\${character}`).replace(/\s+/g, ' ');
+}
+
+function point({ ok, name, skip, details }: Point, number: number): string[] {
+  const directive = skip === undefined ? '' : ` # SKIP ${plain(skip)}`;
+  const lines = [`${ok ? 'ok' : 'not ok'} ${number} - ${plain(name)}${directive}`];
+  if (details === undefined) return lines;
+  // JSON is YAML, on one line each.
+  const yaml = Object.entries(details).map(([key, value]) => `  ${key}: ${JSON.stringify(value)}`);
+  return [...lines, '  ---', ...yaml, '  ...'];
+}
+
+function document(points: readonly Point[]): string {
+  return ['TAP version 14', `1..${points.length}`, ...points.flatMap((one, i) => point(one, i + 1))].join(
+    '\n',
+  );
+}
+
+function cellPoint(
+  range: RangeReport,
+  { checker, path, counts, why }: Cell,
+  findings: readonly Finding[],
+): Point {
+  const name = `blocks ${range.lba} to ${range.lba + range.blocks - 1}: ${checker} by ${path}`;
+  const bad = JUDGED_BAD.some((verdict) => counts[verdict]);
+  const mine = findings.filter((one) => one.checker === checker && one.path === path);
+  const checked = (counts.ok ?? 0) > 0;
+  if (bad || mine.length > 0) return { ok: false, name, details: { verdicts: counts, why, findings: mine } };
+  if (checked) return { ok: true, name, details: { verdicts: counts } };
+  return { ok: true, name, skip: why.join('; ') || 'every tuple is escaped' };
+}
+
+function points(ranges: readonly RangeReport[], findings: readonly Finding[]): Point[] {
+  const cells = ranges.flatMap((range) => {
+    const here = findings.filter(
+      ({ lba }) => lba !== null && lba >= range.lba && lba < range.lba + range.blocks,
+    );
+    return range.cells.map((cell) => cellPoint(range, cell, here));
+  });
+  const others = findings.filter(({ checker, path }) => checker === null || path === null);
+  return [...cells, ...others.map((one) => ({ ok: false, name: one.text, details: { finding: one } }))];
+}
+
+export function crosscheckTap({ ranges, findings }: CrosscheckReport): string {
+  return document(points(ranges, findings));
+}
+
+/** The planted fault makes every checker that notices it an `ok` point; the last point is the verdict of the whole proof. */
+export function proveTap({ ranges, outcome, why, fault, restored, noticed }: ProveReport): string {
+  const cells = ranges.flatMap((range) =>
+    range.cells.map((cell): Point => {
+      const name = `LBA ${fault.lba}: ${cell.checker} by ${cell.path} notices the fault`;
+      if (noticed.includes(`${cell.checker} by ${cell.path}`))
+        return { ok: true, name, details: { verdicts: cell.counts } };
+      return { ok: true, name, skip: cell.why.join('; ') };
+    }),
+  );
+  const verdict = {
+    ok: outcome === 'caught',
+    name: 'a read through the block layer is refused',
+    details: { outcome, why },
+  };
+  const back = { ok: true, name: `the block is back: ${restored}` };
+  return document([...cells, verdict, back]);
+}

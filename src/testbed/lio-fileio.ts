@@ -1,0 +1,142 @@
+/**
+ * LIO's fileio disks behind tcm_loop: T10 disks of the kernel whose tuples lie in a file beside the data, where they can be read and edited.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  access,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rm,
+  rmdir,
+  symlink,
+  truncate,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { LIO_SERIAL_PREFIX } from '../device/ours.js';
+import { IntegrityError } from '../errors.js';
+import { interpret, type SysfsDisk } from '../sysfs/disks.js';
+import { readSnapshot } from '../sysfs/snapshot.js';
+import { loadModule } from './modules.js';
+import { waitFor } from './wait.js';
+
+const TARGET = '/sys/kernel/config/target';
+const TUPLE_BYTES = 8;
+const APPEAR_MS = 20_000;
+
+export interface LioFileioOptions {
+  /** pi_prot_type. LIO has no type 2. Default 1. */
+  readonly type?: 0 | 1 | 3;
+  /** Default 16. */
+  readonly sizeMiB?: number;
+  /** Bytes a block. Default 512. */
+  readonly blockSize?: 512 | 4096;
+  /** Where the data file and the file of tuples are made. Default: a temporary folder. */
+  readonly folder?: string;
+}
+
+/** A disk whose tuples can be read and planted behind its back. Removed with `await using`. */
+export interface LioFileioDisk extends AsyncDisposable {
+  readonly device: string;
+  /** The tuples that lie in the file, as the kernel or the device left them. */
+  readTuples(lba: bigint, blocks: number): Promise<Uint8Array>;
+  /** Puts tuples into the file, right or wrong. */
+  plantTuples(lba: bigint, tuples: Uint8Array): Promise<void>;
+  /** pi_prot_verify: whether the device checks tuples itself or hands them on. */
+  setVerify(verify: boolean): Promise<void>;
+}
+
+/** Errors: ERR_TESTBED, ERR_MISSING_TOOL. */
+export async function createLioFileio(options: LioFileioOptions = {}): Promise<LioFileioDisk> {
+  const { type = 1, sizeMiB = 16, blockSize = 512, folder = tmpdir() } = options;
+  for (const module of ['sd_mod', 'sg', 'target_core_mod', 'target_core_file', 'tcm_loop'])
+    await loadModule(module);
+  const id = randomBytes(5).toString('hex');
+  const name = `blkint${id}`;
+  const file = join(folder, `${name}.data`);
+  const tuples = `${file}.protection`;
+  const store = join(TARGET, 'core', await freeAdapter(), name);
+  // NAA 6 names of nobody's company: target port and nexus of one loop.
+  const port = join(TARGET, 'loopback', `naa.6001405${id}01`.padEnd(20, '0'));
+  const group = join(port, 'tpgt_1');
+  const undo: (() => Promise<unknown>)[] = [];
+  const remove = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    await writeFile(file, '');
+    await truncate(file, sizeMiB * 1024 * 1024);
+    undo.push(
+      () => rm(tuples, { force: true }),
+      () => rm(file),
+    );
+    await mkdir(store, { recursive: true });
+    undo.push(
+      () => rmdir(dirname(store)),
+      () => rmdir(store),
+    );
+    await writeFile(join(store, 'control'), `fd_dev_name=${file},fd_dev_size=${sizeMiB * 1024 * 1024}`);
+    await writeFile(join(store, 'enable'), '1');
+    await writeFile(join(store, 'attrib/block_size'), String(blockSize));
+    await writeFile(join(store, 'wwn/vpd_unit_serial'), `${LIO_SERIAL_PREFIX}${id}`);
+    if (type !== 0) {
+      await writeFile(join(store, 'attrib/pi_prot_type'), String(type));
+      await writeFile(join(store, 'attrib/pi_prot_format'), '1');
+    }
+    await mkdir(group, { recursive: true });
+    undo.push(
+      () => rmdir(port),
+      () => rmdir(group),
+    );
+    await writeFile(join(group, 'nexus'), `naa.6001405${id}02`.padEnd(20, '0'));
+    const lun = join(group, 'lun/lun_0');
+    await mkdir(lun);
+    undo.push(() => rmdir(lun));
+    await symlink(store, join(lun, 'disk'));
+    undo.push(() => unlink(join(lun, 'disk')));
+    const [host, , target] = (await readFile(join(group, 'address'), 'utf8')).trim().split(':');
+    const disk = await waitFor(() => readyDisk(`${host}:0:${target}:0`), APPEAR_MS);
+    if (disk === null)
+      throw new IntegrityError('ERR_TESTBED', 'the LIO disk did not appear', { advice: 'See dmesg.' });
+    return {
+      device: `/dev/${disk.name}`,
+      readTuples: async (lba, blocks) => {
+        const bytes = new Uint8Array(blocks * TUPLE_BYTES);
+        await using handle = await open(tuples, 'r');
+        await handle.read(bytes, 0, bytes.length, Number(lba) * TUPLE_BYTES);
+        return bytes;
+      },
+      plantTuples: async (lba, bytes) => {
+        await using handle = await open(tuples, 'r+');
+        await handle.write(bytes, 0, bytes.length, Number(lba) * TUPLE_BYTES);
+        await handle.sync();
+      },
+      setVerify: (verify) => writeFile(join(store, 'attrib/pi_prot_verify'), verify ? '1' : '0'),
+      [Symbol.asyncDispose]: remove,
+    };
+  } catch (cause) {
+    await remove().catch(() => {});
+    if (cause instanceof IntegrityError) throw cause;
+    throw new IntegrityError('ERR_TESTBED', `LIO could not be set up: ${(cause as Error).message}`, {
+      cause,
+      advice: 'It takes root, configfs on /sys/kernel/config and the modules target_core_file and tcm_loop.',
+    });
+  }
+}
+
+/** A name for the backstore's adapter that nobody has taken. */
+async function freeAdapter(): Promise<string> {
+  const taken = await readdir(join(TARGET, 'core'));
+  for (let i = 0; ; i++) if (!taken.includes(`fileio_${i}`)) return `fileio_${i}`;
+}
+
+async function readyDisk(hctl: string): Promise<SysfsDisk | null> {
+  const disk = interpret(await readSnapshot()).find((candidate) => candidate.hctl === hctl);
+  if (!disk?.block || !disk.sg || disk.blocks === 0n) return null;
+  const there = await Promise.allSettled([access(`/dev/${disk.block.name}`), access(`/dev/${disk.sg.name}`)]);
+  return there.every(({ status }) => status === 'fulfilled') ? disk : null;
+}

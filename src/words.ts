@@ -1,0 +1,18 @@
+/**
+ * The field's words, as this package uses them in code and output alike.
+ */
+
+/** What one checker said of one interval. */
+export const VERDICTS = ['ok', 'guard', 'app', 'ref', 'protection', 'escaped', 'unchecked', 'error'] as const;
+export type Verdict = (typeof VERDICTS)[number];
+
+/** Who compares. `kernel-or-device`: a refusal whose author the kernel's log did not name. */
+export const CHECKERS = ['software', 'kernel', 'hba', 'device', 'kernel-or-device'] as const;
+export type Checker = (typeof CHECKERS)[number];
+
+/** How bytes travel. */
+export const PATHS = ['passthrough', 'block', 'block-pi'] as const;
+export type PathName = (typeof PATHS)[number];
+
+/** Which tag was compared; `protection` when the refusal did not tell. */
+export type Check = 'guard' | 'app' | 'ref' | 'protection';
