@@ -36,3 +36,8 @@ export function parseChoice<const T extends string>(name: string, text: string, 
   if (choice !== undefined) return choice;
   throw new IntegrityError('ERR_USAGE', `${name} ${JSON.stringify(text)} is none of ${choices.join(', ')}`);
 }
+
+/** A logical block address as an option value. */
+export const LBA: Range<bigint> = { min: 0n, max: 2n ** 64n - 1n };
+/** A number of blocks as an option value. */
+export const BLOCK_COUNT: Range<bigint> = { min: 1n, max: 2n ** 64n - 1n };

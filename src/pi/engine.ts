@@ -2,7 +2,7 @@
 import { native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
 import { type GenerateOptions, generatePlain } from './generate.js';
-import { countIntervals, type Placement, place } from './layout.js';
+import { countIntervals, type Placement, place, strideOf } from './layout.js';
 import { generateNative, verifyNative } from './native.js';
 import { type VerifyOptions, type VerifyResult, verifyPlain } from './verify.js';
 
@@ -65,14 +65,15 @@ function engineOf(
   return {
     generateInto,
     generate(data, options) {
-      const { interval, metadataSize } = options.profile;
-      const intervals = countIntervals(options.profile, data.length);
-      if (options.layout === 'separate') {
+      const { profile, layout } = options;
+      const { interval, metadataSize } = profile;
+      const intervals = countIntervals(profile, 'separate', data.length);
+      if (layout === 'separate') {
         const metadata = new Uint8Array(intervals * metadataSize);
         generateInto(data, metadata, options);
         return metadata;
       }
-      const stride = interval + metadataSize;
+      const stride = strideOf(profile, layout);
       const blocks = new Uint8Array(intervals * stride);
       for (let i = 0; i < intervals; i++) {
         blocks.set(data.subarray(i * interval, (i + 1) * interval), i * stride);

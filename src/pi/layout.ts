@@ -19,10 +19,25 @@ export interface Placement {
 }
 
 const NO_BYTES = new Uint8Array(0);
+const MISFIT_ADVICE = 'Check the interval, the metadata size and the layout.';
 
-/** How many intervals `bytes` of plain data are. @throws ERR_BAD_LENGTH when they are no whole number of them. */
-export function countIntervals(profile: Profile, bytes: number): number {
-  return countWhole(bytes, profile.interval, `intervals of ${profile.interval}`);
+/** The bytes from one interval to the next in a stream of this layout: of plain data, or of data and metadata. */
+export function strideOf(profile: Profile, layout: Layout): number {
+  return layout === 'separate' ? profile.interval : profile.interval + profile.metadataSize;
+}
+
+/** How many intervals a stream of `bytes` holds. @throws ERR_BAD_LENGTH when they are no whole number of them. */
+export function countIntervals(profile: Profile, layout: Layout, bytes: number): number {
+  const stride = strideOf(profile, layout);
+  const count = Math.floor(bytes / stride);
+  if (count * stride === bytes) return count;
+  const { interval, metadataSize } = profile;
+  const units = layout === 'separate' ? `${interval}` : `${interval} + ${metadataSize}`;
+  throw new IntegrityError(
+    'ERR_BAD_LENGTH',
+    `${bytes} bytes are no whole number of intervals of ${units}: ${count * stride} or ${(count + 1) * stride} would be`,
+    { advice: MISFIT_ADVICE },
+  );
 }
 
 /**
@@ -38,32 +53,24 @@ export function place(
   metadata: Uint8Array | null,
 ): Placement {
   const { interval, metadataSize } = profile;
+  const dataStride = strideOf(profile, layout);
+  const intervals = countIntervals(profile, layout, data.length);
   if (layout === 'interleaved') {
     if (metadata !== null) {
       throw new IntegrityError('ERR_USAGE', 'metadata must be null: interleaved, it lies within the data');
     }
-    const stride = interval + metadataSize;
-    const intervals = countWhole(data.length, stride, `intervals of ${interval} + ${metadataSize}`);
     return {
       intervals,
       data,
-      dataStride: stride,
+      dataStride,
       metadata: data,
       metadataStart: interval,
-      metadataStride: stride,
+      metadataStride: dataStride,
     };
   }
-  const intervals = countIntervals(profile, data.length);
   const given = metadata ?? NO_BYTES;
   requireMetadataLength(profile, intervals, given.length);
-  return {
-    intervals,
-    data,
-    dataStride: interval,
-    metadata: given,
-    metadataStart: 0,
-    metadataStride: metadataSize,
-  };
+  return { intervals, data, dataStride, metadata: given, metadataStart: 0, metadataStride: metadataSize };
 }
 
 /** @throws ERR_BAD_LENGTH unless `bytes` is just the metadata of so many intervals. */
@@ -73,6 +80,7 @@ export function requireMetadataLength(profile: Profile, intervals: number, bytes
   throw new IntegrityError(
     'ERR_BAD_LENGTH',
     `${bytes} bytes of metadata for ${intervals} intervals of ${profile.metadataSize}: ${needed} needed`,
+    { advice: MISFIT_ADVICE },
   );
 }
 
@@ -90,13 +98,4 @@ export function prefixOf(profile: Profile, placement: Placement, index: number):
 /** Where in `placement.metadata` the tuple of interval `index` begins. */
 export function tupleOffset(profile: Profile, placement: Placement, index: number): number {
   return placement.metadataStart + index * placement.metadataStride + profile.piOffset;
-}
-
-function countWhole(bytes: number, unit: number, units: string): number {
-  const count = Math.floor(bytes / unit);
-  if (count * unit === bytes) return count;
-  throw new IntegrityError(
-    'ERR_BAD_LENGTH',
-    `${bytes} bytes are no whole number of ${units}: ${count * unit} or ${(count + 1) * unit} would be`,
-  );
 }

@@ -1,0 +1,80 @@
+import { Command } from 'commander';
+import { IntegrityError } from '../errors.js';
+import { defaultEngine, type GenerateOptions } from '../pi/engine.js';
+import { countIntervals } from '../pi/layout.js';
+import { type ByteSource, deliver, openOutput, openSource } from './bytes.js';
+import type { CommandIo } from './io.js';
+import { addMirrorOptions, type MirrorOptions, mirrorOf, seedAfter } from './mirror.js';
+
+interface GenerateVerbOptions extends MirrorOptions {
+  readonly output?: string;
+}
+
+/** `generate`: the metadata of a file or pipe, or its blocks with their metadata. */
+export function generateCommand(io: CommandIo): Command {
+  const command = new Command('generate')
+    .description('make the protection information of a file or pipe')
+    .argument('[data]', 'a file, or - for stdin', '-')
+    .option('-o, --output <file>', 'write to a regular file or pipe (default: stdout)');
+  return addMirrorOptions(command).action((data: string, options: GenerateVerbOptions) =>
+    generate(data, options, io),
+  );
+}
+
+async function generate(name: string, options: GenerateVerbOptions, io: CommandIo): Promise<void> {
+  const job = generateJob(options);
+  if (options.output === undefined || options.output === '-') requireBinaryStdout(options, io);
+
+  const source = await openSource(name, io);
+  const made = { intervals: 0, bytes: 0 };
+  try {
+    if (source.size !== null) countIntervals(job.profile, 'separate', source.size);
+    const output = await openOutput(options.output, [source]);
+    await deliver(generated(source, job, made), output, io);
+  } finally {
+    source.close();
+  }
+  if (made.intervals === 0) io.stderr.write(`0 intervals in ${source.name}\n`);
+  if (options.json) io.stdout.write(`${JSON.stringify(made)}\n`);
+}
+
+/** Piece by piece, with the seed carried on from one to the next. */
+async function* generated(
+  source: ByteSource,
+  job: GenerateOptions,
+  made: { intervals: number; bytes: number },
+): AsyncGenerator<Uint8Array> {
+  const engine = defaultEngine();
+  for await (const data of source.pieces(job.profile.interval)) {
+    const intervals = countIntervals(job.profile, 'separate', source.position);
+    const bytes = engine.generate(data, { ...job, seed: seedAfter(job.seed, made.intervals) });
+    made.intervals = intervals;
+    made.bytes += bytes.length;
+    yield bytes;
+  }
+}
+
+function generateJob(options: GenerateVerbOptions): GenerateOptions {
+  const { profile, semantics } = mirrorOf(options);
+  return {
+    profile,
+    layout: options.layout,
+    seed: options.seed,
+    appTag: options.appTag,
+    type3Ref: semantics.type3Ref,
+    ipGuardCovers: semantics.ipGuardCovers,
+  };
+}
+
+function requireBinaryStdout({ json }: MirrorOptions, { stdout }: CommandIo): void {
+  if (json) {
+    throw new IntegrityError('ERR_USAGE', '--json and the metadata cannot both go to stdout', {
+      advice: 'Name a file for the metadata with -o.',
+    });
+  }
+  if ('isTTY' in stdout && stdout.isTTY) {
+    throw new IntegrityError('ERR_USAGE', 'the metadata is binary and stdout is a terminal: not written', {
+      advice: 'Redirect stdout, or name a file with -o.',
+    });
+  }
+}

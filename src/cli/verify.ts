@@ -1,0 +1,143 @@
+import { Command } from 'commander';
+import { IntegrityError } from '../errors.js';
+import { defaultEngine, type Finding, type VerifyOptions, type VerifyResult } from '../pi/engine.js';
+import { countIntervals, requireMetadataLength, strideOf } from '../pi/layout.js';
+import type { Profile } from '../pi/profile.js';
+import { type ByteSource, deliver, openSource } from './bytes.js';
+import type { CommandIo } from './io.js';
+import { addMirrorOptions, type MirrorOptions, mirrorOf, seedAfter } from './mirror.js';
+
+/** `verify`: the software's verdict on data and metadata from files or pipes. */
+export function verifyCommand(io: CommandIo): Command {
+  const command = new Command('verify')
+    .description('compare the protection information of a file or pipe with what its data gives')
+    .argument('[data]', 'a file, or - for stdin; interleaved, with the metadata in it', '-')
+    .argument('[metadata]', 'a file, or - for stdin: the metadata of the separate layout');
+  return addMirrorOptions(command).action(
+    (data: string, metadata: string | undefined, options: MirrorOptions) =>
+      verify([data, metadata], options, io),
+  );
+}
+
+async function verify(
+  [dataName, metadataName]: readonly [string, string | undefined],
+  options: MirrorOptions,
+  io: CommandIo,
+): Promise<void> {
+  const { profile, semantics } = mirrorOf(options);
+  const { layout, seed, appTag } = options;
+  const job: VerifyOptions = { profile, layout, seed, appTag, ipGuardCovers: semantics.ipGuardCovers };
+  requireNames(job, dataName, metadataName);
+
+  const data = await openSource(dataName, io);
+  const metadata = metadataName === undefined ? null : await openSource(metadataName, io);
+  try {
+    requireSizes(job, data, metadata);
+    const form = options.json ? jsonForm : textForm(profile);
+    await deliver(written(judged(data, metadata, job), form, io), null, io);
+  } finally {
+    data.close();
+    metadata?.close();
+  }
+}
+
+/** The verdicts piece by piece, with seed and interval numbers carried on from one to the next. */
+async function* judged(
+  data: ByteSource,
+  metadata: ByteSource | null,
+  job: VerifyOptions,
+): AsyncGenerator<VerifyResult> {
+  const { profile, layout } = job;
+  const engine = defaultEngine();
+  let start = 0;
+  for await (const piece of data.pieces(strideOf(profile, layout))) {
+    const end = countIntervals(profile, layout, data.position);
+    const tuples = metadata && (await metadata.read((end - start) * profile.metadataSize));
+    if (metadata) requireMetadataLength(profile, end, metadata.position);
+    yield engine.verify(piece, tuples, {
+      ...job,
+      seed: seedAfter(job.seed, start),
+      startInterval: start,
+    });
+    start = end;
+  }
+  // One byte too many is enough to know; a pipe may never end.
+  await metadata?.read(1);
+  if (metadata) requireMetadataLength(profile, start, metadata.position);
+}
+
+/** The text of findings as they come, and then of the totals. Bad intervals set the exit status at once. */
+async function* written(
+  results: AsyncIterable<VerifyResult>,
+  form: Form,
+  io: CommandIo,
+): AsyncGenerator<string> {
+  const totals = { intervals: 0, checked: 0, escaped: 0, bad: 0 };
+  for await (const result of results) {
+    if (!result.ok) io.setExitStatus(1);
+    yield result.findings.map((finding, i) => form.finding(finding, totals.bad + i)).join('');
+    for (const key of ['intervals', 'checked', 'escaped', 'bad'] as const) totals[key] += result[key];
+  }
+  yield form.totals(totals);
+}
+
+type Totals = Pick<VerifyResult, 'intervals' | 'checked' | 'escaped' | 'bad'>;
+
+interface Form {
+  finding(finding: Finding, index: number): string;
+  totals(totals: Totals): string;
+}
+
+const jsonForm: Form = {
+  finding: ({ interval, check, stored, computed }, index) => {
+    const fields = { interval, check, stored: jsonValue(stored), computed: jsonValue(computed) };
+    return `${index === 0 ? '{"findings":[' : ','}${JSON.stringify(fields)}`;
+  },
+  totals: ({ bad, ...counts }) => {
+    const rest = JSON.stringify({ ok: bad === 0, ...counts }).slice(1);
+    return `${bad === 0 ? '{"findings":[' : ''}],${rest}\n`;
+  },
+};
+
+const jsonValue = (value: number | bigint) => (typeof value === 'bigint' ? hex(value, 16) : value);
+
+function textForm({ tupleSize, guard }: Profile): Form {
+  const digits = { guard: guard === 'crc64' ? 16 : 4, app: 4, ref: tupleSize === 16 ? 12 : 8 };
+  return {
+    finding: ({ interval, check, stored, computed }) =>
+      `interval ${interval}: ${check} stored ${hex(stored, digits[check])}, computed ${hex(computed, digits[check])}\n`,
+    totals: ({ intervals, checked, escaped, bad }) => {
+      const counts = `${intervals} intervals: ${checked} checked, ${escaped} escaped, ${bad} bad`;
+      return `${counts}${intervals > 0 && checked === 0 ? ' (nothing was checked)' : ''}\n`;
+    },
+  };
+}
+
+function hex(value: number | bigint, digits: number): string {
+  return `0x${value.toString(16).padStart(digits, '0')}`;
+}
+
+function requireNames({ layout, profile }: VerifyOptions, data: string, metadata: string | undefined): void {
+  if (layout === 'separate' && metadata === undefined && profile.metadataSize > 0) {
+    throw new IntegrityError('ERR_USAGE', 'the separate layout takes DATA and METADATA: only one is given', {
+      advice: 'Name the file with the metadata too, or give --layout interleaved.',
+    });
+  }
+  if (layout === 'interleaved' && metadata !== undefined) {
+    throw new IntegrityError('ERR_USAGE', `METADATA ${metadata}: interleaved, the metadata lies within DATA`);
+  }
+  if (data === '-' && metadata === '-') {
+    throw new IntegrityError('ERR_USAGE', 'DATA and METADATA cannot both be stdin');
+  }
+}
+
+/** Regular files are measured before anything is printed. */
+function requireSizes(
+  { profile, layout }: VerifyOptions,
+  data: ByteSource,
+  metadata: ByteSource | null,
+): void {
+  if (data.size === null) return;
+  const intervals = countIntervals(profile, layout, data.size);
+  if (metadata?.size != null) requireMetadataLength(profile, intervals, metadata.size);
+}
