@@ -141,26 +141,30 @@ const GUARD_BITS = [
   [0x02, 'ip'],
 ] as const;
 
+const HCTL = /^\d+:\d+:\d+:\d+$/;
+
+/** By the name of the device that the block node's `device` link leads to. */
 const DEVICE_KINDS = [
-  [/^\d+:\d+:\d+:\d+$/, 'scsi'],
+  [HCTL, 'scsi'],
   [/^nvme/, 'nvme'],
   [/^virtio/, 'virtio'],
 ] as const;
 
-/** Every block device of the snapshot but partitions, and the SCSI devices that only have an sg node; by name in natural order. */
+/** Every whole block device of the snapshot, and the SCSI devices that only have an sg node; by name in natural order. */
 export function interpret(snapshot: SysfsSnapshot): SysfsDisk[] {
   const tree = new Tree(snapshot.entries);
-  const generics = new Map(
-    tree.children('class/scsi_generic').map((sg) => [tree.target(`class/scsi_generic/${sg}/device`), sg]),
-  );
+  const generics = new Map<string, string>();
+  for (const sg of tree.children('class/scsi_generic')) {
+    const hctl = hctlOf(tree.target(`class/scsi_generic/${sg}/device`));
+    if (hctl !== null) generics.set(hctl, sg);
+  }
   const disks = tree.children('block').map((name) => {
     const hctl = hctlOf(tree.target(`block/${name}/device`));
-    return readDisk(tree, name, hctl, (hctl !== null && generics.get(hctl)) || null);
+    return readDisk(tree, name, hctl, generics.get(hctl ?? '') ?? null);
   });
   const withBlock = new Set(disks.map((disk) => disk.hctl));
-  for (const [target, sg] of generics) {
-    const hctl = hctlOf(target);
-    if (hctl !== null && !withBlock.has(hctl)) disks.push(readDisk(tree, null, hctl, sg));
+  for (const [hctl, sg] of generics) {
+    if (!withBlock.has(hctl)) disks.push(readDisk(tree, null, hctl, sg));
   }
   return disks.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
 }
@@ -270,11 +274,12 @@ class Tree {
 }
 
 function hctlOf(device: string | null): string | null {
-  return device !== null && DEVICE_KINDS[0][0].test(device) ? device : null;
+  return device !== null && HCTL.test(device) ? device : null;
 }
 
 function readDisk(tree: Tree, block: string | null, hctl: string | null, sg: string | null): SysfsDisk {
-  const at = `block/${block}`;
+  // Without a block node nothing lies there, and every field below is as if the kernel said nothing.
+  const at = `block/${block ?? '-'}`;
   const device = block === null ? `class/scsi_generic/${sg}/device` : `${at}/device`;
   const layer = readLayer(tree, at);
   const carrier = tree.target(device) ?? '';

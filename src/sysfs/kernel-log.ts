@@ -72,13 +72,13 @@ const SD_FIELDS = [
 ] as const;
 
 /** The kernel's texts for ASC 10h. */
-const CHECKS: Readonly<Record<string, Refusal['check']>> = {
-  'Logical block guard check failed': 'guard',
-  'Logical block application tag check failed': 'app',
-  'Logical block reference tag check failed': 'ref',
-  'Logical block protection error on recover buffered data': 'protection',
-  'Logical block protection method error': 'protection',
-};
+const CHECKS: ReadonlyMap<string, Check> = new Map([
+  ['Logical block guard check failed', 'guard'],
+  ['Logical block application tag check failed', 'app'],
+  ['Logical block reference tag check failed', 'ref'],
+  ['Logical block protection error on recover buffered data', 'protection'],
+  ['Logical block protection method error', 'protection'],
+]);
 
 type SdField = (typeof SD_FIELDS)[number][1];
 
@@ -135,7 +135,7 @@ function sdLine(text: string, disk: LoggedDisk): { tag: string; field: SdField; 
 }
 
 function isProtection({ fields }: FailedCommand): boolean {
-  return CHECKS[fields.additionalSense ?? ''] !== undefined;
+  return CHECKS.has(fields.additionalSense ?? '');
 }
 
 /** Null when the command failed for another reason than protection. */
@@ -145,7 +145,7 @@ function commandRefusal(
   { seq, usec }: KernelLogRecord,
 ): Refusal | null {
   const { hostByte, senseKey, additionalSense = '' } = fields;
-  const check = CHECKS[additionalSense];
+  const check = CHECKS.get(additionalSense);
   if (check === undefined) return null;
   // As in scsi/outcome.ts: an adapter's own check is ILLEGAL REQUEST, and not with DID_OK.
   const byHba = senseKey === 'Illegal Request' && hostByte !== 'DID_OK';
