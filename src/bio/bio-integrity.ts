@@ -99,13 +99,15 @@ export function bioIntegrityAction(bio: Bio): IntegrityAction {
  *
  * @returns whether the bio goes on, with or without a payload. False: it has ended, and `bio.status` says how. From 7.1 on the
  * kernel's function is void, and this one always true.
- * @throws ERR_BAD_LENGTH where the kernel would run past the buffer of tuples; ERR_OUT_OF_RANGE for a profile that it cannot have.
+ * @throws ERR_BAD_LENGTH for a segment that cuts an interval, where the kernel does not expect one: generating or verifying it would
+ * run past the buffer of tuples. ERR_OUT_OF_RANGE for a profile that the kernel cannot have.
  */
 export function bioIntegrityPrep(bio: Bio, allocate: Allocate = (bytes) => new Uint8Array(bytes)): boolean {
   const { semantics, profile } = bio.device;
   requireKnownProfile(semantics, profile);
   const action = bioIntegrityAction(bio);
   if (!action.buffer) return true;
+  if (action.check && !semantics.straddling) requireWholeIntervals(bio);
 
   const bytes = bioIntegrityBytes(profile, bio.iterator.size / 512);
   let buffer = allocate(bytes);
@@ -131,7 +133,7 @@ export function bioIntegrityPrep(bio: Bio, allocate: Allocate = (bytes) => new U
 /**
  * bio_integrity_generate, Linux 6.1 to 7.1: the tuples of everything from where the bio stands to its end, into its payload.
  *
- * @throws KernelBugError for a bio without payload; ERR_BAD_LENGTH as in bioIntegrityPrep.
+ * @throws KernelBugError for a bio without payload
  */
 export function bioIntegrityGenerate(bio: Bio): void {
   const { profile, semantics } = bio.device;
@@ -149,7 +151,7 @@ export function bioIntegrityGenerate(bio: Bio): void {
  * bio_integrity_verify, Linux 6.1 to 7.1: walks every segment from where the bio stood when it was prepared, whatever completion
  * has advanced since, and stops at the first bad interval: escape, reference tag, guard; never the application tag.
  *
- * @throws KernelBugError for a bio without payload; ERR_BAD_LENGTH as in bioIntegrityPrep.
+ * @throws KernelBugError for a bio without payload
  */
 export function bioIntegrityVerify(bio: Bio): BioVerifyResult {
   const { profile, semantics } = bio.device;
@@ -262,17 +264,16 @@ function payloadOf(bio: Bio): BioIntegrityPayload {
 /** The data from `iterator` to the end in one buffer: the bio's own where it is one segment, else a copy. */
 function gather(bio: Bio, iterator: BioIterator): Uint8Array {
   const parts = segmentsFrom(bio.segments, iterator);
-  if (!bio.device.semantics.straddling) requireWholeIntervals(bio, parts);
   return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
 }
 
-function requireWholeIntervals(bio: Bio, parts: readonly Uint8Array[]): void {
-  const { semantics, profile } = bio.device;
-  const odd = parts.findIndex(({ length }) => length % profile.interval !== 0);
+function requireWholeIntervals({ segments, device }: Bio): void {
+  const { interval } = device.profile;
+  const odd = segments.findIndex(({ length }) => length % interval !== 0);
   if (odd === -1) return;
   throw new IntegrityError(
     'ERR_BAD_LENGTH',
-    `segment ${odd} is ${parts[odd]!.length} bytes, no whole number of intervals of ${profile.interval}: Linux ${semantics.name} would run past the buffer of tuples`,
+    `segment ${odd} is ${segments[odd]!.length} bytes, no whole number of intervals of ${interval}: Linux ${device.semantics.name} would run past the buffer of tuples`,
     {
       advice: 'Give segments of whole intervals, or semantics where an interval may straddle segments (7.1).',
     },

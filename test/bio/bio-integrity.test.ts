@@ -1,0 +1,485 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { Bio, type BioDevice, type BioVec } from '../../src/bio/bio.js';
+import {
+  bioIntegrityAction,
+  bioIntegrityBytes,
+  bioIntegrityEndio,
+  bioIntegrityGenerate,
+  bioIntegrityIntervals,
+  bioIntegrityPrep,
+  bioIntegrityVerify,
+  blkIntegrityComplete,
+  blkIntegrityPrepare,
+} from '../../src/bio/bio-integrity.js';
+import { SEMANTICS, SEMANTICS_NAMES, semanticsByName, semanticsForRelease } from '../../src/bio/semantics.js';
+import { type IntegrityError, KernelBugError } from '../../src/errors.js';
+import { plainEngine } from '../../src/pi/engine.js';
+import { type ProfileOptions, profileByName } from '../../src/pi/profile.js';
+
+const ROWS = SEMANTICS.map(({ name }) => name);
+const TYPE1 = 'T10-DIF-TYPE1-CRC';
+const TYPE3 = 'T10-DIF-TYPE3-CRC';
+
+function device(
+  semantics: string,
+  format = TYPE1,
+  options: ProfileOptions & Partial<BioDevice> = {},
+): BioDevice {
+  const { readVerify = true, writeGenerate = true, ...profile } = options;
+  return {
+    profile: profileByName(format, profile),
+    semantics: semanticsByName(semantics),
+    readVerify,
+    writeGenerate,
+  };
+}
+
+const filled = (byte: number, length = 512) => new Uint8Array(length).fill(byte);
+const hex = (bytes: Uint8Array) =>
+  Buffer.from(bytes)
+    .toString('hex')
+    .replaceAll(/(.{16})(?=.)/g, '$1 ');
+const varied = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 7) ^ (i >> 8));
+
+function errorOf(run: () => unknown): string {
+  try {
+    run();
+  } catch (error) {
+    return `${(error as IntegrityError).code}: ${(error as IntegrityError).message}`;
+  }
+  return 'nothing thrown';
+}
+
+/** The payload, which must be there. */
+function payload(bio: Bio) {
+  if (bio.integrity === null) throw new Error('the bio has no payload');
+  return bio.integrity;
+}
+
+/** A read of `data` at `lba` that the disk has served with `tuples` as they are on the medium, up to its completion. */
+function servedRead(on: BioDevice, lba: bigint, data: Uint8Array, tuples: Uint8Array): Bio {
+  const bio = Bio.read({ device: on, lba, data });
+  bioIntegrityPrep(bio);
+  payload(bio).buffer.set(tuples);
+  blkIntegrityComplete(bio);
+  bio.advance(data.length);
+  return bio;
+}
+
+t.test('a write, everyday: the tuples that scsi_debug received', async (t) => {
+  for (const name of ROWS) {
+    const bio = Bio.write({ device: device(name), lba: 16n, data: Buffer.concat([filled(0x33), filled(0)]) });
+    t.equal(bioIntegrityPrep(bio), true);
+    blkIntegrityPrepare(bio);
+    t.equal(hex(payload(bio).buffer), 'b218000000000010 0000000000000011', name);
+  }
+});
+
+t.test(
+  'a seed starts as a sector of 512 bytes and counts intervals; on the medium it is the LBA',
+  async (t) => {
+    for (const name of ROWS) {
+      const bio = Bio.write({
+        device: device(name, TYPE1, { interval: 4096 }),
+        lba: 5n,
+        data: filled(0, 3 * 4096),
+      });
+      bioIntegrityPrep(bio);
+      t.equal(
+        hex(payload(bio).buffer),
+        '0000000000000028 0000000000000029 000000000000002a',
+        `${name}: 8L + k`,
+      );
+      blkIntegrityPrepare(bio);
+      t.equal(
+        hex(payload(bio).buffer),
+        '0000000000000005 0000000000000006 0000000000000007',
+        `${name}: L + k`,
+      );
+      blkIntegrityComplete(bio);
+      t.equal(
+        hex(payload(bio).buffer),
+        '0000000000000028 0000000000000029 000000000000002a',
+        `${name}: and back`,
+      );
+    }
+  },
+);
+
+t.test("on a partition the sectors are the whole disk's", async (t) => {
+  // Block 3 of a partition that starts at sector 2048, on a disk of 4096-byte blocks.
+  const lba = 2048n / 8n + 3n;
+  const bio = Bio.write({ device: device('current', TYPE1, { interval: 4096 }), lba, data: filled(0, 4096) });
+  bioIntegrityPrep(bio);
+  t.equal(payload(bio).seed, 2048n + 24n);
+  blkIntegrityPrepare(bio);
+  t.equal(hex(payload(bio).buffer), '0000000000000103');
+});
+
+t.test('type 3: reference tags by kernel, never remapped', async (t) => {
+  for (const [name, expected] of [
+    ['6.1', '7867000000000000 7867000000000000'],
+    ['6.12', '7867000000000000 7867000000000000'],
+    ['7.1', '7867000000000028 7867000000000029'],
+  ] as const) {
+    const bio = Bio.write({
+      device: device(name, TYPE3, { interval: 512 }),
+      lba: 40n,
+      data: filled(0x5a, 1024),
+    });
+    bioIntegrityPrep(bio);
+    blkIntegrityPrepare(bio);
+    t.equal(hex(payload(bio).buffer), expected, name);
+  }
+  const virtual = Bio.write({
+    device: device('7.1', 'T10-DIF-TYPE3-IP', { interval: 4096 }),
+    lba: 5n,
+    data: filled(0, 4096),
+  });
+  bioIntegrityPrep(virtual);
+  blkIntegrityPrepare(virtual);
+  t.equal(hex(payload(virtual).buffer), 'ffff000000000028', 'on the medium too it is the virtual tag');
+});
+
+t.test('any segmentation gives the tuples of the whole', async (t) => {
+  const cases = fc.record({
+    name: fc.constantFrom(...ROWS),
+    format: fc.constantFrom(TYPE1, TYPE3, 'T10-DIF-TYPE1-IP', 'EXT-DIF-TYPE1-CRC64'),
+    interval: fc.constantFrom(512, 4096),
+    intervals: fc.integer({ min: 1, max: 12 }),
+    lba: fc.bigInt(0n, 2n ** 34n),
+    cuts: fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 6 }),
+    margin: fc.nat(40),
+  });
+  const property = fc.property(cases, ({ name, format, interval, intervals, lba, cuts, margin }) => {
+    const on = device(name, format, { interval });
+    const data = varied(intervals * interval);
+    // Where the kernel lets intervals straddle, cut anywhere; elsewhere between intervals.
+    const grain = on.semantics.straddling ? 1 : interval;
+    const bounds = [0, ...cuts.map((cut) => Math.floor((cut * data.length) / grain) * grain), data.length];
+    bounds.sort((a, b) => a - b);
+    const segments: BioVec[] = bounds.slice(1).map((end, i) => {
+      const part = data.subarray(bounds[i]!, end);
+      const buffer = filled(0xee, part.length + 2 * margin);
+      buffer.set(part, margin);
+      return { buffer, offset: margin, length: part.length };
+    });
+
+    const medium = plainEngine.generate(data, {
+      profile: on.profile,
+      layout: 'separate',
+      seed: on.profile.type === 3 ? lba * BigInt(interval / 512) : lba,
+      type3Ref: on.semantics.type3Ref,
+    });
+    const write = Bio.write({ device: on, lba, segments });
+    bioIntegrityPrep(write);
+    blkIntegrityPrepare(write);
+    if (hex(payload(write).buffer) !== hex(medium)) return false;
+
+    const read = Bio.read({ device: on, lba, segments });
+    bioIntegrityPrep(read);
+    payload(read).buffer.set(medium);
+    blkIntegrityComplete(read);
+    read.advance(data.length);
+    return bioIntegrityEndio(read) === 'OK' && read.integrity === null;
+  });
+  t.doesNotThrow(() => fc.assert(property, { numRuns: 200 }));
+});
+
+t.test('verify walks every segment although completion has advanced past all of them', async (t) => {
+  for (const name of ROWS) {
+    const on = device(name);
+    const data = varied(4 * 512);
+    const tuples = plainEngine.generate(data, {
+      profile: on.profile,
+      layout: 'separate',
+      seed: 100n,
+      type3Ref: 'zero',
+    });
+    for (let corrupt = 0; corrupt < 4; corrupt++) {
+      const broken = Uint8Array.from(data);
+      broken[corrupt * 512 + 511]! ^= 0x80;
+      const segments = [0, 1, 2, 3].map((i) => ({ buffer: broken, offset: i * 512, length: 512 }));
+      const bio = Bio.read({ device: on, lba: 100n, segments });
+      bioIntegrityPrep(bio);
+      payload(bio).buffer.set(tuples);
+      blkIntegrityComplete(bio);
+      bio.advance(2048);
+      t.equal(bio.iterator.size, 0);
+      const { status, errno, finding } = bioIntegrityVerify(bio);
+      t.same([status, errno], ['PROTECTION', -84], `${name}: segment ${corrupt}`);
+      t.match(finding, { seed: 100n + BigInt(corrupt), check: 'guard' });
+      t.equal(bioIntegrityEndio(bio), 'PROTECTION');
+      t.equal(bio.integrity, null, 'the payload is gone');
+    }
+  }
+});
+
+t.test('verify: what it compares', async (t) => {
+  const data = filled(0x5a, 1024);
+  for (const [what, format, tuples, status] of [
+    ['clean', TYPE1, '7867 0000 00000007 7867 0000 00000008', 'OK'],
+    ['the application tag never', TYPE1, '7867 1234 00000007 7867 5678 00000008', 'OK'],
+    ['reference tag', TYPE1, '7867 0000 00000007 7867 0000 00000007', 'PROTECTION'],
+    ['an escaped interval not, but the next', TYPE1, '0000 ffff 00000000 0000 0000 00000008', 'PROTECTION'],
+    ['all escaped', TYPE1, 'ffff ffff ffffffff ffff ffff ffffffff', 'OK'],
+    ['type 3 has no reference tag', TYPE3, '7867 0000 12345678 7867 0000 00000000', 'OK'],
+    ['type 3, application tag FFFFh alone', TYPE3, '0000 ffff 00000000 7867 0000 00000000', 'PROTECTION'],
+  ] as const) {
+    for (const name of ROWS) {
+      const stored = Buffer.from(tuples.replaceAll(' ', ''), 'hex');
+      t.equal(
+        bioIntegrityEndio(servedRead(device(name, format), 7n, data, stored)),
+        status,
+        `${name}: ${what}`,
+      );
+    }
+  }
+  const zeros = filled(0, 16);
+  const bio = servedRead(device('current', TYPE1, { interval: 4096 }), 2n, filled(1, 8192), zeros);
+  t.match(
+    bioIntegrityVerify(bio).finding,
+    { seed: 16n, check: 'ref', stored: 0, computed: 16 },
+    'tags are virtual',
+  );
+});
+
+t.test('an I/O that failed is not verified', async (t) => {
+  for (const name of ROWS) {
+    const bio = servedRead(device(name), 0n, filled(1), filled(0x22, 8));
+    bio.status = 'IOERR';
+    t.equal(bioIntegrityEndio(bio), 'IOERR', name);
+    t.equal(bio.integrity, null);
+  }
+  const write = Bio.write({ device: device('current'), lba: 0n, data: filled(1) });
+  bioIntegrityPrep(write);
+  payload(write).buffer.fill(0);
+  t.equal(bioIntegrityEndio(write), 'OK', 'nor is a write');
+  t.equal(bioIntegrityEndio(write), 'OK', 'nor what has no payload');
+});
+
+t.test('which bios are prepared', async (t) => {
+  const action = (on: BioDevice, op: 'read' | 'write', bytes = on.profile.interval) =>
+    bioIntegrityAction(Bio[op]({ device: on, lba: 0n, data: filled(0, bytes) }));
+  const off = { readVerify: false, writeGenerate: false };
+  const wide = { metadataSize: 16 };
+  const nothing = { buffer: false, check: false, zero: false };
+  for (const name of ROWS) {
+    t.match(action(device(name, 'none'), 'read'), { ...nothing, skipped: 'no-profile' }, name);
+    t.match(action(device(name), 'write', 0), { ...nothing, skipped: 'no-sectors' }, name);
+    t.match(action(device(name, TYPE1, off), 'read'), { ...nothing, skipped: 'switched-off' }, name);
+    t.match(action(device(name, TYPE1, off), 'write'), { ...nothing, skipped: 'switched-off' }, name);
+    t.match(
+      action(device(name, TYPE1, { readVerify: false }), 'write'),
+      { check: true, skipped: null },
+      name,
+    );
+    t.match(
+      action(device(name, TYPE1, { writeGenerate: false }), 'read'),
+      { check: true, skipped: null },
+      name,
+    );
+    t.match(action(device(name), 'read'), { buffer: true, check: true, zero: false, skipped: null }, name);
+    t.match(action(device(name), 'write'), { buffer: true, check: true, zero: name === '6.1' }, name);
+    t.match(
+      action(device(name, TYPE1, wide), 'write'),
+      { zero: true },
+      `${name}: no byte of the kernel leaks`,
+    );
+
+    const bare = name === '7.1';
+    t.match(
+      action(device(name, TYPE1, { ...wide, ...off }), 'read'),
+      { buffer: bare, check: false, zero: false },
+      name,
+    );
+    t.match(
+      action(device(name, TYPE1, { ...wide, ...off }), 'write'),
+      { buffer: bare, check: false, zero: bare },
+      name,
+    );
+
+    const twice = Bio.write({ device: device(name), lba: 0n, data: filled(0) });
+    bioIntegrityPrep(twice);
+    const first = payload(twice);
+    t.equal(bioIntegrityAction(twice).skipped, 'has-payload', name);
+    t.equal(bioIntegrityPrep(twice), true);
+    t.equal(twice.integrity, first, `${name}: a payload that is there stays`);
+  }
+
+  t.test('switched off, in 7.1, with metadata beyond the tuple: a buffer that nobody checks', async (t) => {
+    const on = device('7.1', TYPE1, { ...wide, ...off });
+    const write = Bio.write({ device: on, lba: 3n, data: filled(0x5a) });
+    bioIntegrityPrep(write);
+    t.same(payload(write).buffer, filled(0, 16), 'zeroed, nothing generated');
+    t.equal(bioIntegrityEndio(servedRead(on, 3n, filled(0x5a), filled(0x22, 16))), 'OK', 'nothing verified');
+  });
+
+  t.test('a buffer that is not zeroed shows it', async (t) => {
+    const read = Bio.read({ device: device('current'), lba: 0n, data: filled(0) });
+    bioIntegrityPrep(read);
+    t.notSame(payload(read).buffer, filled(0, 8));
+    t.equal(bioIntegrityEndio(read), 'PROTECTION', 'a disk that sent no tuples passes for no zero block');
+  });
+});
+
+t.test('flags', async (t) => {
+  const flags = (name: string, format: string) => {
+    const bio = Bio.write({ device: device(name, format), lba: 0n, data: filled(0) });
+    bioIntegrityPrep(bio);
+    blkIntegrityPrepare(bio);
+    return [...payload(bio).flags].sort();
+  };
+  t.same(flags('6.1', TYPE1), ['BLOCK_INTEGRITY', 'MAPPED_INTEGRITY']);
+  t.same(flags('6.12', 'T10-DIF-TYPE3-IP'), ['BLOCK_INTEGRITY', 'IP_CHECKSUM']);
+  t.same(flags('7.1', TYPE1), ['BLOCK_INTEGRITY', 'CHECK_GUARD', 'CHECK_REFTAG', 'MAPPED_INTEGRITY']);
+  t.same(flags('7.1', 'T10-DIF-TYPE3-IP'), ['BLOCK_INTEGRITY', 'CHECK_GUARD', 'IP_CHECKSUM']);
+});
+
+t.test('no memory', async (t) => {
+  for (const name of ['6.1', '6.12']) {
+    const bio = Bio.read({ device: device(name), lba: 0n, data: filled(0) });
+    t.equal(
+      bioIntegrityPrep(bio, () => null),
+      false,
+      `${name}: the bio has ended`,
+    );
+    t.equal(bio.status, 'RESOURCE');
+    t.equal(bio.integrity, null);
+  }
+  const bio = Bio.write({ device: device('7.1'), lba: 1n, data: filled(0x5a) });
+  t.equal(
+    bioIntegrityPrep(bio, () => null),
+    true,
+    '7.1: the pool has some',
+  );
+  t.equal(hex(payload(bio).buffer), '7867000000000001');
+});
+
+t.test('a segment that cuts an interval', async (t) => {
+  const data = varied(1024);
+  const segments = [
+    { buffer: data, offset: 0, length: 700 },
+    { buffer: data, offset: 700, length: 324 },
+  ];
+  for (const name of ['6.1', '6.12']) {
+    for (const op of ['read', 'write'] as const) {
+      const bio = Bio[op]({ device: device(name), lba: 0n, segments });
+      t.equal(
+        errorOf(() => bioIntegrityPrep(bio)),
+        `ERR_BAD_LENGTH: segment 0 is 700 bytes, no whole number of intervals of 512: Linux ${name} would run past the buffer of tuples`,
+      );
+      t.equal(bio.integrity, null, 'nothing was attached');
+    }
+  }
+  const straddling = Bio.write({ device: device('7.1'), lba: 0n, segments });
+  t.equal(bioIntegrityPrep(straddling), true);
+});
+
+t.test('a request of several bios', async (t) => {
+  const bios = (name: string) => {
+    const on = device(name, TYPE1, { interval: 4096 });
+    const list = [10n, 12n, 14n].map((lba) => Bio.write({ device: on, lba, data: filled(0, 8192) }));
+    for (const bio of list) bioIntegrityPrep(bio);
+    return list;
+  };
+  const refs = (list: Bio[]) => list.map((bio) => hex(payload(bio).buffer).replaceAll('0000000000', ''));
+
+  for (const name of ROWS) {
+    const list = bios(name);
+    t.same(refs(list), ['000050 000051', '000060 000061', '000070 000071']);
+    blkIntegrityPrepare(list);
+    t.same(refs(list), ['00000a 00000b', '00000c 00000d', '00000e 00000f'], name);
+
+    blkIntegrityComplete(list, 3 * 4096 + 4095);
+    t.same(refs(list), ['000050 000051', '000060 00000d', '00000e 00000f'], 'good intervals only');
+    list[0]!.advance(8192);
+    list[1]!.advance(4096);
+    blkIntegrityComplete(list.slice(1));
+    t.same(refs(list), ['000050 000051', '000060 000061', '000070 000071'], 'the rest, from where it stands');
+  }
+
+  for (const [name, third] of [
+    ['6.1', '000070 000071'],
+    ['6.12', '000070 000071'],
+    ['7.1', '00000e 00000f'],
+  ] as const) {
+    const list = bios(name);
+    blkIntegrityPrepare(list[0]!);
+    blkIntegrityPrepare(list);
+    t.equal(refs(list)[0], '00000a 00000b', 'not remapped twice');
+    t.equal(refs(list)[2], third, `${name}: a bio that is remapped already`);
+  }
+});
+
+t.test('wrong calls', async (t) => {
+  const on = device('current');
+  t.match(
+    errorOf(() => Bio.read({ device: on, lba: 0n, data: filled(0, 500) })),
+    'ERR_BAD_LENGTH: 500 bytes',
+  );
+  t.match(
+    errorOf(() => Bio.read({ device: on, lba: -1n, data: filled(0) })),
+    'ERR_OUT_OF_RANGE: lba -1',
+  );
+  t.match(
+    errorOf(() => Bio.read({ device: on, lba: 2n ** 64n, data: filled(0) })),
+    'ERR_OUT_OF_RANGE: lba',
+  );
+  const outside = [{ buffer: filled(0), offset: 1, length: 512 }];
+  t.match(
+    errorOf(() => Bio.read({ device: on, lba: 0n, segments: outside })),
+    'ERR_OUT_OF_RANGE: segment 0',
+  );
+  const bio = Bio.read({ device: on, lba: 0n, data: filled(0) });
+  t.match(
+    errorOf(() => bio.advance(513)),
+    'ERR_OUT_OF_RANGE: cannot advance 513',
+  );
+  t.throws(() => bioIntegrityVerify(bio), new KernelBugError('bio_integrity(bio) == NULL'));
+  t.throws(() => bioIntegrityGenerate(bio), new KernelBugError('bio_integrity(bio) == NULL'));
+  const behind = Bio.write({
+    device: device('6.1', TYPE1, { metadataSize: 16, piOffset: 8 }),
+    lba: 0n,
+    data: filled(0),
+  });
+  t.match(
+    errorOf(() => bioIntegrityPrep(behind)),
+    'ERR_OUT_OF_RANGE: piOffset 8: Linux 6.1',
+  );
+});
+
+t.test('counting', async (t) => {
+  const profile = profileByName(TYPE1, { interval: 4096, metadataSize: 16 });
+  t.equal(bioIntegrityIntervals(profile, 24), 3);
+  t.equal(bioIntegrityIntervals(profile, 15), 1);
+  t.equal(bioIntegrityBytes(profile, 24), 48);
+});
+
+t.test('semantics by name and by release', async (t) => {
+  t.same(SEMANTICS_NAMES, ['6.1', '6.12', '7.1', 'current']);
+  t.equal(semanticsByName('current'), semanticsByName('7.1'));
+  for (const [release, name] of [
+    ['6.1.0-50-amd64', '6.1'],
+    ['6.1', '6.1'],
+    ['6.6.30', '6.1'],
+    ['6.12.94+deb13-amd64', '6.12'],
+    ['7.0.1', '6.12'],
+    ['7.3.4+deb14-amd64', '7.1'],
+    ['10.0.0', '7.1'],
+  ] as const) {
+    t.equal(semanticsForRelease(release).name, name, release);
+  }
+  for (const release of ['5.10.0-30-amd64', '3.10', '', 'six', '6', '-6.1']) {
+    t.match(
+      errorOf(() => semanticsForRelease(release)),
+      'there are 6.1, 6.12, 7.1',
+      release,
+    );
+  }
+  t.match(
+    errorOf(() => semanticsByName('2.6')),
+    'ERR_OUT_OF_RANGE: no semantics are named "2.6"',
+  );
+});
