@@ -167,6 +167,10 @@ t.test('READ CAPACITY(16)', async (t) => {
     ...MALFORMED,
     message: /P_TYPE 3/,
   });
+  t.throws(() => decodeReadCapacity16(padded('0000000000007fff 00000200 09', 32)), {
+    ...MALFORMED,
+    message: /P_TYPE 4/,
+  });
   t.throws(() => decodeReadCapacity16(padded('0000000000007fff 00000000 01', 32)), {
     ...MALFORMED,
     message: /length is 0/,

@@ -35,7 +35,7 @@ function matchAll(
   t: Test,
   found: readonly Refusal[],
   expected: readonly Partial<Refusal>[],
-  name?: string,
+  name = '',
 ): void {
   t.equal(found.length, expected.length, name);
   t.match(found, expected, name);
