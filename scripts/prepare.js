@@ -3,7 +3,16 @@
 //   node scripts/prepare.js native        the native addon alone
 //   node scripts/prepare.js native-tests  the native addon and its C++ test program
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, readdirSync, readFileSync, realpathSync, statSync, utimesSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  utimesSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,16 +20,24 @@ import { fileURLToPath } from 'node:url';
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
 const require = createRequire(import.meta.url);
 
-const ADDON = { name: 'native addon', product: 'build/Release/blk_integrity.node', sources: ['native/core', 'native/addon'] };
-const CORE_TEST = { name: 'C++ test program', product: 'build/Release/core_test', sources: ['native/core', 'native/test'] };
+const ADDON = {
+  name: 'native addon',
+  product: 'build/Release/blk_integrity.node',
+  sources: ['native/core', 'native/addon'],
+};
+const CORE_TEST = {
+  name: 'C++ test program',
+  product: 'build/Release/core_test',
+  sources: ['native/core', 'native/test'],
+};
 
 const MODES = {
   all: () => {
-    buildNative([ADDON], []);
+    buildNative([ADDON]);
     buildLib();
   },
-  native: () => buildNative([ADDON], []),
-  'native-tests': () => buildNative([ADDON, CORE_TEST], ['--', '-Dnative_tests=1']),
+  native: () => buildNative([ADDON]),
+  'native-tests': () => buildNative([ADDON, CORE_TEST], '--', '-Dnative_tests=1'),
 };
 
 class PrepareError extends Error {}
@@ -32,7 +49,8 @@ function say(line) {
 function run(command, args, env = process.env) {
   const { error, status, signal } = spawnSync(command, args, { cwd: packageRoot, stdio: 'inherit', env });
   if (error) throw new PrepareError(`${command} could not be started: ${error.message}`);
-  if (status !== 0) throw new PrepareError(`${command} ${args.join(' ')} failed (${signal ?? `exit status ${status}`})`);
+  if (status !== 0)
+    throw new PrepareError(`${command} ${args.join(' ')} failed (${signal ?? `exit status ${status}`})`);
 }
 
 function isExecutable(path) {
@@ -77,7 +95,9 @@ function headersArgument() {
     return [];
   }
   const text = readFileSync(header, 'utf8');
-  const version = ['MAJOR', 'MINOR', 'PATCH'].map((part) => text.match(`#define NODE_${part}_VERSION (\\d+)`)?.[1]).join('.');
+  const version = ['MAJOR', 'MINOR', 'PATCH']
+    .map((part) => text.match(`#define NODE_${part}_VERSION (\\d+)`)?.[1])
+    .join('.');
   if (version !== process.versions.node) {
     say(`the headers in ${prefix} are of v${version}: node-gyp fetches those of ${process.version}`);
     return [];
@@ -108,14 +128,15 @@ function isUpToDate({ product, sources }) {
   return ['binding.gyp', ...sources].every((source) => newestFile(join(packageRoot, source)) < built);
 }
 
-function buildNative(targets, gypArguments) {
+function buildNative(targets, ...gypArguments) {
   if (targets.every(isUpToDate)) {
     for (const { name } of targets) say(`${name} is up to date`);
     return;
   }
   ensureTools();
   // configure and build, not rebuild: that would empty build/, which others use too.
-  run(process.execPath, [nodeGyp(), 'configure', 'build', '-j', '2', ...headersArgument(), ...gypArguments]);
+  run(process.execPath, [nodeGyp(), 'configure', '--loglevel=warn', ...headersArgument(), ...gypArguments]);
+  run(process.execPath, [nodeGyp(), 'build', '--loglevel=warn', '-j', '2']);
   // make leaves a product alone that a touched source did not change; it is up to date from now on all the same.
   const now = new Date();
   for (const { product } of targets) utimesSync(join(packageRoot, product), now, now);

@@ -21,7 +21,8 @@ Napi::Value aligned_offset(const Napi::CallbackInfo& info) {
   const auto alignment = static_cast<std::uintptr_t>(to_integer(info[1], "alignment", 1, kAlignmentMax));
   if ((alignment & (alignment - 1)) != 0) throw out_of_range(env, "alignment", "a power of two");
   const std::uintptr_t offset = -reinterpret_cast<std::uintptr_t>(buffer.Data()) & (alignment - 1);
-  if (offset > buffer.ByteLength()) throw out_of_range(env, "buffer", "long enough to hold an aligned address");
+  if (offset > buffer.ByteLength())
+    throw out_of_range(env, "buffer", "long enough to hold an aligned address");
   return Napi::Number::New(env, static_cast<double>(offset));
 }
 
@@ -46,7 +47,8 @@ Napi::Function resizable_getter(Napi::Env env) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* instance = new Instance{.is_resizable = Napi::Persistent(resizable_getter(env)), .running = {}};
   env.SetInstanceData<Instance>(instance);
-  // Cleanup hooks run before finalizers: every thread is stopped while everything that it touches still exists.
+  // Cleanup hooks run before finalizers: every thread is stopped while everything that it touches still
+  // exists.
   env.AddCleanupHook([instance] {
     while (!instance->running.empty()) (*instance->running.begin())->end();
   });

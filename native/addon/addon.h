@@ -1,4 +1,5 @@
-// What the addon keeps for one JavaScript environment: the main thread and every worker thread have their own.
+// What the addon keeps for one JavaScript environment: the main thread and every worker thread have their
+// own.
 #pragma once
 
 #include <napi.h>
@@ -10,8 +11,9 @@ namespace blkint::addon {
 class Handle;
 
 struct Instance {
-  Napi::FunctionReference is_resizable;  // The getter ArrayBuffer.prototype.resizable, taken before anyone can replace it.
-  std::unordered_set<Handle*> running;   // The handles that have a thread.
+  Napi::FunctionReference
+      is_resizable;  // The getter ArrayBuffer.prototype.resizable, taken before anyone can replace it.
+  std::unordered_set<Handle*> running;  // The handles that have a thread.
 };
 
 inline Instance& instance_of(Napi::Env env) { return *env.GetInstanceData<Instance>(); }

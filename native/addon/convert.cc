@@ -41,7 +41,8 @@ std::string to_string(Napi::Value value, const std::string& name) {
 
 std::string to_path(Napi::Value value, const std::string& name) {
   std::string path = to_string(value, name);
-  if (path.find('\0') != std::string::npos) throw wrong_type(value.Env(), name, "a string without null characters");
+  if (path.find('\0') != std::string::npos)
+    throw wrong_type(value.Env(), name, "a string without null characters");
   return path;
 }
 
@@ -49,8 +50,10 @@ std::int64_t to_integer(Napi::Value value, const std::string& name, std::int64_t
   if (!value.IsNumber()) throw wrong_type(value.Env(), name, "a number");
   const double number = value.As<Napi::Number>();
   // Written so that NaN is refused too.
-  if (!(number >= static_cast<double>(min) && number <= static_cast<double>(max) && std::trunc(number) == number)) {
-    throw out_of_range(value.Env(), name, "a whole number from " + std::to_string(min) + " to " + std::to_string(max));
+  if (!(number >= static_cast<double>(min) && number <= static_cast<double>(max) &&
+        std::trunc(number) == number)) {
+    throw out_of_range(value.Env(), name,
+                       "a whole number from " + std::to_string(min) + " to " + std::to_string(max));
   }
   return static_cast<std::int64_t>(number);
 }
@@ -71,7 +74,8 @@ std::span<std::uint8_t> to_bytes(Napi::Value value, const std::string& name) {
   const Napi::Uint8Array array = value.As<Napi::Uint8Array>();
   const Napi::Value buffer = array.ArrayBuffer();
   if (!buffer.IsArrayBuffer()) throw wrong_type(env, name, "a view of memory that no other thread shares");
-  if (buffer.As<Napi::ArrayBuffer>().IsDetached()) throw wrong_type(env, name, "a view of an ArrayBuffer that is not detached");
+  if (buffer.As<Napi::ArrayBuffer>().IsDetached())
+    throw wrong_type(env, name, "a view of an ArrayBuffer that is not detached");
   if (instance_of(env).is_resizable.Call(buffer, {}).ToBoolean()) {
     throw wrong_type(env, name, "a view of an ArrayBuffer of fixed size");
   }

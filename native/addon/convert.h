@@ -1,5 +1,5 @@
-// JavaScript arguments to C++ values, each checked for its type and range. What is wrong is thrown as a TypeError or RangeError
-// that names the parameter, with code ERR_INVALID_ARG_TYPE or ERR_OUT_OF_RANGE.
+// JavaScript arguments to C++ values, each checked for its type and range. What is wrong is thrown as a
+// TypeError or RangeError that names the parameter, with code ERR_INVALID_ARG_TYPE or ERR_OUT_OF_RANGE.
 #pragma once
 
 #include <napi.h>
@@ -30,9 +30,9 @@ T to_unsigned(Napi::Value value, const std::string& name) {
 }
 std::uint64_t to_bigint(Napi::Value value, const std::string& name, std::uint64_t max);
 
-// The bytes of a Uint8Array over a plain ArrayBuffer. One that is shared, resizable or detached is refused: its memory can change
-// hands under a system call. Runs no JavaScript of the caller's. Valid until the caller's JavaScript runs again; a call that
-// outlasts that also holds a reference to the array.
+// The bytes of a Uint8Array over a plain ArrayBuffer. One that is shared, resizable or detached is refused:
+// its memory can change hands under a system call. Runs no JavaScript of the caller's. Valid until the
+// caller's JavaScript runs again; a call that outlasts that also holds a reference to the array.
 std::span<std::uint8_t> to_bytes(Napi::Value value, const std::string& name);
 
 // The index of `value` in `words`.

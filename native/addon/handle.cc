@@ -120,8 +120,10 @@ struct PiTransfer {
     const Napi::Value tuples = attribute.Get("tuples");
     buffer = to_bytes(info[0], "buffer");
     pi.tuples = to_bytes(tuples, "pi.tuples");
-    if (buffer.size() > kTransferBytesMax) throw out_of_range(info.Env(), "buffer", "at most 7FFFF000h bytes");
-    if (pi.tuples.size() > kTransferBytesMax) throw out_of_range(info.Env(), "pi.tuples", "at most 7FFFF000h bytes");
+    if (buffer.size() > kTransferBytesMax)
+      throw out_of_range(info.Env(), "buffer", "at most 7FFFF000h bytes");
+    if (pi.tuples.size() > kTransferBytesMax)
+      throw out_of_range(info.Env(), "pi.tuples", "at most 7FFFF000h bytes");
     offset = to_offset(info[1], buffer.size());
     buffer_array = info[0].As<Napi::Object>();
     tuples_array = tuples.As<Napi::Object>();
@@ -136,19 +138,21 @@ struct PiTransfer {
 
 }  // namespace
 
-Call::Call(Napi::Env env, std::initializer_list<Napi::Object> buffers) : deferred(Napi::Promise::Deferred::New(env)) {
+Call::Call(Napi::Env env, std::initializer_list<Napi::Object> buffers)
+    : deferred(Napi::Promise::Deferred::New(env)) {
   for (const Napi::Object& buffer : buffers) buffers_.push_back(Napi::Persistent(buffer));
 }
 
 Napi::Function Handle::define(Napi::Env env) {
-  return DefineClass(env, "Handle",
-                     {InstanceMethod<&Handle::open>("open"), InstanceMethod<&Handle::status>("status"),
-                      InstanceMethod<&Handle::sg_io>("sgIo"), InstanceMethod<&Handle::read>("read"),
-                      InstanceMethod<&Handle::write>("write"), InstanceMethod<&Handle::read_with_pi>("readWithPi"),
-                      InstanceMethod<&Handle::write_with_pi>("writeWithPi"),
-                      InstanceMethod<&Handle::lbmd_capability>("lbmdCapability"),
-                      InstanceMethod<&Handle::lock_exclusive>("lockExclusive"), InstanceMethod<&Handle::flush>("flush"),
-                      InstanceMethod<&Handle::close>("close")});
+  return DefineClass(
+      env, "Handle",
+      {InstanceMethod<&Handle::open>("open"), InstanceMethod<&Handle::status>("status"),
+       InstanceMethod<&Handle::sg_io>("sgIo"), InstanceMethod<&Handle::read>("read"),
+       InstanceMethod<&Handle::write>("write"), InstanceMethod<&Handle::read_with_pi>("readWithPi"),
+       InstanceMethod<&Handle::write_with_pi>("writeWithPi"),
+       InstanceMethod<&Handle::lbmd_capability>("lbmdCapability"),
+       InstanceMethod<&Handle::lock_exclusive>("lockExclusive"), InstanceMethod<&Handle::flush>("flush"),
+       InstanceMethod<&Handle::close>("close")});
 }
 
 Handle::Handle(const Napi::CallbackInfo& info)
@@ -214,8 +218,10 @@ Napi::Value Handle::open(const Napi::CallbackInfo& info) {
   std::string path = to_path(info[0], "path");
   const auto flags = static_cast<int>(to_integer(info[1], "flags", 0, std::numeric_limits<int>::max()));
   // A node is opened, never made: open(2) would need a mode.
-  if ((flags & (O_CREAT | __O_TMPFILE)) != 0) throw out_of_range(info.Env(), "flags", "without O_CREAT and O_TMPFILE");
-  return start(info.Env(), [path = std::move(path), flags](Node& node) { return open_node(node.fd, path, flags); });
+  if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE)
+    throw out_of_range(info.Env(), "flags", "without O_CREAT and O_TMPFILE");
+  return start(info.Env(),
+               [path = std::move(path), flags](Node& node) { return open_node(node.fd, path, flags); });
 }
 
 Napi::Value Handle::status(const Napi::CallbackInfo& info) {
@@ -226,61 +232,60 @@ Napi::Value Handle::sg_io(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Napi::Object request = to_object(info[0], "request");
   const auto cdb = to_bytes(request.Get("cdb"), "request.cdb");
-  if (cdb.size() < kCdbBytesMin || cdb.size() > kCdbBytesMax) throw out_of_range(env, "request.cdb", "6 to 32 bytes long");
-  SgCommand command{.cdb = {cdb.begin(), cdb.end()}, .direction = Direction::kNone, .data = {}, .timeout_ms = 0};
+  if (cdb.size() < kCdbBytesMin || cdb.size() > kCdbBytesMax)
+    throw out_of_range(env, "request.cdb", "6 to 32 bytes long");
+  SgCommand command{
+      .cdb = {cdb.begin(), cdb.end()}, .direction = Direction::kNone, .data = {}, .timeout_ms = 0};
   constexpr Direction kDirections[] = {Direction::kNone, Direction::kFromDevice, Direction::kToDevice};
-  command.direction =
-      kDirections[to_choice(request.Get("direction"), "request.direction", {"none", "from-device", "to-device"})];
+  command.direction = kDirections[to_choice(request.Get("direction"), "request.direction",
+                                            {"none", "from-device", "to-device"})];
   command.timeout_ms = static_cast<std::uint32_t>(
       to_integer(request.Get("timeoutMs"), "request.timeoutMs", 1, std::numeric_limits<std::int32_t>::max()));
   const Napi::Value data = request.Get("data");
   if (command.direction == Direction::kNone) {
     if (!data.IsNull()) throw wrong_type(env, "request.data", "null with direction 'none'");
-    return start(env, [command = std::move(command)](Node& node) { return blkint::sg_io(node.fd.get(), command); });
+    return start(
+        env, [command = std::move(command)](Node& node) { return blkint::sg_io(node.fd.get(), command); });
   }
   command.data = to_bytes(data, "request.data");
   if (command.data.size() > std::numeric_limits<std::uint32_t>::max()) {
     throw out_of_range(env, "request.data", "at most FFFFFFFFh bytes long");
   }
-  return start(
-      env, [command = std::move(command)](Node& node) { return blkint::sg_io(node.fd.get(), command); },
-      {data.As<Napi::Object>()});
+  return start(env,
+               [command = std::move(command)](Node& node) { return blkint::sg_io(node.fd.get(), command); },
+               {data.As<Napi::Object>()});
 }
 
 Napi::Value Handle::read(const Napi::CallbackInfo& info) {
   const auto buffer = to_bytes(info[0], "buffer");
   const auto offset = to_offset(info[1], buffer.size());
-  return start(
-      info.Env(), [buffer, offset](Node& node) { return read_at(node.fd.get(), buffer, offset); },
-      {info[0].As<Napi::Object>()});
+  return start(info.Env(), [buffer, offset](Node& node) { return read_at(node.fd.get(), buffer, offset); },
+               {info[0].As<Napi::Object>()});
 }
 
 Napi::Value Handle::write(const Napi::CallbackInfo& info) {
   const auto buffer = to_bytes(info[0], "buffer");
   const auto offset = to_offset(info[1], buffer.size());
-  return start(
-      info.Env(), [buffer, offset](Node& node) { return write_at(node.fd.get(), buffer, offset); },
-      {info[0].As<Napi::Object>()});
+  return start(info.Env(), [buffer, offset](Node& node) { return write_at(node.fd.get(), buffer, offset); },
+               {info[0].As<Napi::Object>()});
 }
 
 Napi::Value Handle::read_with_pi(const Napi::CallbackInfo& info) {
   const PiTransfer asked(info);
-  return start(
-      info.Env(),
-      [buffer = asked.buffer, offset = asked.offset, pi = asked.pi](Node& node) {
-        return node.ring.read(node.fd.get(), buffer, offset, pi);
-      },
-      {asked.buffer_array, asked.tuples_array});
+  return start(info.Env(),
+               [buffer = asked.buffer, offset = asked.offset, pi = asked.pi](Node& node) {
+                 return node.ring.read(node.fd.get(), buffer, offset, pi);
+               },
+               {asked.buffer_array, asked.tuples_array});
 }
 
 Napi::Value Handle::write_with_pi(const Napi::CallbackInfo& info) {
   const PiTransfer asked(info);
-  return start(
-      info.Env(),
-      [buffer = asked.buffer, offset = asked.offset, pi = asked.pi](Node& node) {
-        return node.ring.write(node.fd.get(), buffer, offset, pi);
-      },
-      {asked.buffer_array, asked.tuples_array});
+  return start(info.Env(),
+               [buffer = asked.buffer, offset = asked.offset, pi = asked.pi](Node& node) {
+                 return node.ring.write(node.fd.get(), buffer, offset, pi);
+               },
+               {asked.buffer_array, asked.tuples_array});
 }
 
 Napi::Value Handle::lbmd_capability(const Napi::CallbackInfo& info) {

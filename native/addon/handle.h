@@ -45,8 +45,8 @@ class Handle : public Napi::ObjectWrap<Handle> {
   explicit Handle(const Napi::CallbackInfo& info);
   ~Handle() override;
 
-  // Waits for the call under way and ends the thread; what is not answered yet never will be. Any order of close(), garbage
-  // collection and the end of the environment comes here.
+  // Waits for the call under way and ends the thread; what is not answered yet never will be. Any order of
+  // close(), garbage collection and the end of the environment comes here.
   void end();
 
  private:

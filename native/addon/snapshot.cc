@@ -9,7 +9,8 @@
 namespace blkint::addon {
 namespace {
 
-// Reading a folder of the kernel's takes milliseconds and waits for no device, so libuv's shared pool will do.
+// Reading a folder of the kernel's takes milliseconds and waits for no device, so libuv's shared pool will
+// do.
 class SnapshotWorker : public Napi::AsyncWorker {
  public:
   SnapshotWorker(Napi::Env env, std::string root, std::vector<std::string> patterns)

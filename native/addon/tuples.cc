@@ -24,14 +24,15 @@ std::size_t size_property(const Napi::Object& job, const char* name) {
 }
 
 TupleLayout to_layout(const Napi::Object& job) {
-  return {.interval = size_property(job, "interval"),
-          .intervals = size_property(job, "intervals"),
-          .data_stride = size_property(job, "dataStride"),
-          .metadata_start = size_property(job, "metadataStart"),
-          .metadata_stride = size_property(job, "metadataStride"),
-          .pi_offset = size_property(job, "piOffset"),
-          .guard = to_integer(job.Get("guard"), "guard", 0, 1) == 0 ? Guard::kCrc16T10Dif : Guard::kIpChecksum,
-          .seed = to_unsigned<std::uint32_t>(job.Get("seed"), "seed")};
+  return {
+      .interval = size_property(job, "interval"),
+      .intervals = size_property(job, "intervals"),
+      .data_stride = size_property(job, "dataStride"),
+      .metadata_start = size_property(job, "metadataStart"),
+      .metadata_stride = size_property(job, "metadataStride"),
+      .pi_offset = size_property(job, "piOffset"),
+      .guard = to_integer(job.Get("guard"), "guard", 0, 1) == 0 ? Guard::kCrc16T10Dif : Guard::kIpChecksum,
+      .seed = to_unsigned<std::uint32_t>(job.Get("seed"), "seed")};
 }
 
 struct Buffers {
@@ -39,13 +40,15 @@ struct Buffers {
   std::span<std::uint8_t> metadata;
 };
 
-// The last of the arguments to be read: a property of a job may be a getter, which could detach a buffer that was looked at before.
+// The last of the arguments to be read: a property of a job may be a getter, which could detach a buffer that
+// was looked at before.
 Buffers to_buffers(const Napi::Object& job, const TupleLayout& layout) {
   const Napi::Value data = job.Get("data");
   const Napi::Value metadata = job.Get("metadata");
   const Buffers buffers{to_bytes(data, "data"), to_bytes(metadata, "metadata")};
   if (const char* name = misfit(layout, buffers.data.size(), buffers.metadata.size())) {
-    throw out_of_range(job.Env(), name, "such that every interval and every tuple lies inside its buffer and its stride");
+    throw out_of_range(job.Env(), name,
+                       "such that every interval and every tuple lies inside its buffer and its stride");
   }
   return buffers;
 }
@@ -77,7 +80,8 @@ Napi::Value verify_tuples(const Napi::CallbackInfo& info) {
   static_assert(sizeof(Finding) == kNumbers * sizeof(std::uint32_t));
   const auto findings = Napi::Uint32Array::New(env, verified.findings.size() * kNumbers);
   if (!verified.findings.empty()) {
-    std::memcpy(findings.ArrayBuffer().Data(), verified.findings.data(), verified.findings.size() * sizeof(Finding));
+    std::memcpy(findings.ArrayBuffer().Data(), verified.findings.data(),
+                verified.findings.size() * sizeof(Finding));
   }
   Napi::Object result = Napi::Object::New(env);
   result.Set("escaped", static_cast<double>(verified.escaped));

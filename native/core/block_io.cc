@@ -5,7 +5,6 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -32,9 +31,8 @@ template <typename Part>
 Transfer transfer_all(std::size_t bytes, std::uint64_t offset, Part part) noexcept {
   Transfer done;
   while (done.bytes < bytes) {
-    const ssize_t moved = uninterrupted([&] {
-      return part(done.bytes, bytes - done.bytes, static_cast<off_t>(offset + done.bytes));
-    });
+    const ssize_t moved = uninterrupted(
+        [&] { return part(done.bytes, bytes - done.bytes, static_cast<off_t>(offset + done.bytes)); });
     if (moved == -1) done.error = errno;
     if (moved <= 0) break;
     done.bytes += static_cast<std::size_t>(moved);
@@ -53,12 +51,13 @@ Outcome open_node(Fd& fd, const std::string& path, int flags) noexcept {
 }
 
 NodeStatus node_status(int fd) noexcept {
-  struct stat node {};
-  if (::fstat(fd, &node) != 0) return {.error = errno};
-  NodeStatus status{.mode = node.st_mode, .major = major(node.st_rdev), .minor = minor(node.st_rdev)};
-  if (!S_ISBLK(node.st_mode)) return status;
+  struct statx node {};  // Not fstat, which binds to GLIBC_2.33 when built on such a system.
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MODE, &node) != 0) return {.error = errno};
+  NodeStatus status{.mode = node.stx_mode, .major = node.stx_rdev_major, .minor = node.stx_rdev_minor};
+  if (!S_ISBLK(status.mode)) return status;
   int logical_block_size = 0;
-  if (::ioctl(fd, BLKSSZGET, &logical_block_size) != 0 || ::ioctl(fd, BLKGETSIZE64, &status.size_bytes) != 0) {
+  if (::ioctl(fd, BLKSSZGET, &logical_block_size) != 0 ||
+      ::ioctl(fd, BLKGETSIZE64, &status.size_bytes) != 0) {
     status.error = errno;
   }
   status.logical_block_size = static_cast<std::uint32_t>(logical_block_size);
@@ -83,9 +82,8 @@ Outcome lock_exclusive(int fd) noexcept {
 
 Outcome flush(int fd) noexcept {
   if (const Outcome synced = outcome_of([fd] { return ::fsync(fd); }); synced.error != 0) return synced;
-  struct stat node {};
-  if (::fstat(fd, &node) != 0) return {.error = errno};
-  if (!S_ISBLK(node.st_mode)) return {};
+  const NodeStatus node = node_status(fd);
+  if (node.error != 0 || !S_ISBLK(node.mode)) return {.error = node.error};
   return outcome_of([fd] { return ::ioctl(fd, BLKFLSBUF, 0); });
 }
 

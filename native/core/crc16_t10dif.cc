@@ -11,7 +11,8 @@ constexpr std::size_t kSlices = 16;
 
 using Table = std::array<std::uint16_t, 256>;
 
-// Table k holds the CRC of each byte followed by k zero bytes, so that 16 bytes are looked up independently of each other.
+// Table k holds the CRC of each byte followed by k zero bytes, so that 16 bytes are looked up independently
+// of each other.
 constexpr std::array<Table, kSlices> make_tables() {
   std::array<Table, kSlices> tables{};
   for (unsigned byte = 0; byte < 256; ++byte) {

@@ -1,5 +1,5 @@
-// One thread that owns a state and runs jobs on it, one after the other. SG_IO blocks and cannot be cancelled, so it must never
-// sit on one of libuv's four shared threads: each open device has an executor.
+// One thread that owns a state and runs jobs on it, one after the other. SG_IO blocks and cannot be
+// cancelled, so it must never sit on one of libuv's four shared threads: each open device has an executor.
 #pragma once
 
 #include <pthread.h>
@@ -14,8 +14,8 @@
 
 namespace blkint {
 
-// std::condition_variable::wait has a symbol version of its own since GCC 12 (GLIBCXX_3.4.30), which would keep the addon off
-// every older distribution.
+// std::condition_variable::wait has a symbol version of its own since GCC 12 (GLIBCXX_3.4.30), which would
+// keep the addon off every older distribution.
 class Condition {
  public:
   Condition() = default;
@@ -33,17 +33,18 @@ class Condition {
   pthread_cond_t condition_ = PTHREAD_COND_INITIALIZER;
 };
 
-// Starts a thread with every signal blocked. A signal that interrupts SG_IO on an sg node restarts the ioctl, and so sends the
-// command to the device a second time.
+// Starts a thread with every signal blocked. A signal that interrupts SG_IO on an sg node restarts the ioctl,
+// and so sends the command to the device a second time. (sigprocmask sets the mask of one thread on Linux;
+// pthread_sigmask would do the same but binds to GLIBC_2.32 when built on such a system.)
 template <typename Run>
 std::thread start_without_signals(Run run) {
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  sigprocmask(SIG_SETMASK, &all, &before);
   struct Restore {
     const sigset_t& mask;
-    ~Restore() { pthread_sigmask(SIG_SETMASK, &mask, nullptr); }
+    ~Restore() { sigprocmask(SIG_SETMASK, &mask, nullptr); }
   } const restore{before};
   return std::thread(std::move(run));
 }
@@ -74,8 +75,8 @@ class Executor {
     return true;
   }
 
-  // Does not wait. The job under way is finished, every queued one is called as cancelled, the state is destroyed, and then
-  // `last` is called on the thread. Only the first stop counts.
+  // Does not wait. The job under way is finished, every queued one is called as cancelled, the state is
+  // destroyed, and then `last` is called on the thread. Only the first stop counts.
   void stop(std::function<void()> last = {}) {
     {
       const std::lock_guard lock(mutex_);

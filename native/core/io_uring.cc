@@ -11,7 +11,8 @@
 
 namespace blkint {
 
-// struct io_uring_sqe of a read or write with attributes, as in Linux 6.14; the headers of older distributions end otherwise.
+// struct io_uring_sqe of a read or write with attributes, as in Linux 6.14; the headers of older
+// distributions end otherwise.
 struct Sqe {
   std::uint8_t opcode;
   std::uint8_t flags;
@@ -81,8 +82,8 @@ IoUringFeatures io_uring_features() noexcept {
 }
 
 Mapping::Mapping(int fd, std::size_t bytes, std::uint64_t offset) noexcept : bytes_(bytes) {
-  void* start =
-      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, static_cast<off_t>(offset));
+  void* start = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd,
+                       static_cast<off_t>(offset));
   if (start != MAP_FAILED) start_ = static_cast<std::uint8_t*>(start);
 }
 
@@ -96,11 +97,13 @@ Mapping& Mapping::operator=(Mapping&& other) noexcept {
   return *this;
 }
 
-Transfer PiRing::read(int fd, std::span<std::uint8_t> buffer, std::uint64_t offset, const PiAttribute& pi) noexcept {
+Transfer PiRing::read(int fd, std::span<std::uint8_t> buffer, std::uint64_t offset,
+                      const PiAttribute& pi) noexcept {
   return transfer(IORING_OP_READ, fd, buffer, offset, pi);
 }
 
-Transfer PiRing::write(int fd, std::span<std::uint8_t> buffer, std::uint64_t offset, const PiAttribute& pi) noexcept {
+Transfer PiRing::write(int fd, std::span<std::uint8_t> buffer, std::uint64_t offset,
+                       const PiAttribute& pi) noexcept {
   return transfer(IORING_OP_WRITE, fd, buffer, offset, pi);
 }
 

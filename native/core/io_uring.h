@@ -1,4 +1,5 @@
-// Reads and writes that carry the caller's tuples: the PI attribute of io_uring (Linux 6.14), by the bare system calls.
+// Reads and writes that carry the caller's tuples: the PI attribute of io_uring (Linux 6.14), by the bare
+// system calls.
 #pragma once
 
 #include <linux/io_uring.h>
@@ -13,7 +14,8 @@
 
 namespace blkint {
 
-// One command's length is 32 bits wide, and the kernel moves at most this much (MAX_RW_COUNT with pages of 4096 bytes).
+// One command's length is 32 bits wide, and the kernel moves at most this much (MAX_RW_COUNT with pages of
+// 4096 bytes).
 inline constexpr std::size_t kTransferBytesMax = 0x7ffff000;
 
 struct IoUringFeatures {
@@ -60,7 +62,8 @@ class PiRing {
  public:
   // ENOTSUP when the running kernel lacks the attribute. At most kTransferBytesMax.
   Transfer read(int fd, std::span<std::uint8_t> buffer, std::uint64_t offset, const PiAttribute& pi) noexcept;
-  Transfer write(int fd, std::span<std::uint8_t> buffer, std::uint64_t offset, const PiAttribute& pi) noexcept;
+  Transfer write(int fd, std::span<std::uint8_t> buffer, std::uint64_t offset,
+                 const PiAttribute& pi) noexcept;
 
  private:
   Transfer transfer(std::uint8_t opcode, int fd, std::span<std::uint8_t> buffer, std::uint64_t offset,

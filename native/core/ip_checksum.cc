@@ -15,8 +15,8 @@ std::uint32_t fold(std::uint64_t sum) noexcept {
 
 std::uint32_t swap_bytes(std::uint32_t word) noexcept { return ((word << 8) | (word >> 8)) & 0xffff; }
 
-// The ones' complement sum of the words in the machine's own byte order, 0 to FFFFh. The sum of the byte-swapped words is the
-// byte-swapped sum, so words need not be swapped one by one.
+// The ones' complement sum of the words in the machine's own byte order, 0 to FFFFh. The sum of the
+// byte-swapped words is the byte-swapped sum, so words need not be swapped one by one.
 std::uint32_t sum_words(std::span<const std::uint8_t> data) noexcept {
   const std::uint8_t* at = data.data();
   std::size_t left = data.size();
@@ -36,9 +36,11 @@ std::uint32_t sum_words(std::span<const std::uint8_t> data) noexcept {
 std::uint16_t ip_checksum(std::span<const std::uint8_t> data, std::span<const std::uint8_t> more) noexcept {
   const std::uint32_t rest = sum_words(more);
   // After an odd number of bytes every later byte stands in the other half of its word.
-  const std::uint32_t sum = fold(std::uint64_t{sum_words(data)} + (data.size() % 2 == 0 ? rest : swap_bytes(rest)));
+  const std::uint32_t sum =
+      fold(std::uint64_t{sum_words(data)} + (data.size() % 2 == 0 ? rest : swap_bytes(rest)));
   const std::uint32_t checksum = ~sum & 0xffff;
-  return static_cast<std::uint16_t>(std::endian::native == std::endian::little ? swap_bytes(checksum) : checksum);
+  return static_cast<std::uint16_t>(std::endian::native == std::endian::little ? swap_bytes(checksum)
+                                                                               : checksum);
 }
 
 }  // namespace blkint

@@ -1,4 +1,5 @@
-// The IP checksum guard (RFC 1071), which host adapters may use between the host and themselves instead of the CRC.
+// The IP checksum guard (RFC 1071), which host adapters may use between the host and themselves instead of
+// the CRC.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +7,9 @@
 
 namespace blkint {
 
-// The checksum of `data` followed by `more`, an odd end padded with a zero byte, as the two stored bytes read big-endian.
-std::uint16_t ip_checksum(std::span<const std::uint8_t> data, std::span<const std::uint8_t> more = {}) noexcept;
+// The checksum of `data` followed by `more`, an odd end padded with a zero byte, as the two stored bytes read
+// big-endian.
+std::uint16_t ip_checksum(std::span<const std::uint8_t> data,
+                          std::span<const std::uint8_t> more = {}) noexcept;
 
 }  // namespace blkint

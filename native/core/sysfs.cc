@@ -77,9 +77,9 @@ Text read_file(const std::string& path) {
   // O_NONBLOCK: a FIFO or a device among the files must not hold the snapshot up.
   const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!file.is_open()) return {.error = errno, .text = {}};
-  struct stat status {};
-  if (::fstat(file.get(), &status) != 0) return {.error = errno, .text = {}};
-  if (!S_ISREG(status.st_mode)) return {.error = S_ISDIR(status.st_mode) ? EISDIR : EINVAL, .text = {}};
+  struct statx status {};
+  if (::statx(file.get(), "", AT_EMPTY_PATH, STATX_TYPE, &status) != 0) return {.error = errno, .text = {}};
+  if (!S_ISREG(status.stx_mode)) return {.error = S_ISDIR(status.stx_mode) ? EISDIR : EINVAL, .text = {}};
   std::string text(kFileBytesMax + 1, '\0');
   std::size_t filled = 0;
   while (filled < text.size()) {
@@ -156,7 +156,8 @@ class SnapshotTaker {
 
 bool is_pattern(const std::string& pattern) {
   const bool marked = !pattern.empty() && (pattern.back() == '@' || pattern.back() == '/');
-  const std::vector<std::string> components = split(std::string_view(pattern).substr(0, pattern.size() - (marked ? 1 : 0)));
+  const std::vector<std::string> components =
+      split(std::string_view(pattern).substr(0, pattern.size() - (marked ? 1 : 0)));
   return pattern.find('\0') == std::string::npos &&
          std::none_of(components.begin(), components.end(), [](const std::string& component) {
            return component.empty() || component == "." || component == "..";

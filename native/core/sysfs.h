@@ -19,9 +19,9 @@ struct Snapshot {
 // Whether it is a relative path without empty, '.' or '..' components.
 bool is_pattern(const std::string& pattern);
 
-// A component '*' of a pattern stands for every entry. A pattern that ends in '@' reads a symbolic link's target, one that ends
-// in '/' lists a folder (sorted names, joined with newlines), any other reads a regular file, trailing white space cut. What
-// does not exist is left out. Symbolic links on the way are followed.
+// A component '*' of a pattern stands for every entry. A pattern that ends in '@' reads a symbolic link's
+// target, one that ends in '/' lists a folder (sorted names, joined with newlines), any other reads a regular
+// file, trailing white space cut. What does not exist is left out. Symbolic links on the way are followed.
 Snapshot take_snapshot(const std::string& root, const std::vector<std::string>& patterns);
 
 }  // namespace blkint

@@ -15,7 +15,8 @@ struct Tuple {
 Tuple load(const std::uint8_t* at) noexcept {
   return {.guard = static_cast<std::uint16_t>((at[0] << 8) | at[1]),
           .app = static_cast<std::uint16_t>((at[2] << 8) | at[3]),
-          .ref = (std::uint32_t{at[4]} << 24) | (std::uint32_t{at[5]} << 16) | (std::uint32_t{at[6]} << 8) | at[7]};
+          .ref = (std::uint32_t{at[4]} << 24) | (std::uint32_t{at[5]} << 16) | (std::uint32_t{at[6]} << 8) |
+                 at[7]};
 }
 
 void store(std::uint8_t* at, const Tuple& tuple) noexcept {
@@ -46,14 +47,16 @@ std::uint32_t ref_of(const TupleLayout& layout, std::size_t i) noexcept {
 }
 
 // Whether `count` pieces of `size` bytes, `stride` apart, the first at `start`, lie inside `total` bytes.
-bool inside(std::size_t total, std::size_t start, std::size_t stride, std::size_t size, std::size_t count) noexcept {
+bool inside(std::size_t total, std::size_t start, std::size_t stride, std::size_t size,
+            std::size_t count) noexcept {
   return size <= total && start <= total - size && count - 1 <= (total - size - start) / stride;
 }
 
-std::optional<Finding> examine(const TupleLayout& layout, const VerifyRule& rule, std::size_t i, const Tuple& stored,
-                               std::uint16_t guard) noexcept {
+std::optional<Finding> examine(const TupleLayout& layout, const VerifyRule& rule, std::size_t i,
+                               const Tuple& stored, std::uint16_t guard) noexcept {
   const auto at = static_cast<std::uint32_t>(i);
-  if (rule.check_ref && stored.ref != ref_of(layout, i)) return Finding{at, Check::kRef, stored.ref, ref_of(layout, i)};
+  if (rule.check_ref && stored.ref != ref_of(layout, i))
+    return Finding{at, Check::kRef, stored.ref, ref_of(layout, i)};
   if (stored.guard != guard) return Finding{at, Check::kGuard, stored.guard, guard};
   if (rule.app_tag && stored.app != *rule.app_tag) return Finding{at, Check::kApp, stored.app, *rule.app_tag};
   return std::nullopt;
@@ -79,7 +82,8 @@ const char* misfit(const TupleLayout& layout, std::size_t data_bytes, std::size_
 void generate(const TupleLayout& layout, const GenerateRule& rule, std::span<const std::uint8_t> data,
               std::span<std::uint8_t> metadata) noexcept {
   for (std::size_t i = 0; i < layout.intervals; ++i) {
-    const auto before_tuple = metadata.subspan(layout.metadata_start + i * layout.metadata_stride, layout.pi_offset);
+    const auto before_tuple =
+        metadata.subspan(layout.metadata_start + i * layout.metadata_stride, layout.pi_offset);
     store(before_tuple.data() + layout.pi_offset, {.guard = compute_guard(layout, i, data, before_tuple),
                                                    .app = rule.app_tag,
                                                    .ref = rule.count_ref ? ref_of(layout, i) : 0});
@@ -90,7 +94,8 @@ VerifyResult verify(const TupleLayout& layout, const VerifyRule& rule, std::span
                     std::span<const std::uint8_t> metadata) {
   VerifyResult result;
   for (std::size_t i = 0; i < layout.intervals; ++i) {
-    const auto before_tuple = metadata.subspan(layout.metadata_start + i * layout.metadata_stride, layout.pi_offset);
+    const auto before_tuple =
+        metadata.subspan(layout.metadata_start + i * layout.metadata_stride, layout.pi_offset);
     const Tuple stored = load(before_tuple.data() + layout.pi_offset);
     if (stored.app == kAppEscape && (!rule.escape_needs_ref || stored.ref == kRefEscape)) {
       ++result.escaped;

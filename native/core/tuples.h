@@ -1,4 +1,5 @@
-// Makes and checks the 8-byte tuples (guard, application tag, reference tag, all big-endian) of a run of intervals in memory.
+// Makes and checks the 8-byte tuples (guard, application tag, reference tag, all big-endian) of a run of
+// intervals in memory.
 #pragma once
 
 #include <cstddef>
@@ -15,8 +16,9 @@ inline constexpr std::uint32_t kRefEscape = 0xffffffff;
 
 enum class Guard { kCrc16T10Dif, kIpChecksum };
 
-// Where the intervals and their tuples lie; sizes in bytes. Interval i is data[i * data_stride, + interval]; its metadata starts
-// at metadata_start + i * metadata_stride, and the tuple pi_offset into it. Data and metadata may be one buffer (interleaved).
+// Where the intervals and their tuples lie; sizes in bytes. Interval i is data[i * data_stride, + interval];
+// its metadata starts at metadata_start + i * metadata_stride, and the tuple pi_offset into it. Data and
+// metadata may be one buffer (interleaved).
 struct TupleLayout {
   std::size_t interval;
   std::size_t intervals;
@@ -24,12 +26,12 @@ struct TupleLayout {
   std::size_t metadata_start;
   std::size_t metadata_stride;
   std::size_t pi_offset;
-  Guard guard;          // Covers the interval, then the metadata before the tuple.
+  Guard guard;         // Covers the interval, then the metadata before the tuple.
   std::uint32_t seed;  // Reference tag of interval 0.
 };
 
-// The name of the first member that makes the layout reach outside the two buffers or into the next interval; null when it is
-// right. generate and verify rely on it.
+// The name of the first member that makes the layout reach outside the two buffers or into the next interval;
+// null when it is right. generate and verify rely on it.
 const char* misfit(const TupleLayout& layout, std::size_t data_bytes, std::size_t metadata_bytes) noexcept;
 
 struct GenerateRule {
@@ -42,7 +44,8 @@ void generate(const TupleLayout& layout, const GenerateRule& rule, std::span<con
 
 struct VerifyRule {
   bool check_ref;
-  bool escape_needs_ref;  // Escaped is application tag FFFFh and reference tag FFFFFFFFh; else the application tag alone.
+  bool escape_needs_ref;  // Escaped is application tag FFFFh and reference tag FFFFFFFFh; else the
+                          // application tag alone.
   std::optional<std::uint16_t> app_tag;
   std::size_t findings_max;
 };
@@ -62,8 +65,9 @@ struct VerifyResult {
   std::vector<Finding> findings;  // The first findings_max bad intervals, in order.
 };
 
-// Each interval: escape, then reference tag, guard, application tag, in the order of the kernel (Linux 3.18 to 7.1
-// block/t10-pi.c; it compares no application tag). The first that differs is the finding, and the walk goes on.
+// Each interval: escape, then reference tag, guard, application tag, in the order of the kernel (Linux 3.18
+// to 7.1 block/t10-pi.c; it compares no application tag). The first that differs is the finding, and the walk
+// goes on.
 VerifyResult verify(const TupleLayout& layout, const VerifyRule& rule, std::span<const std::uint8_t> data,
                     std::span<const std::uint8_t> metadata);
 

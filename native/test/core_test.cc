@@ -1,0 +1,478 @@
+// The tests of core without Node, as TAP. Built by node-gyp with -Dnative_tests=1.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <future>
+#include <limits>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "core/block_io.h"
+#include "core/crc16_t10dif.h"
+#include "core/executor.h"
+#include "core/fd.h"
+#include "core/io_uring.h"
+#include "core/ip_checksum.h"
+#include "core/lbmd.h"
+#include "core/sg_io.h"
+#include "core/sysfs.h"
+#include "core/tuples.h"
+
+namespace {
+
+using namespace blkint;
+using Bytes = std::vector<std::uint8_t>;
+
+int failures_of_test = 0;
+
+void check(bool holds, const char* expression, int line) {
+  if (holds) return;
+  ++failures_of_test;
+  std::printf("# line %d: %s\n", line, expression);
+}
+#define CHECK(expression) check((expression), #expression, __LINE__)
+
+Bytes filled(std::size_t size, std::uint8_t byte) { return Bytes(size, byte); }
+
+Bytes counting(std::size_t size) {
+  Bytes bytes(size);
+  std::iota(bytes.begin(), bytes.end(), std::uint8_t{0});
+  return bytes;
+}
+
+Bytes text(const std::string& characters) { return {characters.begin(), characters.end()}; }
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = "/tmp/blkint-core-test-XXXXXX";
+    if (::mkdtemp(name.data()) == nullptr) std::abort();
+    path_ = name;
+  }
+  ~TemporaryFolder() {
+    for (auto path = made_.rbegin(); path != made_.rend(); ++path) ::remove(path->c_str());
+    ::rmdir(path_.c_str());
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::string file(const std::string& name, const std::string& content) {
+    std::ofstream(made(name)) << content;
+    return made_.back();
+  }
+  void folder(const std::string& name) { CHECK(::mkdir(made(name).c_str(), 0700) == 0); }
+  void link(const std::string& name, const std::string& target) {
+    CHECK(::symlink(target.c_str(), made(name).c_str()) == 0);
+  }
+
+ private:
+  const std::string& made(const std::string& name) { return made_.emplace_back(path_ + '/' + name); }
+
+  std::string path_;
+  std::vector<std::string> made_;
+};
+
+// The definition, one bit at a time.
+std::uint16_t crc_by_bits(std::uint16_t crc, const Bytes& bytes) {
+  for (const std::uint8_t byte : bytes) {
+    crc = static_cast<std::uint16_t>(crc ^ (byte << 8));
+    for (int bit = 0; bit < 8; ++bit)
+      crc = static_cast<std::uint16_t>((crc << 1) ^ ((crc & 0x8000) != 0 ? 0x8bb7 : 0));
+  }
+  return crc;
+}
+
+void crc16_known_values() {
+  CHECK(crc16_t10dif(0, text("123456789")) == 0xd0db);
+  CHECK(crc16_t10dif(0, filled(32, 0xff)) == 0xa293);
+  CHECK(crc16_t10dif(0, filled(512, 0xff)) == 0xe6a1);
+  CHECK(crc16_t10dif(0, counting(512)) == 0x4f10);
+  CHECK(crc16_t10dif(0, counting(4096)) == 0x8f6d);
+  CHECK(crc16_t10dif(0, {}) == 0);
+}
+
+void crc16_equals_its_definition() {
+  for (std::size_t size = 0; size < 100; ++size) {
+    const Bytes bytes = counting(size);
+    for (const std::uint16_t seed : std::array<std::uint16_t, 4>{0x0000, 0x0001, 0x8bb7, 0xffff})
+      CHECK(crc16_t10dif(seed, bytes) == crc_by_bits(seed, bytes));
+  }
+}
+
+void crc16_goes_on_where_it_stopped() {
+  const Bytes bytes = counting(67);
+  const std::span whole(bytes);
+  for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
+    CHECK(crc16_t10dif(crc16_t10dif(0, whole.first(cut)), whole.subspan(cut)) == crc_by_bits(0, bytes));
+  }
+}
+
+void ip_known_values() {
+  CHECK(ip_checksum(filled(512, 0x00)) == 0xffff);
+  CHECK(ip_checksum(filled(512, 0xff)) == 0x0000);
+  CHECK(ip_checksum(counting(512)) == 0x7f80);
+  CHECK(ip_checksum(counting(4096)) == 0xfc03);
+  CHECK(ip_checksum(Bytes{0x12}) == 0xedff);  // ~1200h: padded with zero.
+  CHECK(ip_checksum({}) == 0xffff);
+}
+
+void ip_parts_are_one_message() {
+  const Bytes bytes = counting(67);
+  const std::span whole(bytes);
+  std::uint32_t sum = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) sum += i % 2 == 0 ? bytes[i] * 256U : bytes[i];
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
+    CHECK(ip_checksum(whole.first(cut), whole.subspan(cut)) == (~sum & 0xffff));
+  }
+}
+
+TupleLayout interleaved(std::size_t intervals) {
+  return {.interval = 512,
+          .intervals = intervals,
+          .data_stride = 520,
+          .metadata_start = 512,
+          .metadata_stride = 520,
+          .pi_offset = 0,
+          .guard = Guard::kCrc16T10Dif,
+          .seed = 16};
+}
+
+constexpr VerifyRule kCheckRefAndGuard{
+    .check_ref = true, .escape_needs_ref = false, .app_tag = std::nullopt, .findings_max = 100};
+
+void generate_makes_the_tuples_of_a_real_disk() {
+  Bytes blocks = filled(2 * 520, 0x33);
+  generate(interleaved(2), {.count_ref = true, .app_tag = 0x1234}, blocks, blocks);
+  const Bytes first{0xb2, 0x18, 0x12, 0x34, 0x00, 0x00, 0x00, 0x10};
+  const Bytes second{0xb2, 0x18, 0x12, 0x34, 0x00, 0x00, 0x00, 0x11};
+  CHECK(Bytes(blocks.begin() + 512, blocks.begin() + 520) == first);
+  CHECK(Bytes(blocks.begin() + 1032, blocks.end()) == second);
+  const VerifyResult clean = verify(interleaved(2), kCheckRefAndGuard, blocks, blocks);
+  CHECK(clean.bad == 0 && clean.escaped == 0 && clean.findings.empty());
+}
+
+void verify_reports_the_first_check_that_differs_and_goes_on() {
+  Bytes blocks = filled(4 * 520, 0x33);
+  generate(interleaved(4), {.count_ref = true, .app_tag = 0}, blocks, blocks);
+  blocks[0] = 0x34;              // Interval 0: guard.
+  blocks[520] = 0x34;            // Interval 1: guard, and
+  blocks[2 * 520 - 1] = 0x99;    // its reference tag.
+  blocks[2 * 520 + 514] = 0xff;  // Interval 2: escaped, and
+  blocks[2 * 520 + 515] = 0xff;
+  blocks[2 * 520] = 0x34;  // its data changed.
+  VerifyRule rule = kCheckRefAndGuard;
+  rule.app_tag = 7;
+  const VerifyResult all = verify(interleaved(4), rule, blocks, blocks);
+  CHECK(all.escaped == 1);
+  CHECK(all.bad == 3);
+  CHECK(all.findings.size() == 3);
+  CHECK(all.findings[0].interval == 0 && all.findings[0].check == Check::kGuard &&
+        all.findings[0].stored == 0xb218);
+  CHECK(all.findings[1].interval == 1 && all.findings[1].check == Check::kRef);
+  CHECK(all.findings[1].stored == 0x99 && all.findings[1].computed == 0x11);
+  CHECK(all.findings[2].interval == 3 && all.findings[2].check == Check::kApp);
+  CHECK(all.findings[2].stored == 0 && all.findings[2].computed == 7);
+  rule.findings_max = 1;
+  const VerifyResult capped = verify(interleaved(4), rule, blocks, blocks);
+  CHECK(capped.findings.size() == 1 && capped.bad == 3);
+}
+
+void layouts_that_reach_outside_are_named() {
+  const auto named = [](const TupleLayout& layout, std::size_t data, std::size_t metadata) {
+    const char* name = misfit(layout, data, metadata);
+    return std::string(name == nullptr ? "" : name);
+  };
+  constexpr std::size_t kHuge = std::numeric_limits<std::size_t>::max();
+  TupleLayout layout = interleaved(2);
+  CHECK(named(layout, 1040, 1040).empty());
+  CHECK(named(layout, 1031, 1040) == "data");
+  CHECK(named(layout, 1032, 1039) == "metadata");
+  for (const std::size_t intervals : {std::size_t{3}, std::size_t{1} << 32, kHuge}) {
+    layout = interleaved(intervals);
+    CHECK(!named(layout, 1040, 1040).empty());
+  }
+  layout = interleaved(2);
+  layout.data_stride = layout.metadata_stride = kHuge;
+  CHECK(named(layout, 1040, 1040) == "data");
+  layout = interleaved(1);
+  layout.metadata_start = kHuge - 4;
+  CHECK(named(layout, 1040, 1040) == "metadata");
+  layout = interleaved(1);
+  layout.pi_offset = kHuge - 4;
+  CHECK(named(layout, 1040, 1040) == "piOffset");
+  layout.pi_offset = 513;
+  CHECK(named(layout, 1040, 1040) == "piOffset");
+  layout.metadata_stride = 7;
+  CHECK(named(layout, 1040, 1040) == "metadataStride");
+  layout.data_stride = 511;
+  CHECK(named(layout, 1040, 1040) == "dataStride");
+  layout.interval = 0;
+  CHECK(named(layout, 1040, 1040) == "interval");
+  CHECK(named(interleaved(0), 0, 0).empty());
+}
+
+// A gate that a job can wait at.
+class Gate {
+ public:
+  void open() { promise_.set_value(); }
+  void wait() { future_.wait(); }
+
+ private:
+  std::promise<void> promise_;
+  std::future<void> future_ = promise_.get_future();
+};
+
+struct Witness {
+  static inline bool alive = false;
+  Witness() { alive = true; }
+  ~Witness() { alive = false; }
+  Witness(const Witness&) = delete;
+  Witness& operator=(const Witness&) = delete;
+  std::vector<int> seen;
+};
+
+void executor_runs_in_order_and_is_bounded() {
+  Gate gate;
+  Gate started;
+  std::vector<int> order;
+  {
+    Executor<Witness> executor(2);
+    CHECK(executor.submit([&](Witness&, bool) {
+      started.open();
+      gate.wait();
+    }));
+    started.wait();  // Under way, and no longer in the queue.
+    for (int i = 0; i < 2; ++i) {
+      CHECK(executor.submit([i, &order](Witness& witness, bool cancelled) {
+        CHECK(!cancelled);
+        witness.seen.push_back(i);
+        order = witness.seen;
+      }));
+    }
+    CHECK(!executor.submit([](Witness&, bool) { CHECK(false); }));
+    gate.open();
+    Gate end;
+    while (!executor.submit([&](Witness&, bool) { end.open(); })) ::usleep(1000);
+    end.wait();
+  }
+  CHECK((order == std::vector{0, 1}));
+}
+
+void executor_stop_cancels_what_waits_and_ends_in_order() {
+  Gate gate;
+  Gate started;
+  Gate ended;
+  int finished = 0;
+  int cancelled_jobs = 0;
+  Executor<Witness> executor(64);
+  CHECK(executor.submit([&](Witness&, bool) {
+    started.open();
+    gate.wait();
+    ++finished;
+  }));
+  started.wait();
+  for (int i = 0; i < 3; ++i) {
+    CHECK(executor.submit([&](Witness&, bool cancelled) { cancelled_jobs += cancelled ? 1 : 0; }));
+  }
+  CHECK(Witness::alive);
+  executor.stop([&] {
+    CHECK(!Witness::alive);
+    ended.open();
+  });
+  executor.stop([] { CHECK(false); });
+  CHECK(!executor.submit([](Witness&, bool) { CHECK(false); }));
+  gate.open();
+  ended.wait();
+  CHECK(finished == 1 && cancelled_jobs == 3);
+}
+
+void executor_threads_take_no_signals() {
+  sigset_t blocked;
+  sigemptyset(&blocked);
+  sigset_t before;
+  sigprocmask(SIG_SETMASK, nullptr, &before);
+  Gate ran;
+  Executor<Witness> executor(1);
+  CHECK(executor.submit([&](Witness&, bool) {
+    sigprocmask(SIG_SETMASK, nullptr, &blocked);
+    ran.open();
+  }));
+  ran.wait();
+  CHECK(sigismember(&blocked, SIGINT) == 1 && sigismember(&blocked, SIGALRM) == 1 &&
+        sigismember(&blocked, SIGCHLD) == 1);
+  sigset_t after;
+  sigprocmask(SIG_SETMASK, nullptr, &after);
+  CHECK(sigismember(&after, SIGINT) == sigismember(&before, SIGINT));
+}
+
+void descriptors_have_one_owner() {
+  int number = -1;
+  {
+    Fd first(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    number = first.get();
+    Fd second = std::move(first);
+    CHECK(!first.is_open() && second.get() == number);
+    first = std::move(second);
+    CHECK(first.get() == number);
+  }
+  CHECK(::fcntl(number, F_GETFD) == -1 && errno == EBADF);
+}
+
+void files_are_read_and_written_whole() {
+  TemporaryFolder folder;
+  const std::string path = folder.file("disk", std::string(1000, 'a'));
+  Fd fd;
+  CHECK(open_node(fd, folder.path() + "/none", O_RDONLY).error == ENOENT);
+  CHECK(open_node(fd, path, O_RDWR).error == 0);
+  CHECK(open_node(fd, path, O_RDWR).error == EBUSY);
+  CHECK((::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
+  const Bytes written = counting(300);
+  CHECK(write_at(fd.get(), written, 900).bytes == 300);
+  CHECK(flush(fd.get()).error == 0);
+  Bytes read(1000);
+  const Transfer to_end = read_at(fd.get(), read, 900);
+  CHECK(to_end.error == 0 && to_end.bytes == 300);
+  CHECK(Bytes(read.begin(), read.begin() + 300) == written);
+  CHECK(read_at(fd.get(), read, 5000).bytes == 0);
+  CHECK(S_ISREG(node_status(fd.get()).mode));
+  Fd other;
+  CHECK(open_node(other, path, O_RDONLY).error == 0);
+  CHECK(lock_exclusive(fd.get()).error == 0);
+  CHECK(lock_exclusive(other.get()).error == EWOULDBLOCK);
+  CHECK(write_at(other.get(), written, 0).error == EBADF);
+}
+
+void what_is_no_disk_answers_with_an_errno() {
+  TemporaryFolder folder;
+  Fd fd;
+  CHECK(open_node(fd, folder.file("disk", std::string(4096, 'a')), O_RDWR).error == 0);
+  CHECK(sg_io(fd.get(), {.cdb = Bytes(6), .direction = Direction::kNone, .data = {}, .timeout_ms = 1000})
+            .error == ENOTTY);
+  CHECK(lbmd_capability(fd.get()).error != 0);
+  CHECK(sg_io(-1, {.cdb = Bytes(6), .direction = Direction::kNone, .data = {}, .timeout_ms = 1000}).error ==
+        EBADF);
+  CHECK(lbmd_capability(-1).error == EBADF);
+  CHECK(node_status(-1).error == EBADF);
+  CHECK(flush(-1).error == EBADF);
+}
+
+void pi_is_refused_where_it_would_be_dropped() {
+  TemporaryFolder folder;
+  Fd fd;
+  CHECK(open_node(fd, folder.file("disk", std::string(4096, 'a')), O_RDWR).error == 0);
+  Bytes buffer(512, 0x51);
+  Bytes tuples(8, 0x51);
+  const PiAttribute pi{.flags = 7, .app_tag = 0, .seed = 0, .tuples = tuples};
+  const IoUringFeatures kernel = io_uring_features();
+  const int expected = kernel.error != 0                     ? kernel.error
+                       : (kernel.features & (1U << 16)) != 0 ? EINVAL
+                                                             : ENOTSUP;
+  PiRing ring;
+  for (int i = 0; i < 5; ++i) {  // More often than the ring has entries.
+    CHECK(ring.read(fd.get(), buffer, 0, pi).error == expected);
+    CHECK(ring.write(fd.get(), buffer, 0, pi).error == expected);
+  }
+  CHECK(buffer == Bytes(512, 0x51) && tuples == Bytes(8, 0x51));
+}
+
+void snapshots_follow_their_patterns() {
+  TemporaryFolder tree;
+  tree.folder("block");
+  tree.folder("devices");
+  for (const std::string disk : {"sdb", "sda"}) {
+    tree.folder("devices/" + disk);
+    tree.folder("devices/" + disk + "/integrity");
+    tree.file("devices/" + disk + "/integrity/format", "T10-DIF-TYPE1-CRC\n");
+    tree.link("block/" + disk, "../devices/" + disk);
+  }
+  tree.file("devices/sda/size", "  2048 \t\n\n");
+  tree.file("devices/long", std::string(kFileBytesMax, 'x'));
+  tree.file("devices/longer", std::string(kFileBytesMax + 1, 'x'));
+  tree.link("devices/loop", "loop");
+  const Snapshot snapshot =
+      take_snapshot(tree.path(), {"block/*/integrity/format", "block/*/size", "block/sda@", "block/",
+                                  "devices/*/*/none", "devices/long", "devices/longer", "devices/loop",
+                                  "devices/sda", "none/*", "devices/sda@"});
+  using Entries = std::map<std::string, std::string>;
+  CHECK((snapshot.entries == Entries{{"block/", "sda\nsdb"},
+                                     {"block/sda/integrity/format", "T10-DIF-TYPE1-CRC"},
+                                     {"block/sda/size", "  2048"},
+                                     {"block/sda@", "../devices/sda"},
+                                     {"block/sdb/integrity/format", "T10-DIF-TYPE1-CRC"},
+                                     {"devices/long", std::string(kFileBytesMax, 'x')}}));
+  using Errors = std::map<std::string, int>;
+  CHECK((snapshot.errors == Errors{{"devices/longer", EFBIG},
+                                   {"devices/loop", ELOOP},
+                                   {"devices/loop/", ELOOP},
+                                   {"devices/sda", EISDIR},
+                                   {"devices/sda@", EINVAL}}));
+}
+
+void snapshots_wait_for_nothing() {
+  TemporaryFolder tree;
+  tree.file("fifo", "");
+  CHECK(::remove((tree.path() + "/fifo").c_str()) == 0);
+  CHECK(::mkfifo((tree.path() + "/fifo").c_str(), 0600) == 0);
+  CHECK(take_snapshot(tree.path(), {"fifo"}).errors.at("fifo") == EINVAL);
+}
+
+void patterns_stay_below_the_root() {
+  for (const char* good : {"a", "a/b", "*", "*/a@", "a/", "...", "a/*/b"}) CHECK(is_pattern(good));
+  for (const char* bad : {"", "/", "@", "/a", "a//b", "..", "a/../b", "../a", "./a", "a/.", "a//", "../"})
+    CHECK(!is_pattern(bad));
+  CHECK(!is_pattern(std::string("a\0b", 3)));
+}
+
+struct Test {
+  const char* name;
+  void (*run)();
+};
+
+constexpr std::array kTests{
+    Test{"CRC-16: known values", crc16_known_values},
+    Test{"CRC-16: equals its definition at every length", crc16_equals_its_definition},
+    Test{"CRC-16: goes on where it stopped", crc16_goes_on_where_it_stopped},
+    Test{"IP checksum: known values", ip_known_values},
+    Test{"IP checksum: two parts are one message", ip_parts_are_one_message},
+    Test{"tuples: generate makes those of a real disk", generate_makes_the_tuples_of_a_real_disk},
+    Test{"tuples: verify reports the first check that differs and goes on",
+         verify_reports_the_first_check_that_differs_and_goes_on},
+    Test{"tuples: layouts that reach outside are named", layouts_that_reach_outside_are_named},
+    Test{"executor: runs in order and is bounded", executor_runs_in_order_and_is_bounded},
+    Test{"executor: stop cancels what waits and ends in order",
+         executor_stop_cancels_what_waits_and_ends_in_order},
+    Test{"executor: threads take no signals", executor_threads_take_no_signals},
+    Test{"fd: one owner", descriptors_have_one_owner},
+    Test{"block I/O: files are read and written whole", files_are_read_and_written_whole},
+    Test{"ioctls: what is no disk answers with an errno", what_is_no_disk_answers_with_an_errno},
+    Test{"io_uring: PI is refused where it would be dropped", pi_is_refused_where_it_would_be_dropped},
+    Test{"snapshot: follows its patterns", snapshots_follow_their_patterns},
+    Test{"snapshot: waits for nothing", snapshots_wait_for_nothing},
+    Test{"snapshot: patterns stay below the root", patterns_stay_below_the_root},
+};
+
+}  // namespace
+
+int main() {
+  std::printf("TAP version 14\n1..%zu\n", kTests.size());
+  int failed = 0;
+  for (std::size_t i = 0; i < kTests.size(); ++i) {
+    failures_of_test = 0;
+    kTests[i].run();
+    if (failures_of_test != 0) ++failed;
+    std::printf("%sok %zu - %s\n", failures_of_test == 0 ? "" : "not ", i + 1, kTests[i].name);
+  }
+  return failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,146 @@
+// One life of a handle, by the name in argv, in a process of its own: handle.test.ts looks at how that process ends.
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+
+const addon = createRequire(import.meta.url)('node-gyp-build')(
+  fileURLToPath(new URL('../..', import.meta.url)),
+);
+
+const LONG = 64 * 1024 * 1024;
+const threads = () => readdirSync('/proc/self/task').length;
+const descriptors = () => readdirSync('/proc/self/fd').length;
+
+/** A handle from which one read takes tens of milliseconds. */
+async function openEndless() {
+  const handle = new addon.Handle();
+  assert.deepEqual(await handle.open('/dev/zero', 0), { errno: 0 });
+  return handle;
+}
+
+/** Collects garbage until `done` says so; finalizers run from the event loop. */
+async function collectUntil(done) {
+  for (let i = 0; i < 500 && !done(); i++) {
+    globalThis.gc();
+    await sleep(10);
+  }
+}
+
+/** Runs `life` in a worker and terminates it `delayMs` after it said that it is busy. */
+async function terminateWorker(life, delayMs) {
+  const worker = new Worker(new URL(import.meta.url), { workerData: life });
+  await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+  await sleep(delayMs);
+  await worker.terminate();
+}
+
+const LIVES = {
+  async 'ends with an idle handle open'() {
+    globalThis.kept = await openEndless();
+  },
+
+  async 'ends with a handle that was never opened'() {
+    globalThis.kept = new addon.Handle();
+  },
+
+  async 'waits for calls that are under way'() {
+    const handle = await openEndless();
+    handle.read(new Uint8Array(LONG), 0n).then(({ bytes }) => console.log(bytes));
+  },
+
+  async 'waits for a close that nobody waits for'() {
+    const handle = await openEndless();
+    handle.read(new Uint8Array(LONG), 0n);
+    handle.close().then(() => console.log('closed'));
+  },
+
+  async 'exits in the middle of reads'() {
+    const handle = await openEndless();
+    for (let i = 0; i < 20; i++) handle.read(new Uint8Array(LONG), 0n);
+    process.exit(0);
+  },
+
+  async 'exits in the middle of a close'() {
+    const handle = await openEndless();
+    for (let i = 0; i < 20; i++) handle.read(new Uint8Array(LONG), 0n);
+    handle.close();
+    process.exit(0);
+  },
+
+  async 'exits in the middle of a snapshot'() {
+    addon.sysfsSnapshot('/sys', ['class/*/*/uevent', 'kernel/*']);
+    process.exit(0);
+  },
+
+  async 'dropped handles are closed by the garbage collector'() {
+    const before = { threads: threads(), descriptors: descriptors() };
+    await (async () => {
+      for (let i = 0; i < 50; i++) await openEndless();
+    })();
+    assert.ok(threads() > before.threads && descriptors() > before.descriptors);
+    await collectUntil(() => threads() === before.threads && descriptors() === before.descriptors);
+    assert.deepEqual({ threads: threads(), descriptors: descriptors() }, before);
+  },
+
+  async 'a dropped handle answers its calls first'() {
+    const answers = [];
+    await (async () => {
+      const handle = await openEndless();
+      for (let i = 0; i < 5; i++)
+        handle.read(new Uint8Array(LONG).fill(1), 0n).then((answer) => answers.push(answer));
+    })();
+    await collectUntil(() => answers.length === 5);
+    assert.deepEqual(answers, Array(5).fill({ errno: 0, bytes: LONG }));
+  },
+
+  async 'threads end with close'() {
+    const before = threads();
+    for (let i = 0; i < 20; i++) await (await openEndless()).close();
+    assert.equal(threads(), before);
+  },
+
+  async 'workers are terminated in the middle of reads'() {
+    for (const delayMs of [0, 1, 5, 20, 50]) await terminateWorker('busy', delayMs);
+  },
+
+  async 'workers are terminated in the middle of a close'() {
+    for (const delayMs of [0, 1, 5, 20, 50]) await terminateWorker('closing', delayMs);
+  },
+
+  async 'workers are terminated in the middle of snapshots'() {
+    for (const delayMs of [0, 1, 5, 20, 50]) await terminateWorker('snapshots', delayMs);
+  },
+
+  async 'workers end with an idle handle open'() {
+    const worker = new Worker(new URL(import.meta.url), { workerData: 'idle' });
+    const code = await new Promise((resolve) => worker.once('exit', resolve));
+    assert.equal(code, 0);
+  },
+};
+
+const WORKERS = {
+  async idle() {
+    globalThis.kept = await openEndless();
+  },
+  async busy() {
+    const handles = await Promise.all([openEndless(), openEndless()]);
+    for (const handle of handles) for (let i = 0; i < 10; i++) handle.read(new Uint8Array(LONG / 4), 0n);
+    parentPort.postMessage('busy');
+  },
+  async closing() {
+    const handle = await openEndless();
+    for (let i = 0; i < 10; i++) handle.read(new Uint8Array(LONG / 4), 0n);
+    handle.close();
+    parentPort.postMessage('closing');
+  },
+  async snapshots() {
+    for (let i = 0; i < 4; i++) addon.sysfsSnapshot('/sys', ['class/*/*/uevent', 'kernel/*']);
+    parentPort.postMessage('snapshots');
+  },
+};
+
+if (isMainThread) await LIVES[process.argv[2]]();
+else await WORKERS[workerData]();

@@ -1,0 +1,343 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import t from 'tap';
+import {
+  type NativeGenerateJob,
+  type NativeTupleJob,
+  type NativeVerifyJob,
+  native,
+} from '../../src/binding.js';
+
+const { generate, verify } = native();
+
+// The oracle: the definitions, written out as plainly as they can be.
+const oracle = {
+  crc16(bytes: readonly number[]): number {
+    let crc = 0;
+    for (const byte of bytes) {
+      crc ^= byte << 8;
+      for (let bit = 0; bit < 8; bit++) crc = ((crc << 1) ^ (crc & 0x8000 ? 0x8bb7 : 0)) & 0xffff;
+    }
+    return crc;
+  },
+  ip(bytes: readonly number[]): number {
+    let sum = bytes.reduce((total, byte, i) => total + (i % 2 === 0 ? byte * 256 : byte), 0);
+    while (sum > 0xffff) sum = (sum % 0x10000) + Math.floor(sum / 0x10000);
+    return 0xffff - sum;
+  },
+  /** What is known of interval i: where its tuple is, its computed guard and its expected reference tag. */
+  interval(job: NativeTupleJob, i: number) {
+    const data = job.data.subarray(i * job.dataStride).subarray(0, job.interval);
+    const metadata = job.metadata.subarray(job.metadataStart + i * job.metadataStride);
+    const covered = [...data, ...metadata.subarray(0, job.piOffset)];
+    const tuple = metadata.subarray(job.piOffset, job.piOffset + 8);
+    return {
+      tuple: new DataView(tuple.buffer, tuple.byteOffset, 8),
+      guard: job.guard === 0 ? oracle.crc16(covered) : oracle.ip(covered),
+      ref: Number((BigInt(job.seed) + BigInt(i)) % 2n ** 32n),
+    };
+  },
+  generate(job: NativeGenerateJob): void {
+    for (let i = 0; i < job.intervals; i++) {
+      const { tuple, guard, ref } = oracle.interval(job, i);
+      tuple.setUint16(0, guard);
+      tuple.setUint16(2, job.appTag);
+      tuple.setUint32(4, job.refTag === 'count' ? ref : 0);
+    }
+  },
+  verify(job: NativeVerifyJob): { escaped: number; bad: number; findings: number[] } {
+    const result = { escaped: 0, bad: 0, findings: [] as number[] };
+    for (let i = 0; i < job.intervals; i++) {
+      const { tuple, guard, ref } = oracle.interval(job, i);
+      const stored = { guard: tuple.getUint16(0), app: tuple.getUint16(2), ref: tuple.getUint32(4) };
+      const finding =
+        job.checkRef && stored.ref !== ref
+          ? [i, 2, stored.ref, ref]
+          : stored.guard !== guard
+            ? [i, 0, stored.guard, guard]
+            : job.appTag >= 0 && stored.app !== job.appTag
+              ? [i, 1, stored.app, job.appTag]
+              : undefined;
+      if (stored.app === 0xffff && (job.escape === 'app' || stored.ref === 0xffffffff)) result.escaped++;
+      else if (finding !== undefined) {
+        result.bad++;
+        if (result.findings.length < 4 * job.findingsMax) result.findings.push(...finding);
+      }
+    }
+    return result;
+  },
+};
+
+const CHECKS = { checkRef: true, escape: 'app', appTag: -1, findingsMax: 1000 } as const;
+
+function separate(intervals: number, more: Partial<NativeTupleJob> = {}): NativeTupleJob {
+  return {
+    data: new Uint8Array(intervals * 512).fill(0x33),
+    dataStride: 512,
+    interval: 512,
+    intervals,
+    metadata: new Uint8Array(intervals * 8),
+    metadataStart: 0,
+    metadataStride: 8,
+    piOffset: 0,
+    guard: 0,
+    seed: 16,
+    ...more,
+  };
+}
+
+/** Any layout that fits: separate or interleaved, with gaps between and metadata around the tuple. */
+const anyJob: fc.Arbitrary<NativeTupleJob> = fc
+  .record({
+    interleaved: fc.boolean(),
+    interval: fc.integer({ min: 1, max: 70 }),
+    intervals: fc.integer({ min: 0, max: 6 }),
+    dataGap: fc.integer({ min: 0, max: 5 }),
+    metadataStart: fc.integer({ min: 0, max: 9 }),
+    metadataGap: fc.integer({ min: 0, max: 5 }),
+    piOffset: fc.integer({ min: 0, max: 9 }),
+    guard: fc.constantFrom<0 | 1>(0, 1),
+    seed: fc.oneof(fc.integer({ min: 0, max: 0xffffffff }), fc.integer({ min: 0xfffffffa, max: 0xffffffff })),
+    bytes: fc.infiniteStream(fc.integer({ min: 0, max: 255 })),
+  })
+  .map(({ interleaved, dataGap, metadataGap, bytes, ...job }) => {
+    const { interval, intervals, piOffset } = job;
+    const fill = (length: number) => Uint8Array.from({ length }, () => bytes.next().value as number);
+    const metadataSize = piOffset + 8 + metadataGap;
+    if (interleaved) {
+      const stride = interval + metadataSize;
+      const stream = fill(stride * intervals);
+      const strides = { dataStride: stride, metadataStride: stride, metadataStart: interval };
+      return { ...job, ...strides, data: stream, metadata: stream };
+    }
+    const dataStride = interval + dataGap;
+    const data = fill(dataStride * intervals);
+    const metadata = fill(job.metadataStart + metadataSize * intervals);
+    return { ...job, data, dataStride, metadata, metadataStride: metadataSize };
+  });
+
+/** The same job over copies of its buffers. */
+function copied<Job extends NativeTupleJob>(job: Job): Job {
+  const data = job.data.slice();
+  return { ...job, data, metadata: job.metadata === job.data ? data : job.metadata.slice() };
+}
+
+t.test(
+  'generate: the same bytes as the definition, in every layout, and no other byte touched',
+  async (t) => {
+    fc.assert(
+      fc.property(
+        anyJob,
+        fc.constantFrom('count', 'zero'),
+        fc.integer({ min: 0, max: 0xffff }),
+        (layout, refTag, appTag) => {
+          const job: NativeGenerateJob = { ...layout, refTag, appTag };
+          const expected = copied(job);
+          oracle.generate(expected);
+          generate(job);
+          assert.deepEqual([job.data, job.metadata], [expected.data, expected.metadata]);
+        },
+      ),
+      { numRuns: 300 },
+    );
+    t.pass('300 jobs');
+  },
+);
+
+t.test('verify: the same answer as the definition, whatever the bytes', async (t) => {
+  const seen = new Set<unknown>();
+  fc.assert(
+    fc.property(
+      anyJob,
+      fc.boolean(),
+      fc.constantFrom('app', 'app-and-ref'),
+      fc.constantFrom(-1, 0, 7, 0xffff),
+      fc.constantFrom(0, 1, 3, 1000),
+      fc.array(
+        fc.record({
+          interval: fc.nat(5),
+          harm: fc.constantFrom('data', 'guard', 'app', 'ref', 'escape app', 'escape ref'),
+        }),
+      ),
+      (layout, checkRef, escapeRule, appTag, findingsMax, harms) => {
+        const job: NativeVerifyJob = { ...layout, checkRef, escape: escapeRule, appTag, findingsMax };
+        oracle.generate({ ...job, refTag: 'count', appTag: 7 });
+        for (const { interval, harm } of harms) {
+          if (interval >= job.intervals) continue;
+          const { tuple } = oracle.interval(job, interval);
+          if (harm === 'data') job.data[interval * job.dataStride]! ^= 0x10;
+          if (harm === 'guard') tuple.setUint16(0, tuple.getUint16(0) ^ 0x8001);
+          if (harm === 'app') tuple.setUint16(2, 0x1234);
+          if (harm === 'ref') tuple.setUint32(4, tuple.getUint32(4) ^ 0x80000001);
+          if (harm === 'escape app') tuple.setUint16(2, 0xffff);
+          if (harm === 'escape ref') tuple.setUint32(4, 0xffffffff);
+        }
+        const before = copied(job);
+        const { escaped, bad, findings } = verify(job);
+        assert.deepEqual({ escaped, bad, findings: [...findings] }, oracle.verify(job));
+        assert.deepEqual([job.data, job.metadata], [before.data, before.metadata], 'nothing is written');
+        if (escaped > 0) seen.add('escaped');
+        for (let i = 1; i < findings.length; i += 4) seen.add(findings[i]);
+      },
+    ),
+    { numRuns: 500 },
+  );
+  t.same(seen, new Set(['escaped', 0, 1, 2]), 'every kind of answer came up');
+});
+
+t.test("the tuples that real kernels' disks hold", async (t) => {
+  const job = separate(2);
+  generate({ ...job, refTag: 'count', appTag: 0x1234 });
+  t.equal(Buffer.from(job.metadata).toString('hex'), 'b218123400000010b218123400000011');
+  const zeros = separate(1, { data: new Uint8Array(512), seed: 8 });
+  generate({ ...zeros, refTag: 'count', appTag: 0 });
+  t.equal(Buffer.from(zeros.metadata).toString('hex'), '0000000000000008');
+});
+
+t.test('one finding an interval: reference tag before guard before application tag', async (t) => {
+  const job = separate(3);
+  generate({ ...job, refTag: 'count', appTag: 1 });
+  job.data.fill(0x34);
+  job.metadata[7] = 0x99;
+  const guard = oracle.interval(job, 1).guard;
+  t.same(
+    [...verify({ ...job, ...CHECKS, appTag: 2 }).findings],
+    [0, 2, 0x99, 16, 1, 0, 0xb218, guard, 2, 0, 0xb218, guard],
+  );
+  job.data.fill(0x33);
+  t.same(
+    [...verify({ ...job, ...CHECKS, appTag: 2, checkRef: false }).findings],
+    [0, 1, 1, 2, 1, 1, 1, 2, 2, 1, 1, 2],
+  );
+});
+
+t.test('escapes', async (t) => {
+  const job = separate(2);
+  job.metadata.fill(0xff);
+  t.match(verify({ ...job, ...CHECKS }), { escaped: 2, bad: 0 });
+  t.match(verify({ ...job, ...CHECKS, escape: 'app-and-ref' }), { escaped: 2, bad: 0 });
+  job.metadata[4] = 0;
+  t.match(verify({ ...job, ...CHECKS }), { escaped: 2, bad: 0 }, 'the application tag alone');
+  t.match(verify({ ...job, ...CHECKS, escape: 'app-and-ref' }), { escaped: 1, bad: 1 }, 'both are needed');
+});
+
+t.test('reference tags wrap at 2^32', async (t) => {
+  const job = separate(3, { seed: 0xffffffff });
+  generate({ ...job, refTag: 'count', appTag: 0 });
+  const refs = [0, 1, 2].map((i) => new DataView(job.metadata.buffer).getUint32(8 * i + 4));
+  t.same(refs, [0xffffffff, 0, 1]);
+  t.match(verify({ ...job, ...CHECKS }), { escaped: 0, bad: 0 });
+});
+
+t.test('findings are capped, counts are not', async (t) => {
+  const job = separate(100);
+  for (const findingsMax of [0, 1, 99, 100, Number.MAX_SAFE_INTEGER]) {
+    const { bad, findings } = verify({ ...job, ...CHECKS, findingsMax });
+    t.equal(bad, 100);
+    t.equal(findings.length, 4 * Math.min(findingsMax, 100));
+  }
+});
+
+t.test('no interval needs no memory', async (t) => {
+  const none = { ...separate(0), metadataStart: 1000 };
+  t.match(verify({ ...none, ...CHECKS }), { escaped: 0, bad: 0 });
+  t.doesNotThrow(() => generate({ ...none, refTag: 'count', appTag: 0 }));
+});
+
+t.test(
+  'a job that reaches outside its buffers, or is no job, is refused before any byte is touched',
+  async (t) => {
+    const good: NativeGenerateJob & NativeVerifyJob = {
+      ...separate(4),
+      ...CHECKS,
+      appTag: 7,
+      refTag: 'count',
+    };
+    const type = 'ERR_INVALID_ARG_TYPE';
+    const range = 'ERR_OUT_OF_RANGE';
+    const huge = Number.MAX_SAFE_INTEGER;
+    const wrong: [keyof typeof good, unknown, string, string?][] = [
+      ['data', new Uint8Array(4 * 512 - 1), range],
+      ['data', new Uint8Array(0), range],
+      ['data', null, type],
+      ['data', new Uint8Array(new SharedArrayBuffer(2048)), type],
+      ['metadata', new Uint8Array(31), range],
+      ['metadata', new Uint32Array(32), type],
+      ['interval', 0, range],
+      ['interval', 513, range, 'dataStride'],
+      ['interval', 512.5, range],
+      ['interval', '512', type],
+      ['dataStride', 511, range],
+      ['dataStride', 513, range, 'data'],
+      ['dataStride', huge, range, 'data'],
+      ['dataStride', -512, range],
+      ['intervals', 5, range, 'data'],
+      ['intervals', huge, range],
+      ['intervals', 2 ** 32 + 1, range],
+      ['intervals', -1, range],
+      ['intervals', Number.NaN, range],
+      ['metadataStart', 1, range, 'metadata'],
+      ['metadataStart', huge, range, 'metadata'],
+      ['metadataStart', undefined, type],
+      ['metadataStride', 7, range],
+      ['metadataStride', 9, range, 'metadata'],
+      ['metadataStride', huge, range, 'metadata'],
+      ['piOffset', 1, range],
+      ['piOffset', huge, range],
+      ['guard', 2, range],
+      ['guard', true, type],
+      ['seed', 2 ** 32, range],
+      ['seed', -1, range],
+      ['seed', 16n, type],
+      ['appTag', 0x10000, range],
+    ];
+    const forGenerate: typeof wrong = [
+      ...wrong,
+      ['refTag', 'COUNT', range],
+      ['refTag', 1, type],
+      ['appTag', -1, range],
+    ];
+    const forVerify: typeof wrong = [
+      ...wrong,
+      ['appTag', -2, range],
+      ['checkRef', 1, type],
+      ['escape', 'ref', range],
+      ['findingsMax', -1, range],
+      ['findingsMax', Number.POSITIVE_INFINITY, range],
+    ];
+    for (const [call, cases] of [[generate, forGenerate] as const, [verify, forVerify] as const]) {
+      for (const [key, value, code, named = key] of cases) {
+        const job = { ...good, metadata: new Uint8Array(32), [key]: value };
+        t.throws(
+          () => call(job),
+          { code, message: new RegExp(`^${named} `) },
+          `${call.name}: ${key} ${String(value)}`,
+        );
+        if (key !== 'metadata') t.same(job.metadata, new Uint8Array(32));
+      }
+      for (const job of [undefined, null, 1, 'job'])
+        t.throws(() => call(job as never), { code: type, message: /^job / });
+    }
+  },
+);
+
+t.test('a getter that detaches a buffer on the way cannot harm', async (t) => {
+  const job = separate(4);
+  const trap = {
+    ...job,
+    ...CHECKS,
+    get metadata() {
+      structuredClone(job.data, { transfer: [job.data.buffer as ArrayBuffer] });
+      return job.metadata;
+    },
+  };
+  t.throws(() => verify(trap), { code: 'ERR_INVALID_ARG_TYPE', message: /detached/ });
+  const thrower = {
+    ...job,
+    ...CHECKS,
+    get seed(): number {
+      throw new Error('mine');
+    },
+  };
+  t.throws(() => verify(thrower), { message: 'mine' });
+});
