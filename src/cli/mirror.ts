@@ -1,5 +1,5 @@
 /** The options that `generate` and `verify` share, and what they amount to. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { requireKnownProfile, SEMANTICS_NAMES, type Semantics, semanticsByName } from '../bio/semantics.js';
 import type { Layout } from '../pi/layout.js';
 import { PROFILE_NAMES, type Profile, profileByName } from '../pi/profile.js';
@@ -24,7 +24,11 @@ export function addMirrorOptions(command: Command): Command {
   return command
     .option('--format <name>', `the profile: ${PROFILE_NAMES.join(', ')}`, 'T10-DIF-TYPE1-CRC')
     .option('--interval <n>', 'bytes of data that one tuple protects', integer('--interval', 2 ** 16), 512)
-    .option('--seed <n>', "the first interval's reference tag, decimal or 0x", seed, 0n)
+    .addOption(
+      new Option('--seed <n>', "the first interval's reference tag, decimal or 0x")
+        .argParser(seed)
+        .default(0n, '0'),
+    )
     .option('--app-tag <n>', 'the application tag', integer('--app-tag', 0xffff))
     .option(
       '--metadata-size <n>',
