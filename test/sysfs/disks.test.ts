@@ -13,7 +13,15 @@ async function machine(t: Test, files: Files): Promise<SysfsDisk[]> {
   return interpret(snapshot);
 }
 
-const debug = { name: 'sda', minor: 0, hctl: '0:0:0:0', size: 32768, vendor: 'Linux', model: 'scsi_debug' };
+const debug = {
+  name: 'sda',
+  minor: 0,
+  hctl: '0:0:0:0',
+  size: 32768,
+  wwid: 'naa.33333330000007d0',
+  vendor: 'Linux',
+  model: 'scsi_debug',
+};
 
 const protection = (type: number, mode: string) => ({
   protection_type: String(type),
@@ -36,7 +44,7 @@ t.test('scsi_debug dif=1 dix=1', async (t) => {
     kind: 'scsi',
     block: { name: 'sda', major: 8, minor: 0 },
     sg: { name: 'sg0', major: 21, minor: 0 },
-    bsg: { name: 'bsg/0:0:0:0', major: 253, minor: 0 },
+    bsg: { name: 'bsg/0:0:0:0', major: 248, minor: 0 },
     hctl: '0:0:0:0',
     host: {
       number: 0,
@@ -51,7 +59,7 @@ t.test('scsi_debug dif=1 dix=1', async (t) => {
     vendor: 'Linux',
     model: 'scsi_debug',
     state: 'running',
-    wwid: null,
+    wwid: 'naa.33333330000007d0',
     logicalBlockSize: 512,
     physicalBlockSize: 512,
     sizeBytes: 16777216n,
@@ -59,7 +67,7 @@ t.test('scsi_debug dif=1 dix=1', async (t) => {
     readOnly: false,
     removable: false,
     queue: {
-      maxHwSectorsKb: 32767,
+      maxHwSectorsKb: 2147483647,
       maxSectorsKb: 1280,
       maxIntegritySegments: 65535,
       dmaAlignment: 511,
@@ -294,8 +302,8 @@ t.test('from a device number to its disk', async (t) => {
   t.same(find('block', 8, 0), ['sda', 'block', null]);
   t.same(find('block', 8, 10), ['sda', 'partition', 'sda10']);
   t.same(find('character', 21, 0), ['sda', 'sg', null]);
-  t.same(find('character', 253, 0), ['sda', 'bsg', null]);
-  t.same(find('block', 253, 0), null, 'a block device may have the number of a character device');
+  t.same(find('character', 248, 0), ['sda', 'bsg', null]);
+  t.same(find('block', 248, 0), null, 'a block device may have the number of a character device');
   t.same(find('character', 8, 0), null);
   t.same(find('block', 8, 3), null);
 });

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import {
@@ -158,6 +159,91 @@ t.test('a device, a host adapter', async (t) => {
     'in the words of older kernels',
   );
 });
+
+// Captured on Debian's kernels: blocks of 33h, a faulty one of 5Ah. CRC-16: 512 x 33h b218, 5Ah 7867; 4096 x 33h 5562, 5Ah 9337.
+const CAPTURED: readonly [string, Partial<Refusal>[]][] = [
+  [
+    'scsi_debug dif=1 dix=1 sector_size=512: a plain WRITE of LBA 10, then a read from LBA 8',
+    [device('guard', 8n)],
+  ],
+  ['scsi_debug dif=1 dix=1 sector_size=512: a DIX error injected into a write of LBA 16', [hba(16n)]],
+  ['quiet', []],
+  [
+    'scsi_debug dif=2 dix=1 sector_size=512: a plain WRITE of LBA 10, then a read from LBA 8',
+    [kernel(10n, 0xb218n, 0x7867n)],
+  ],
+  ['scsi_debug dif=2 dix=1 sector_size=512: a DIX error injected into a write of LBA 16', [hba(16n)]],
+  ['quiet', []],
+  [
+    'scsi_debug dif=3 dix=1 sector_size=512: a plain WRITE of LBA 10, then a read from LBA 8',
+    [device('guard', 8n)],
+  ],
+  ['scsi_debug dif=3 dix=1 sector_size=512: a DIX error injected into a write of LBA 16', [hba(16n)]],
+  ['quiet', []],
+  [
+    'scsi_debug dif=0 dix=1 sector_size=512: a plain WRITE of LBA 10, then a read from LBA 8',
+    [kernel(10n, 0xb218n, 0x7867n)],
+  ],
+  ['scsi_debug dif=0 dix=1 sector_size=512: a DIX error injected into a write of LBA 16', [hba(16n)]],
+  ['quiet', []],
+  // Sectors of 512 bytes, and the seed: 8 * 8 + 2.
+  [
+    'scsi_debug dif=1 dix=1 sector_size=4096: a plain WRITE of LBA 10, then a read from LBA 8',
+    [device('guard', 64n)],
+  ],
+  ['scsi_debug dif=1 dix=1 sector_size=4096: a DIX error injected into a write of LBA 16', [hba(128n)]],
+  ['quiet', []],
+  [
+    'scsi_debug dif=0 dix=1 sector_size=4096: a plain WRITE of LBA 10, then a read from LBA 8',
+    [kernel(66n, 0x5562n, 0x9337n)],
+  ],
+  ['scsi_debug dif=0 dix=1 sector_size=4096: a DIX error injected into a write of LBA 16', [hba(128n)]],
+  ['quiet', []],
+  ['scsi_debug dif=1 dix=0 sector_size=512: a plain WRITE of LBA 10, then a read from LBA 8', []],
+  ['scsi_debug dif=1 dix=0 sector_size=512: a DIX error injected into a write of LBA 16', [hba(16n)]],
+  ['quiet', []],
+  // LIO names the block itself.
+  ['LIO pi_prot_verify=1: guard of LBA 10 edited', [device('guard', 10n)]],
+  ['LIO pi_prot_verify=1: reference tag of LBA 20 edited', [device('ref', 20n)]],
+  ['LIO pi_prot_verify=0: guard of LBA 10 edited', [kernel(10n, 0x0101n, 0xb218n)]],
+  [
+    'LIO pi_prot_verify=0: reference tag of LBA 20 edited',
+    [{ checker: 'kernel', check: 'ref', sector: 20n, unit: 'seed', stored: 1n, computed: null }],
+  ],
+  ['end', []],
+];
+
+function device(check: 'guard' | 'ref', sector: bigint): Partial<Refusal> {
+  return { checker: 'device', check, sector, unit: 'sector512' };
+}
+
+function hba(sector: bigint): Partial<Refusal> {
+  return { checker: 'hba', check: 'guard', sector, unit: 'sector512' };
+}
+
+function kernel(sector: bigint, stored: bigint, computed: bigint): Partial<Refusal> {
+  return { checker: 'kernel', check: 'guard', sector, unit: 'seed', stored, computed };
+}
+
+for (const release of ['6.1', '7.3']) {
+  t.test(`what Linux ${release} logged`, async (t) => {
+    const text = readFileSync(new URL(`../fixtures/sysfs/kmsg-${release}.txt`, import.meta.url), 'utf8');
+    const sections: { name: string; records: KernelLogRecord[] }[] = [];
+    for (const line of text.split(/\n(?! )/)) {
+      const record = parseKmsgRecord(line);
+      const [, mark] = /^MARK (.*)/.exec(record?.text ?? '') ?? [];
+      if (mark !== undefined) sections.push({ name: mark, records: [] });
+      else if (record) sections.at(-1)!.records.push(record);
+    }
+    t.same(
+      sections.map(({ name }) => name),
+      CAPTURED.map(([name]) => name),
+    );
+    sections.forEach(({ name, records }, i) => {
+      matchAll(t, explainRefusals(records, { diskName: 'sda' }), CAPTURED[i]![1], name);
+    });
+  });
+}
 
 t.test('several commands, and lines that were lost', async (t) => {
   const guard = (tag: number) => failed(tag, 'Aborted Command', 'Logical block guard check failed');

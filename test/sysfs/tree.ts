@@ -26,6 +26,7 @@ export interface ScsiDiskParts {
   /** 512-byte sectors. */
   readonly size: number;
   readonly blockSize?: number;
+  readonly wwid?: string;
   readonly vendor: string;
   readonly model: string;
   readonly integrity: Files;
@@ -34,7 +35,7 @@ export interface ScsiDiskParts {
 
 /** A disk with sd, sg and bsg bound, as Linux lays it out: the nodes' `device` links meet in one folder. */
 export function scsiDisk(parts: ScsiDiskParts): Files {
-  const { name, minor, hctl, size, blockSize = 512, vendor, model } = parts;
+  const { name, minor, hctl, size, blockSize = 512, wwid = '', vendor, model } = parts;
   const sg = `sg${minor / 16}`;
   return {
     ...below(`block/${name}`, {
@@ -47,7 +48,7 @@ export function scsiDisk(parts: ScsiDiskParts): Files {
       'device@': `../../devices/${hctl}`,
       'queue/logical_block_size': String(blockSize),
       'queue/physical_block_size': String(blockSize),
-      'queue/max_hw_sectors_kb': '32767',
+      'queue/max_hw_sectors_kb': '2147483647',
       'queue/max_sectors_kb': '1280',
       'queue/max_integrity_segments': '65535',
       'queue/dma_alignment': '511',
@@ -59,6 +60,7 @@ export function scsiDisk(parts: ScsiDiskParts): Files {
       model: model.padEnd(16),
       type: '0',
       state: 'running',
+      wwid,
       ...below(`scsi_disk/${hctl}`, parts.scsiDisk),
     }),
     ...genericNodes(sg, minor / 16, hctl),
@@ -70,7 +72,7 @@ export function genericNodes(sg: string, minor: number, hctl: string): Files {
   return {
     [`class/scsi_generic/${sg}/dev`]: `21:${minor}`,
     [`class/scsi_generic/${sg}/device@`]: `../../../devices/${hctl}`,
-    [`class/bsg/${hctl}/dev`]: `253:${minor}`,
+    [`class/bsg/${hctl}/dev`]: `248:${minor}`,
   };
 }
 
