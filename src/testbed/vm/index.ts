@@ -1,0 +1,1 @@
+export { runInVm, type VmOptions, type VmResult } from './run.js';
