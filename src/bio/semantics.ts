@@ -45,7 +45,7 @@ export interface Semantics {
 }
 
 /** Oldest first. */
-export const SEMANTICS = [
+export const SEMANTICS: readonly Semantics[] = [
   {
     name: '6.1',
     since: [6, 1],
@@ -103,12 +103,10 @@ export const SEMANTICS = [
     mismatch: 'PROTECTION',
     alreadyRemapped: 'is-passed-over',
   },
-] as const satisfies readonly Semantics[];
-
-export type SemanticsName = (typeof SEMANTICS)[number]['name'] | 'current';
+];
 
 /** The rows' names, and `current` for the last row. */
-export const SEMANTICS_NAMES: readonly SemanticsName[] = [...SEMANTICS.map(({ name }) => name), 'current'];
+export const SEMANTICS_NAMES: readonly string[] = [...SEMANTICS.map(({ name }) => name), 'current'];
 
 /** @throws ERR_OUT_OF_RANGE for a name that is not in SEMANTICS_NAMES. */
 export function semanticsByName(name: string): Semantics {

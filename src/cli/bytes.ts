@@ -66,7 +66,7 @@ export class ByteSource {
     }
   }
 
-  close(): void {
+  [Symbol.dispose](): void {
     this.#stream.destroy();
   }
 }

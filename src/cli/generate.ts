@@ -25,15 +25,11 @@ async function generate(name: string, options: GenerateVerbOptions, io: CommandI
   const job = generateJob(options);
   if (options.output === undefined || options.output === '-') requireBinaryStdout(options, io);
 
-  const source = await openSource(name, io);
+  using source = await openSource(name, io);
+  if (source.size !== null) countIntervals(job.profile, 'separate', source.size);
+  const output = await openOutput(options.output, [source]);
   const made = { intervals: 0, bytes: 0 };
-  try {
-    if (source.size !== null) countIntervals(job.profile, 'separate', source.size);
-    const output = await openOutput(options.output, [source]);
-    await deliver(generated(source, job, made), output, io);
-  } finally {
-    source.close();
-  }
+  await deliver(generated(source, job, made), output, io);
   if (made.intervals === 0) io.stderr.write(`0 intervals in ${source.name}\n`);
   if (options.json) io.stdout.write(`${JSON.stringify(made)}\n`);
 }

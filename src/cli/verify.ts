@@ -29,16 +29,11 @@ async function verify(
   const job: VerifyOptions = { profile, layout, seed, appTag, ipGuardCovers: semantics.ipGuardCovers };
   requireNames(job, dataName, metadataName);
 
-  const data = await openSource(dataName, io);
-  const metadata = metadataName === undefined ? null : await openSource(metadataName, io);
-  try {
-    requireSizes(job, data, metadata);
-    const form = options.json ? jsonForm : textForm(profile);
-    await deliver(written(judged(data, metadata, job), form, io), null, io);
-  } finally {
-    data.close();
-    metadata?.close();
-  }
+  using data = await openSource(dataName, io);
+  using metadata = metadataName === undefined ? null : await openSource(metadataName, io);
+  requireSizes(job, data, metadata);
+  const form = options.json ? jsonForm : textForm(profile);
+  await deliver(written(judged(data, metadata, job), form, io), null, io);
 }
 
 /** The verdicts piece by piece, with seed and interval numbers carried on from one to the next. */

@@ -13,7 +13,7 @@ export type { CheckedField, Finding, VerifyOptions, VerifyResult } from './verif
 
 /**
  * Every method throws ERR_BAD_LENGTH where the lengths do not fit the profile, with the numbers, and ERR_OUT_OF_RANGE for a
- * seed below 0 or above 2^64 - 1 or a tag above FFFFh. Nothing is kept of the buffers after the return.
+ * seed, tag or count that is none. Nothing is kept of the buffers after the return.
  */
 export interface PiEngine {
   /**
@@ -28,7 +28,11 @@ export interface PiEngine {
 }
 
 const SEED_MAX = 2n ** 64n - 1n;
-const APP_TAG_MAX = 0xffff;
+const NUMBERS_MAX = [
+  ['appTag', 0xffff],
+  ['findingsMax', Infinity],
+  ['startInterval', Number.MAX_SAFE_INTEGER],
+] as const;
 
 /** In TypeScript, for every profile. */
 export const plainEngine: PiEngine = engineOf(generatePlain, verifyPlain);
@@ -59,7 +63,7 @@ function engineOf(
   verifyTuples: (placement: Placement, options: VerifyOptions) => VerifyResult,
 ): PiEngine {
   const generateInto: PiEngine['generateInto'] = (data, metadata, options) => {
-    requireTags(options);
+    requireInRange(options);
     generateTuples(place(options.profile, options.layout, data, metadata), options);
   };
   return {
@@ -82,23 +86,25 @@ function engineOf(
       return blocks;
     },
     verify(data, metadata, options) {
-      requireTags(options);
+      requireInRange(options);
       return verifyTuples(place(options.profile, options.layout, data, metadata), options);
     },
   };
 }
 
-function requireTags({
-  seed,
-  appTag,
-}: {
-  readonly seed: bigint;
-  readonly appTag?: number | undefined;
-}): void {
+function requireInRange(options: GenerateOptions | VerifyOptions): void {
+  const { seed } = options;
   if (seed < 0n || seed > SEED_MAX) {
     throw new IntegrityError('ERR_OUT_OF_RANGE', `seed ${seed} must be from 0 to ${SEED_MAX}`);
   }
-  if (appTag !== undefined && !(Number.isInteger(appTag) && appTag >= 0 && appTag <= APP_TAG_MAX)) {
-    throw new IntegrityError('ERR_OUT_OF_RANGE', `appTag ${appTag} must be from 0 to ${APP_TAG_MAX}`);
+  const numbers: VerifyOptions = options;
+  for (const [name, max] of NUMBERS_MAX) {
+    const value = numbers[name] ?? 0;
+    if (!(value >= 0 && value <= max && (Number.isInteger(value) || value === Infinity))) {
+      throw new IntegrityError(
+        'ERR_OUT_OF_RANGE',
+        `${name} ${value} must be a whole number from 0 to ${max}`,
+      );
+    }
   }
 }

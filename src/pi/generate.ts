@@ -19,12 +19,17 @@ export interface GenerateOptions {
   readonly ipGuardCovers?: IpGuardCovers | undefined;
 }
 
+/** Whether the reference tags that are written count up from the seed; else they are 0. */
+export function writesReferenceTags({ profile, type3Ref }: GenerateOptions): boolean {
+  return countsReferenceTags(profile) || type3Ref === 'seed';
+}
+
 /** Writes one tuple an interval; the metadata around the tuples stays as it is, and what lies before them is guarded. */
 export function generatePlain(placement: Placement, options: GenerateOptions): void {
-  const { profile, seed, appTag: app = 0, type3Ref, ipGuardCovers = 'data-and-metadata' } = options;
+  const { profile, seed, appTag: app = 0, ipGuardCovers = 'data-and-metadata' } = options;
   const { tupleSize, guard: kind } = profile;
   if (tupleSize === 0 || kind === null) return;
-  const counts = countsReferenceTags(profile) || type3Ref === 'seed';
+  const counts = writesReferenceTags(options);
   const view = viewOf(placement.metadata);
   for (let i = 0; i < placement.intervals; i++) {
     const guard = computeGuard(

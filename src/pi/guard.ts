@@ -22,9 +22,9 @@ for (let byte = 0; byte < 256; byte++) {
   crc64High[byte] = Number(crc >> 32n);
 }
 
-/** CRC-16 T10-DIF of `data`, going on from `seed` (0 to begin). */
+/** CRC-16 T10-DIF of `data`, going on from the low 16 bits of `seed`, the CRC of what came before (0 to begin). */
 export function crc16T10Dif(seed: number, data: Uint8Array): number {
-  let crc = seed;
+  let crc = seed & 0xffff;
   for (const byte of data) crc = ((crc << 8) & 0xffff) ^ crc16Table[(crc >> 8) ^ byte]!;
   return crc;
 }
@@ -42,10 +42,10 @@ export function ipChecksum(...parts: Uint8Array[]): number {
   return sum ^ 0xffff;
 }
 
-/** The NVMe CRC-64 of `data`, going on from `seed`, the CRC of what came before (0 to begin). */
+/** The NVMe CRC-64 of `data`, going on from the low 64 bits of `seed`, the CRC of what came before (0 to begin). */
 export function crc64Nvme(seed: bigint, data: Uint8Array): bigint {
   let low = ~Number(seed & 0xffffffffn);
-  let high = ~Number(seed >> 32n);
+  let high = ~Number((seed >> 32n) & 0xffffffffn);
   for (const byte of data) {
     const index = (low ^ byte) & 0xff;
     low = ((low >>> 8) | (high << 24)) ^ crc64Low[index]!;

@@ -1,6 +1,6 @@
 /** The same as generate.ts and verify.ts, by the addon. It knows tuples of 8 bytes; the others are made and checked plain. */
 import { type NativeTupleJob, native } from '../binding.js';
-import { type GenerateOptions, generatePlain } from './generate.js';
+import { type GenerateOptions, generatePlain, writesReferenceTags } from './generate.js';
 import type { Placement } from './layout.js';
 import { countsReferenceTags, type GuardKind } from './profile.js';
 import { referenceTag } from './tuple.js';
@@ -20,8 +20,8 @@ export function generateNative(placement: Placement, options: GenerateOptions): 
   if (job === null) {
     generatePlain(placement, options);
   } else {
-    const counts = countsReferenceTags(options.profile) || options.type3Ref === 'seed';
-    native().generate({ ...job, refTag: counts ? 'count' : 'zero', appTag: options.appTag ?? 0 });
+    const refTag = writesReferenceTags(options) ? 'count' : 'zero';
+    native().generate({ ...job, refTag, appTag: options.appTag ?? 0 });
   }
 }
 

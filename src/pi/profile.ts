@@ -7,9 +7,19 @@ export type GuardKind = 'crc16' | 'ip' | 'crc64';
 /** Protection types of T10 SBC-4; 0 is a disk without protection information. */
 export type ProtectionType = 0 | 1 | 2 | 3;
 
+/** The formats that `/sys/block/DISK/integrity/format` can show. */
+export type ProfileName =
+  | 'T10-DIF-TYPE1-CRC'
+  | 'T10-DIF-TYPE1-IP'
+  | 'T10-DIF-TYPE3-CRC'
+  | 'T10-DIF-TYPE3-IP'
+  | 'EXT-DIF-TYPE1-CRC64'
+  | 'EXT-DIF-TYPE3-CRC64'
+  | 'nop'
+  | 'none';
+
 /** What one disk's integrity is: the kernel's `struct blk_integrity`. Sizes and offsets in bytes. */
 export interface Profile {
-  /** As `/sys/block/DISK/integrity/format` has it. */
   readonly name: ProfileName;
   readonly type: ProtectionType;
   /** Null where there is no tuple. */
@@ -31,7 +41,7 @@ interface Format {
   readonly tupleSize: 0 | 8 | 16;
 }
 
-const FORMATS = {
+const FORMATS: Readonly<Record<ProfileName, Format>> = {
   'T10-DIF-TYPE1-CRC': { type: 1, guard: 'crc16', tupleSize: 8 },
   'T10-DIF-TYPE1-IP': { type: 1, guard: 'ip', tupleSize: 8 },
   'T10-DIF-TYPE3-CRC': { type: 3, guard: 'crc16', tupleSize: 8 },
@@ -40,15 +50,13 @@ const FORMATS = {
   'EXT-DIF-TYPE3-CRC64': { type: 3, guard: 'crc64', tupleSize: 16 },
   nop: { type: 0, guard: null, tupleSize: 0 },
   none: { type: 0, guard: null, tupleSize: 0 },
-} as const satisfies Record<string, Format>;
+};
 
-export type ProfileName = keyof typeof FORMATS;
-
-/** Every format that the kernel's sysfs can show. `nop` is metadata without tuples, `none` is no metadata. */
+/** All of them. `nop` is metadata without tuples, `none` is no metadata. */
 export const PROFILE_NAMES: readonly ProfileName[] = Object.keys(FORMATS) as ProfileName[];
 
 /** Bytes of a guard; the rest of the tuple are tags. */
-export const GUARD_SIZE: Readonly<Record<GuardKind, number>> = { crc16: 2, ip: 2, crc64: 8 };
+const GUARD_SIZE: Readonly<Record<GuardKind, number>> = { crc16: 2, ip: 2, crc64: 8 };
 
 const SMALLEST_INTERVAL = 512;
 const LARGEST_INTERVAL = 65536;

@@ -1,7 +1,7 @@
 /** Reference tags between the virtual seed and the LBA: blk_integrity_prepare and _complete of Linux. */
 import { IntegrityError } from '../errors.js';
 import { countsReferenceTags, type Profile } from './profile.js';
-import { readReferenceTag, referenceTag, viewOf, writeReferenceTag } from './tuple.js';
+import { readTuple, referenceTag, viewOf, writeReferenceTag } from './tuple.js';
 
 /**
  * Rewrites `metadata` in place: where tuple k holds reference tag `from + k`, it becomes `to + k`. Any other tag is left
@@ -23,7 +23,7 @@ export function remapReferenceTags(profile: Profile, metadata: Uint8Array, from:
   const view = viewOf(metadata);
   for (let k = 0; k * metadataSize < metadata.length; k++) {
     const offset = k * metadataSize + piOffset;
-    if (readReferenceTag(view, offset, tupleSize) === referenceTag(tupleSize, from, k)) {
+    if (readTuple(view, offset, tupleSize).ref === referenceTag(tupleSize, from, k)) {
       writeReferenceTag(view, offset, tupleSize, referenceTag(tupleSize, to, k));
     }
   }

@@ -10,7 +10,7 @@ export interface Tuple {
 }
 
 /** The application tag that says "do not check me". */
-export const APP_ESCAPE = 0xffff;
+const APP_ESCAPE = 0xffff;
 
 const REF_SPAN = { 8: 2 ** 32, 16: 2 ** 48 } as const;
 
@@ -34,10 +34,6 @@ export function writeTuple(view: DataView, offset: number, size: 8 | 16, tuple: 
     view.setUint16(offset + 8, tuple.app);
   }
   writeReferenceTag(view, offset, size, tuple.ref);
-}
-
-export function readReferenceTag(view: DataView, offset: number, size: 8 | 16): number {
-  return readTuple(view, offset, size).ref;
 }
 
 export function writeReferenceTag(view: DataView, offset: number, size: 8 | 16, ref: number): void {

@@ -413,6 +413,14 @@ t.test('a request of several bios', async (t) => {
   }
 });
 
+t.test('prep begins where the bio stands, in the middle of a segment too', async (t) => {
+  const data = Buffer.concat([filled(0), filled(0x33), filled(0x5a)]);
+  const bio = Bio.write({ device: device('current'), lba: 15n, data });
+  bio.advance(512);
+  bioIntegrityPrep(bio);
+  t.equal(hex(payload(bio).buffer), 'b218000000000010 7867000000000011');
+});
+
 t.test('wrong calls', async (t) => {
   const on = device('current');
   t.match(

@@ -378,7 +378,7 @@ t.test('the mirror on files and pipes', async (t) => {
     for (const verb of ['generate', 'verify']) {
       t.match(child([], [verb, '--help'], filled(0, 0)), {
         status: 0,
-        text: /--seed <n> .*default: 0\)/,
+        text: /--seed <n>.*default: 0\)/s,
         stderr: '',
       });
     }

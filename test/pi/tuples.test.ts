@@ -353,6 +353,16 @@ t.test('lengths and numbers that do not fit', async (t) => {
     errorOf(() => verify(TYPE1, data, filled(0, 16), { appTag: -1 })),
     'ERR_OUT_OF_RANGE: appTag -1',
   );
+  for (const number of [-1, 1.5, Number.NaN]) {
+    t.match(
+      errorOf(() => verify(TYPE1, data, filled(0, 16), { findingsMax: number })),
+      'ERR_OUT_OF_RANGE: findingsMax',
+    );
+    t.match(
+      errorOf(() => verify(TYPE1, data, filled(0, 16), { startInterval: number })),
+      'ERR_OUT_OF_RANGE: startInterval',
+    );
+  }
 });
 
 t.test('remap', async (t) => {
