@@ -1,9 +1,13 @@
 /**
- * Reads what a device answered. Everything in it is hostile input: its lengths and offsets are checked here and nowhere else.
+ * Reads what a device answered. Everything in it is hostile input: its lengths and offsets are checked here
+ * and nowhere else.
  */
 import { IntegrityError } from '../errors.js';
 
-/** Big-endian fields of one structure that a device returned. Reading beyond its end throws ERR_MALFORMED_RESPONSE. */
+/**
+ * Big-endian fields of one structure that a device returned. Reading beyond its end throws
+ * ERR_MALFORMED_RESPONSE.
+ */
 export class ResponseReader {
   /** What the bytes are, for the error message: `READ CAPACITY(16) data`. */
   readonly structure: string;
@@ -52,7 +56,10 @@ export class ResponseReader {
     return this.#bytes.subarray(at, at + length);
   }
 
-  /** Left-aligned ASCII, trailing spaces and NULs cut. What is not printable becomes a dot: it may reach a terminal. */
+  /**
+   * Left-aligned ASCII, trailing spaces and NULs cut. What is not printable becomes a dot: it may reach a
+   * terminal.
+   */
   ascii(at: number, length: number): string {
     const text = String.fromCharCode(...this.slice(at, length)).replace(/[ \0]+$/, '');
     return text.replace(/[^ -~]/g, '.');

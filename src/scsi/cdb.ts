@@ -1,16 +1,22 @@
 /**
- * Command descriptor blocks: the commands that this package sends, and which commands cannot alter the medium.
+ * Command descriptor blocks: the commands that this package sends, and which commands cannot alter the
+ * medium.
  */
 import { IntegrityError } from '../errors.js';
 import { hex } from './bytes.js';
 
 /** The tags that a 32-byte command tells the device to expect (SBC-4 READ(32), WRITE(32)). */
 export interface ExpectedTags {
-  /** EXPECTED INITIAL LOGICAL BLOCK REFERENCE TAG, 32 bits: the first interval's; each next one is one more. */
+  /**
+   * EXPECTED INITIAL LOGICAL BLOCK REFERENCE TAG, 32 bits: the first interval's; each next one is one more.
+   */
   readonly refTag: number;
   /** EXPECTED LOGICAL BLOCK APPLICATION TAG, 16 bits. */
   readonly appTag: number;
-  /** LOGICAL BLOCK APPLICATION TAG MASK, 16 bits: a tag fails if a bit differs that is 1 here. 0 compares nothing. */
+  /**
+   * LOGICAL BLOCK APPLICATION TAG MASK, 16 bits: a tag fails if a bit differs that is 1 here. 0 compares
+   * nothing.
+   */
   readonly appTagMask: number;
 }
 
@@ -25,8 +31,8 @@ export interface TransferCommand {
   /** RDPROTECT or WRPROTECT, 0 to 7; 0 without it. */
   readonly protect?: number;
   /**
-   * Only with 32 bytes. Without it a 32-byte command expects what Linux' sd does: the LBA's low 32 bits as reference tag, any
-   * application tag.
+   * Only with 32 bytes. Without it a 32-byte command expects what Linux' sd does: the LBA's low 32 bits as
+   * reference tag, any application tag.
    */
   readonly expected?: ExpectedTags;
   readonly fua?: boolean;
@@ -134,7 +140,10 @@ export interface TransferShape {
   readonly protect: number;
 }
 
-/** Bytes that a READ or WRITE moves: with a protect field other than 0 each interval is followed by its 8-byte tuple (SBC-4). */
+/**
+ * Bytes that a READ or WRITE moves: with a protect field other than 0 each interval is followed by its 8-byte
+ * tuple (SBC-4).
+ */
 export function transferLength({ blocks, blockSize, intervalsPerBlock, protect }: TransferShape): number {
   return blocks * (blockSize + (protect === 0 ? 0 : 8 * intervalsPerBlock));
 }

@@ -8,7 +8,10 @@ import { decodeSense, SENSE_KEY, type Sense, senseText } from './sense.js';
 export type ScsiOutcome =
   /** The command was carried out. `sense` holds a RECOVERED ERROR when one came with it. */
   | { readonly kind: 'good'; readonly sense: Sense | null }
-  /** Protection information was compared and differed. `lba` is the block that the sense names, if it names one. */
+  /**
+   * Protection information was compared and differed. `lba` is the block that the sense names, if it names
+   * one.
+   */
   | {
       readonly kind: 'protection';
       readonly checker: 'device' | 'hba';
@@ -30,7 +33,7 @@ export type ScsiOutcome =
   | { readonly kind: 'timeout' }
   /** The host adapter or its driver failed: `name` is the DID_* or DRIVER_* name, or its number. */
   | { readonly kind: 'transport'; readonly name: string }
-  /** The device is not there any more. `name` is the errno's number or the DID_* name. */
+  /** The device is not there any more. `name` is the errno's or the DID_* name. */
   | { readonly kind: 'gone'; readonly name: string }
   | { readonly kind: 'ioctl-error'; readonly errno: number };
 
@@ -67,7 +70,7 @@ const HOST_STATUS_NAMES = [
   'DID_TRANSPORT_MARGINAL',
 ] as const;
 
-/** The low four bits of the driver byte; kernels since 5.14 only ever set DRIVER_SENSE. */
+/** The low four bits of the driver byte; newer kernels only ever show DRIVER_SENSE. */
 const DRIVER_STATUS_NAMES = [
   'DRIVER_OK',
   'DRIVER_BUSY',
@@ -105,8 +108,9 @@ interface ProtectionRule {
 }
 
 /**
- * Who speaks through ASC 10h; the first that holds. A host adapter's driver that makes up sense for its own check says ILLEGAL REQUEST
- * and DID_ABORT (mpt3sas, mpi3mr, lpfc, qla2xxx, scsi_debug); without DID_ABORT the sense came over the wire.
+ * Who speaks through ASC 10h; the first that holds. A host adapter's driver that makes up sense for its own
+ * check says ILLEGAL REQUEST and DID_ABORT (mpt3sas, mpi3mr, lpfc, qla2xxx, scsi_debug); without DID_ABORT
+ * the sense came over the wire.
  */
 const PROTECTION_RULES: readonly ProtectionRule[] = [
   { key: SENSE_KEY.ABORTED_COMMAND, checker: 'device' },
@@ -151,7 +155,8 @@ const RULES: readonly ((facts: Facts) => ScsiOutcome | undefined)[] = [
   ({ errno }) => (errno === 0 ? undefined : (BY_ERRNO[errno] ?? { kind: 'ioctl-error', errno })),
   ({ host }) => BY_HOST[host],
   (facts) => (facts.sense ? senseOutcome(facts.sense, facts) : undefined),
-  // scsi_queue_rq refuses a CDB longer than the host's max_cmd_len before it is sent (Linux 6.1 drivers/scsi/scsi_lib.c).
+  // scsi_dispatch_cmd refuses a CDB longer than the host's max_cmd_len before it is sent (Linux 6.1
+  // drivers/scsi/scsi_lib.c).
   ({ host, status }) =>
     host === 'DID_ABORT' && status === STATUS.GOOD ? { kind: 'command-too-long' } : undefined,
   ({ host }) => (host === 'DID_OK' ? undefined : { kind: 'transport', name: host }),

@@ -94,8 +94,9 @@ const RESPONSE_CODES: Readonly<Record<number, Pick<Sense, 'format' | 'deferred'>
 };
 
 /**
- * Null when there is no sense: no byte, or nothing but zeros. Sense is often cut short (by the adapter, or by SG_IO's 96 bytes): a field
- * beyond the end reads 0, as SPC-5 says of fixed format, and a descriptor that is not whole is left out.
+ * Null when there is no sense: no byte, or nothing but zeros. Sense is often cut short (by the adapter, or by
+ * SG_IO's 96 bytes): a field beyond the end reads 0, as SPC-5 says of fixed format, and a descriptor that is
+ * not whole is left out.
  * Throws ERR_MALFORMED_RESPONSE for another response code or less than a sense key.
  */
 export function decodeSense(bytes: Uint8Array): Sense | null {
@@ -135,9 +136,9 @@ function decodeDescriptors(sense: ResponseReader): Content {
 
 /** `ABORTED COMMAND 0Bh/10h/01h: Logical block guard check failed`. */
 export function senseText({ key, asc, ascq, deferred }: Sense): string {
-  const codes = `${toHex(key)}/${toHex(asc)}/${toHex(ascq)}`;
+  const codes = `${SENSE_KEY_NAMES[key]} ${toHex(key)}/${toHex(asc)}/${toHex(ascq)}`;
   const text = ADDITIONAL_SENSE[(asc << 8) | ascq];
-  return `${deferred ? 'deferred ' : ''}${SENSE_KEY_NAMES[key]} ${codes}${text === undefined ? '' : `: ${text}`}`;
+  return `${deferred ? 'deferred ' : ''}${codes}${text ? `: ${text}` : ''}`;
 }
 
 function toHex(byte: number): string {

@@ -37,7 +37,10 @@ export interface Designator {
 
 export interface DeviceIdentification {
   readonly designators: readonly Designator[];
-  /** The logical unit's own name: `naa.5000c500...`, else `eui.0025...`, else `t10.` and text; null when it has none. */
+  /**
+   * The logical unit's own name: `naa.5000c500...`, else `eui.0025...`, else `t10.` and text; null when it
+   * has none.
+   */
   readonly identity: string | null;
 }
 
@@ -82,7 +85,10 @@ export interface ExtendedInquiry {
   readonly refCheck: boolean;
   /** NO_PI_CHK: it checks none while it does not transfer them. */
   readonly noPiCheck: boolean;
-  /** Protection types that it can be formatted with; null when page B4h has to be asked. Means nothing unless INQUIRY says PROTECT. */
+  /**
+   * Protection types that it can be formatted with; null when page B4h has to be asked. Means nothing unless
+   * INQUIRY says PROTECT.
+   */
   readonly supportedTypes: readonly number[] | null;
   /** P_I_I_SUP: it can have more than one interval a block. */
   readonly multipleIntervals: boolean;

@@ -1,5 +1,6 @@
 /**
- * The disks of a snapshot: nodes, host, integrity, partitions and what is built on them. Nothing here is asked of the disk itself.
+ * The disks of a snapshot: nodes, host, integrity, partitions and what is built on them. Nothing here is
+ * asked of the disk itself.
  */
 import type { SysfsSnapshot } from './snapshot.js';
 
@@ -15,15 +16,24 @@ export interface DeviceNode extends DeviceNumber {
 
 /** /sys/block/DISK/integrity. */
 export interface SysfsIntegrity {
-  /** The block layer has a profile of protection information for this disk. The rest says nothing when it has not. */
+  /**
+   * The block layer has a profile of protection information for this disk. The rest says nothing when it has
+   * not.
+   */
   readonly present: boolean;
-  /** The kernel's name of the profile. Type 2 disks show TYPE1 here; `none` is no metadata, `nop` metadata without protection. */
+  /**
+   * The kernel's name of the profile. Type 2 disks show TYPE1 here; `none` is no metadata, `nop` metadata
+   * without protection.
+   */
   readonly format: string;
   /** Bytes of data that one tuple protects; null without integrity and on kernels that do not tell. */
   readonly interval: number | null;
   /** Bytes of a tuple that applications may use; 0 if the disk keeps them to itself. */
   readonly tagSize: number;
-  /** The kernel checks what it reads. Linux 6.12 shows 1 for disks without integrity: false here unless `present`. */
+  /**
+   * The kernel checks what it reads. Linux 6.12 shows 1 for disks without integrity: false here unless
+   * `present`.
+   */
   readonly readVerify: boolean;
   /** The kernel makes tuples for what it writes. As `readVerify`. */
   readonly writeGenerate: boolean;
@@ -81,7 +91,10 @@ export interface SysfsQueue {
   readonly stableWrites: boolean;
 }
 
-/** A whole disk or another block device, or a SCSI device that has no block node. Null is what the kernel does not say. */
+/**
+ * A whole disk or another block device, or a SCSI device that has no block node. Null is what the kernel does
+ * not say.
+ */
 export interface SysfsDisk {
   /** The block node's name, or the sg node's when there is no block node. */
   readonly name: string;
@@ -124,7 +137,10 @@ const SECTOR_BYTES = 512n;
 
 const NO_PROTECTION_FORMATS: readonly string[] = ['none', 'nop', 'unsupported'];
 
-/** Bits of scsi_host prot_capabilities (Linux include/scsi/scsi_host.h), and the protection type that each stands for. */
+/**
+ * Bits of scsi_host prot_capabilities (Linux include/scsi/scsi_host.h), and the protection type that each
+ * stands for.
+ */
 const DIF_BITS = [
   [0x01, 1],
   [0x02, 2],
@@ -150,7 +166,10 @@ const DEVICE_KINDS = [
   [/^virtio/, 'virtio'],
 ] as const;
 
-/** Every whole block device of the snapshot, and the SCSI devices that only have an sg node; by name in natural order. */
+/**
+ * Every whole block device of the snapshot, and the SCSI devices that only have an sg node; by name in
+ * natural order.
+ */
 export function interpret(snapshot: SysfsSnapshot): SysfsDisk[] {
   const tree = new Tree(snapshot.entries);
   const generics = new Map<string, string>();
@@ -177,7 +196,10 @@ export interface FoundDisk {
   readonly partition: SysfsPartition | null;
 }
 
-/** The disk that a device node belongs to. Block and character devices are numbered apart, so `type` is needed. */
+/**
+ * The disk that a device node belongs to. Block and character devices are numbered apart, so `type` is
+ * needed.
+ */
 export function findDisk(
   disks: readonly SysfsDisk[],
   type: 'block' | 'character',
@@ -198,7 +220,10 @@ export function findDisk(
   return null;
 }
 
-/** Every block device that stands, directly or not, on the disk or one of its partitions; nearest first, each once. */
+/**
+ * Every block device that stands, directly or not, on the disk or one of its partitions; nearest first, each
+ * once.
+ */
 export function layersAbove(disks: readonly SysfsDisk[], disk: SysfsDisk): SysfsDisk[] {
   const byName = new Map(disks.map((candidate) => [candidate.name, candidate]));
   const layers = new Set<SysfsDisk>();
@@ -265,7 +290,10 @@ class Tree {
     return this.text(`${path}@`)?.split('/').at(-1) ?? null;
   }
 
-  /** The node whose `dev` file (`major:minor`) lies at `path`. sysfs writes the slashes of a node's name as `!`. */
+  /**
+   * The node whose `dev` file (`major:minor`) lies at `path`. sysfs writes the slashes of a node's name as
+   * `!`.
+   */
   node(name: string, path: string): DeviceNode | null {
     const [, major, minor] = /^(\d{1,9}):(\d{1,9})$/.exec(this.text(path) ?? '') ?? [];
     if (major === undefined) return null;

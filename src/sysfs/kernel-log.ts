@@ -14,8 +14,8 @@ export interface KernelLogRecord {
 }
 
 /**
- * Reads one record: `priority,sequence,microseconds,flags[,...];text`, and further lines of key=value that are left out
- * (Linux Documentation/ABI/testing/dev-kmsg). Null for anything else.
+ * Reads one record: `priority,sequence,microseconds,flags[,...];text`, and further lines of key=value that
+ * are left out (Linux Documentation/ABI/testing/dev-kmsg). Null for anything else.
  */
 export function parseKmsgRecord(record: string): KernelLogRecord | null {
   const [, priority, seq, usec, text] =
@@ -26,16 +26,20 @@ export function parseKmsgRecord(record: string): KernelLogRecord | null {
 
 /** One refusal of a read or write, as the log tells it. */
 export interface Refusal {
-  /** `kernel`: the block layer's own verify. `kernel-or-device`: the log says that the request failed, not who refused it. */
+  /**
+   * `kernel`: the block layer's own verify. `kernel-or-device`: the log says that the request failed, not who
+   * refused it.
+   */
   readonly checker: 'kernel' | 'device' | 'hba' | 'kernel-or-device';
   readonly check: Check;
   /** Where, in `unit`; null when the log has lost that line. */
   readonly sector: bigint | null;
   /**
-   * `sector512`: 512-byte sectors from the start of the disk, where the failed rest of the request starts. It is the refused block only if the
-   * device named it; scsi_debug does not.
-   * `seed`: the kernel's virtual reference tag of the refused interval: the 512-byte sector where the bio starts, plus one an *interval*. So with
-   * 4096-byte intervals, and I/O that starts at LBA L, interval i has 8L + i.
+   * `sector512`: 512-byte sectors from the start of the disk, where the failed rest of the request starts. It
+   * is the refused block only if the device named it; scsi_debug does not.
+   * `seed`: the kernel's virtual reference tag of the refused interval: the 512-byte sector where the bio
+   * starts, plus one an *interval*. So with 4096-byte intervals, and I/O that starts at LBA L, interval i has
+   * 8L + i.
    */
   readonly unit: 'sector512' | 'seed';
   /** The tag in the tuple and the one that the kernel made, where the line has them. */
@@ -60,7 +64,10 @@ const GUARD_ERROR =
   /^(\S+): guard tag error (?:at|on) sector (\d+) \(rcvd ([0-9a-f]+), (?:want|data) ([0-9a-f]+)\)$/;
 const REF_ERROR = /^(\S+): ref tag error (?:at location|on sector) (\d+) \(rcvd (\d+)\)$/;
 
-/** The block layer on a request that its driver failed with BLK_STS_PROTECTION; older kernels put the function's name before it. */
+/**
+ * The block layer on a request that its driver failed with BLK_STS_PROTECTION; older kernels put the
+ * function's name before it.
+ */
 const REQUEST_ERROR = /^(?:blk_update_request: )?protection error, dev (\S+), sector (\d+)\b/;
 
 /** What sd says of one command, and the three lines of it that tell who refused. */
@@ -89,8 +96,8 @@ interface FailedCommand {
 }
 
 /**
- * The refusals of one disk among `records` (in order), in order. The kernel limits the rate of these lines, so a refusal may be told in part or
- * not at all: no refusal here is no proof that there was none.
+ * The refusals of one disk among `records` (in order), in order. The kernel limits the rate of these lines,
+ * so a refusal may be told in part or not at all: no refusal here is no proof that there was none.
  */
 export function explainRefusals(records: readonly KernelLogRecord[], disk: LoggedDisk): Refusal[] {
   const refusals: Refusal[] = [];

@@ -52,7 +52,10 @@ export interface UseTables {
   readonly swaps: readonly string[];
 }
 
-/** Every use of the disk, its partitions and what is built on them that these tables show; empty when there is none. */
+/**
+ * Every use of the disk, its partitions and what is built on them that these tables show; empty when there is
+ * none.
+ */
 export function usesOf(
   disks: readonly SysfsDisk[],
   disk: SysfsDisk,

@@ -3,7 +3,10 @@
  */
 import { native } from '../binding.js';
 
-/** By path, which ends as its pattern does: what a file holds, a link's target (`@`), a folder's names in lines (`/`). */
+/**
+ * By path, which ends as its pattern does: what a file holds, a link's target (`@`), a folder's names in
+ * lines (`/`).
+ */
 export interface SysfsSnapshot {
   readonly entries: Readonly<Record<string, string>>;
   /** errno by path: what exists and could not be read. */

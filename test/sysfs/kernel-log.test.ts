@@ -160,7 +160,8 @@ t.test('a device, a host adapter', async (t) => {
   );
 });
 
-// Captured on Debian's kernels: blocks of 33h, a faulty one of 5Ah. CRC-16: 512 x 33h b218, 5Ah 7867; 4096 x 33h 5562, 5Ah 9337.
+// Captured on Debian's kernels: blocks of 33h, a faulty one of 5Ah. CRC-16: 512 x 33h b218, 5Ah 7867; 4096 x
+// 33h 5562, 5Ah 9337.
 const CAPTURED: readonly [string, Partial<Refusal>[]][] = [
   [
     'scsi_debug dif=1 dix=1 sector_size=512: a plain WRITE of LBA 10, then a read from LBA 8',

@@ -1,7 +1,10 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** Files by path; a path that ends in `@` is a symbolic link to its content, one that ends in `/` an empty folder. */
+/**
+ * Files by path; a path that ends in `@` is a symbolic link to its content, one that ends in `/` an empty
+ * folder.
+ */
 export type Files = Readonly<Record<string, string>>;
 
 /** Writes a small sysfs below `root`. */
