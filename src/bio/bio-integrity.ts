@@ -1,10 +1,12 @@
 /**
- * The block layer's own integrity: what it attaches to a bio, generates for a write and verifies of a read. Functions carry the
- * kernel's names; what differs between kernels comes from the device's semantics.
+ * The block layer's own integrity: what it attaches to a bio, generates for a write and verifies of a read.
+ * Functions carry the kernel's names; what differs between kernels comes from the device's semantics.
  *
- * A write, everyday: `bioIntegrityPrep(bio)`, `blkIntegrityPrepare(bio)`; `bio.integrity.buffer` is then what goes to the disk.
- * A read: `bioIntegrityPrep(bio)`, the disk's data into the segments and its metadata into `bio.integrity.buffer`, then
- * `blkIntegrityComplete(bio)`, `bioIntegrityEndio(bio)`; `bio.status` says how it ended.
+ * A write, everyday: `bioIntegrityPrep(bio)`, `blkIntegrityPrepare(bio)`; `bio.integrity.buffer` is then what
+ * goes to the disk.
+ * A read: `bioIntegrityPrep(bio)`, the disk's data into the segments and its metadata into
+ * `bio.integrity.buffer`, then `blkIntegrityComplete(bio)`, `bioIntegrityEndio(bio)`; `bio.status` says how
+ * it ended.
  */
 import { IntegrityError, KernelBugError } from '../errors.js';
 import { defaultEngine } from '../pi/engine.js';
@@ -32,7 +34,10 @@ export interface BioVerifyResult {
   readonly status: BlkStatus;
   /** The same as a negative errno; 0 for OK. */
   readonly errno: number;
-  /** The first bad interval, where the kernel stops. `seed` is its virtual reference tag: the number in the kernel's log. */
+  /**
+   * The first bad interval, where the kernel stops. `seed` is its virtual reference tag: the number in the
+   * kernel's log.
+   */
   readonly finding: {
     readonly seed: bigint;
     readonly check: CheckedField;
@@ -94,13 +99,14 @@ export function bioIntegrityAction(bio: Bio): IntegrityAction {
 }
 
 /**
- * bio_integrity_prep, Linux 6.1 to 7.1: attaches a payload where the rules want one, seeds it with the bio's sector (units of 512
- * bytes) and generates the tuples of a write, with virtual reference tags.
+ * bio_integrity_prep, Linux 6.1 to 7.1: attaches a payload where the rules want one, seeds it with the bio's
+ * sector (units of 512 bytes) and generates the tuples of a write, with virtual reference tags.
  *
- * @returns whether the bio goes on, with or without a payload. False: it has ended, and `bio.status` says how. From 7.1 on the
- * kernel's function is void, and this one always true.
- * @throws ERR_BAD_LENGTH for a segment that cuts an interval, where the kernel does not expect one: generating or verifying it would
- * run past the buffer of tuples. ERR_OUT_OF_RANGE for a profile that the kernel cannot have.
+ * @returns whether the bio goes on, with or without a payload. False: it has ended, and `bio.status` says
+ * how. From 7.1 on the kernel's function is void, and this one always true.
+ * @throws ERR_BAD_LENGTH for a segment that cuts an interval, where the kernel does not expect one:
+ * generating or verifying it would run past the buffer of tuples. ERR_OUT_OF_RANGE for a profile that the
+ * kernel cannot have.
  */
 export function bioIntegrityPrep(bio: Bio, allocate: Allocate = (bytes) => new Uint8Array(bytes)): boolean {
   const { semantics, profile } = bio.device;
@@ -131,7 +137,8 @@ export function bioIntegrityPrep(bio: Bio, allocate: Allocate = (bytes) => new U
 }
 
 /**
- * bio_integrity_generate, Linux 6.1 to 7.1: the tuples of everything from where the bio stands to its end, into its payload.
+ * bio_integrity_generate, Linux 6.1 to 7.1: the tuples of everything from where the bio stands to its end,
+ * into its payload.
  *
  * @throws KernelBugError for a bio without payload
  */
@@ -148,8 +155,9 @@ export function bioIntegrityGenerate(bio: Bio): void {
 }
 
 /**
- * bio_integrity_verify, Linux 6.1 to 7.1: walks every segment from where the bio stood when it was prepared, whatever completion
- * has advanced since, and stops at the first bad interval: escape, reference tag, guard; never the application tag.
+ * bio_integrity_verify, Linux 6.1 to 7.1: walks every segment from where the bio stood when it was prepared,
+ * whatever completion has advanced since, and stops at the first bad interval: escape, reference tag, guard;
+ * never the application tag.
  *
  * @throws KernelBugError for a bio without payload
  */
@@ -175,8 +183,8 @@ export function bioIntegrityVerify(bio: Bio): BioVerifyResult {
 }
 
 /**
- * bio_integrity_endio with the work that it queues, Linux 6.1 to 7.1: verifies a read that succeeded, lets the payload go, and says how
- * the bio ended. A bio that failed already is not verified.
+ * bio_integrity_endio with the work that it queues, Linux 6.1 to 7.1: verifies a read that succeeded, lets
+ * the payload go, and says how the bio ended. A bio that failed already is not verified.
  */
 export function bioIntegrityEndio(bio: Bio): BlkStatus {
   const payload = bio.integrity;
@@ -190,8 +198,9 @@ export function bioIntegrityEndio(bio: Bio): BlkStatus {
 }
 
 /**
- * blk_integrity_prepare, before a request goes to the driver (t10_pi_type1_prepare in Linux 6.1): virtual reference tags become
- * LBAs, in place. `request`: its bios in order. Bios without payload and type 3 have nothing to remap.
+ * blk_integrity_prepare, before a request goes to the driver (t10_pi_type1_prepare in Linux 6.1): virtual
+ * reference tags become LBAs, in place. `request`: its bios in order. Bios without payload and type 3 have
+ * nothing to remap.
  */
 export function blkIntegrityPrepare(request: Bio | readonly Bio[]): void {
   for (const { bio, payload, lba, metadata } of remappable(request)) {
@@ -205,8 +214,9 @@ export function blkIntegrityPrepare(request: Bio | readonly Bio[]): void {
 }
 
 /**
- * blk_integrity_complete, when a request comes back (t10_pi_type1_complete in Linux 6.1): the LBAs of its first `goodBytes` bytes of
- * data, all of them by default, become virtual again, in place. To be called before the bios are advanced over them.
+ * blk_integrity_complete, when a request comes back (t10_pi_type1_complete in Linux 6.1): the LBAs of its
+ * first `goodBytes` bytes of data, all of them by default, become virtual again, in place. To be called
+ * before the bios are advanced over them.
  */
 export function blkIntegrityComplete(request: Bio | readonly Bio[], goodBytes: number = Infinity): void {
   for (const { bio, payload, lba, metadata, before } of remappable(request)) {
@@ -228,7 +238,9 @@ interface Remappable {
   readonly before: number;
 }
 
-/** The payloads of a request that have reference tags to remap. LBAs count on from the request's first sector. */
+/**
+ * The payloads of a request that have reference tags to remap. LBAs count on from the request's first sector.
+ */
 function* remappable(request: Bio | readonly Bio[]): Generator<Remappable> {
   const bios = request instanceof Bio ? [request] : request;
   const first = bios[0]?.iterator.sector ?? 0n;

@@ -1,4 +1,7 @@
-/** The kernel's struct bio as far as integrity sees it: where an I/O goes, its segments, and how far it has come. */
+/**
+ * The kernel's struct bio as far as integrity sees it: where an I/O goes, its segments, and how far it has
+ * come.
+ */
 import { IntegrityError } from '../errors.js';
 import type { Profile } from '../pi/profile.js';
 import type { BioIntegrityPayload } from './payload.js';
@@ -48,7 +51,10 @@ export interface BioIterator {
 /** The memory of an I/O is `data`, one segment, or `segments`: either way a whole number of intervals. */
 export type BioOptions = {
   readonly device: BioDevice;
-  /** In intervals from the start of the whole disk, also on a partition: the logical blocks of SCSI and NVMe disks. */
+  /**
+   * In intervals from the start of the whole disk, also on a partition: the logical blocks of SCSI and NVMe
+   * disks.
+   */
   readonly lba: bigint;
 } & ({ readonly data: Uint8Array } | { readonly segments: readonly BioVec[] });
 
@@ -89,19 +95,27 @@ export class Bio {
     this.iterator = { sector, size, index: 0, done: 0 };
   }
 
-  /** An I/O that fills its segments. @throws ERR_BAD_LENGTH, ERR_OUT_OF_RANGE when lengths or address do not fit. */
+  /**
+   * An I/O that fills its segments.
+   *
+   * @throws ERR_BAD_LENGTH, ERR_OUT_OF_RANGE when lengths or address do not fit.
+   */
   static read(options: BioOptions): Bio {
     return new Bio('read', options);
   }
 
-  /** An I/O that sends its segments. @throws ERR_BAD_LENGTH, ERR_OUT_OF_RANGE when lengths or address do not fit. */
+  /**
+   * An I/O that sends its segments.
+   *
+   * @throws ERR_BAD_LENGTH, ERR_OUT_OF_RANGE when lengths or address do not fit.
+   */
   static write(options: BioOptions): Bio {
     return new Bio('write', options);
   }
 
   /**
-   * Moves on as completion does: bio_advance, which takes the payload along (bio_integrity_advance, in intervals since
-   * Linux 5.17).
+   * Moves on as completion does: bio_advance, which takes the payload along (bio_integrity_advance, in
+   * intervals since Linux 5.17).
    *
    * @throws ERR_OUT_OF_RANGE beyond the end
    */

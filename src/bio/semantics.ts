@@ -1,4 +1,7 @@
-/** The table of how kernels differ: one row a kernel series, one column a behaviour. The code reads it and names no version. */
+/**
+ * The table of how kernels differ: one row a kernel series, one column a behaviour. The code reads it and
+ * names no version.
+ */
 import { IntegrityError } from '../errors.js';
 import type { IpGuardCovers, Type3Ref } from '../pi/engine.js';
 import type { Profile } from '../pi/profile.js';
@@ -20,13 +23,22 @@ export interface Semantics {
   };
   /** What bio_integrity_prep returns: whether the bio goes on, or nothing since it cannot fail. */
   readonly prepResult: 'bool' | 'void';
-  /** When no memory is had for the buffer: the bio ends with BLK_STS_RESOURCE, or prep waits for the memory pool's. */
+  /**
+   * When no memory is had for the buffer: the bio ends with BLK_STS_RESOURCE, or prep waits for the memory
+   * pool's.
+   */
   readonly allocationFailure: 'ends-the-bio' | 'waits-for-the-pool';
   /** Asked in this order; the first that holds is why the bio is not prepared. */
   readonly skipOrder: readonly SkipRule[];
-  /** With read_verify or write_generate off: no payload, or still a buffer where the metadata is more than the tuple. */
+  /**
+   * With read_verify or write_generate off: no payload, or still a buffer where the metadata is more than the
+   * tuple.
+   */
   readonly switchedOff: 'no-payload' | 'buffer-where-metadata-is-wider';
-  /** Which buffers are zeroed before a write is generated: every one, or those where the tuple does not fill the metadata. */
+  /**
+   * Which buffers are zeroed before a write is generated: every one, or those where the tuple does not fill
+   * the metadata.
+   */
   readonly zeroes: 'every-write' | 'where-metadata-is-wider';
   /** What the seed of a bio is counted in; it goes up by 1 an interval all the same. */
   readonly seedUnit: 'sector512';
@@ -34,7 +46,9 @@ export interface Semantics {
   /** Whether the tuple can lie behind other metadata. */
   readonly piOffset: boolean;
   readonly ipGuardCovers: IpGuardCovers;
-  /** Whether an interval may lie in two segments. Where it may not, the kernel runs past the buffer of tuples. */
+  /**
+   * Whether an interval may lie in two segments. Where it may not, the kernel runs past the buffer of tuples.
+   */
   readonly straddling: boolean;
   /** What a payload must have for a read that succeeded to be verified. */
   readonly verifyWhen: 'block-integrity' | 'guard' | 'check-flags';

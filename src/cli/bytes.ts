@@ -1,4 +1,6 @@
-/** Bytes in and out of the commands that work on files and pipes. Memory stays constant whatever their length. */
+/**
+ * Bytes in and out of the commands that work on files and pipes. Memory stays constant whatever their length.
+ */
 import { constants, type Stats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { addAbortSignal, type Readable } from 'node:stream';
@@ -109,8 +111,8 @@ export interface OutputFile {
 }
 
 /**
- * Opens a file to write, empty; null for no name or `-`, which is stdout. Only a regular file or a pipe is ever opened: a device
- * node, by whatever name or link, is refused, and so is one of the sources.
+ * Opens a file to write, empty; null for no name or `-`, which is stdout. Only a regular file or a pipe is
+ * ever opened: a device node, by whatever name or link, is refused, and so is one of the sources.
  *
  * @throws ERR_USAGE for those; ERR_IO, ERR_PERMISSION
  */

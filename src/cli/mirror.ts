@@ -41,7 +41,10 @@ export function addMirrorOptions(command: Command): Command {
     .option('--json', 'print one JSON object');
 }
 
-/** @throws ERR_UNKNOWN_FORMAT, ERR_OUT_OF_RANGE when the options do not make a profile that these kernels can have. */
+/**
+ * @throws ERR_UNKNOWN_FORMAT, ERR_OUT_OF_RANGE when the options do not make a profile that these kernels can
+ * have.
+ */
 export function mirrorOf(options: MirrorOptions): { profile: Profile; semantics: Semantics } {
   const { interval, piOffset, metadataSize } = options;
   const profile = profileByName(options.format, {

@@ -12,18 +12,23 @@ export type { Layout } from './layout.js';
 export type { CheckedField, Finding, VerifyOptions, VerifyResult } from './verify.js';
 
 /**
- * Every method throws ERR_BAD_LENGTH where the lengths do not fit the profile, with the numbers, and ERR_OUT_OF_RANGE for a
- * seed, tag or count that is none. Nothing is kept of the buffers after the return.
+ * Every method throws ERR_BAD_LENGTH where the lengths do not fit the profile, with the numbers, and
+ * ERR_OUT_OF_RANGE for a seed, tag or count that is none. Nothing is kept of the buffers after the return.
  */
 export interface PiEngine {
   /**
-   * The metadata of all intervals (separate), or blocks with their metadata (interleaved), in a buffer that is the
-   * caller's; `data` is plain data. The metadata outside the tuples is zero.
+   * The metadata of all intervals (separate), or blocks with their metadata (interleaved), in a buffer that
+   * is the caller's; `data` is plain data. The metadata outside the tuples is zero.
    */
   generate(data: Uint8Array, options: GenerateOptions): Uint8Array;
-  /** The same in place: separate, into `metadata`; interleaved, into `data` with `metadata` null. Only tuples are written. */
+  /**
+   * The same in place: separate, into `metadata`; interleaved, into `data` with `metadata` null. Only tuples
+   * are written.
+   */
   generateInto(data: Uint8Array, metadata: Uint8Array | null, options: GenerateOptions): void;
-  /** Compares every interval and goes on after a bad one. Interleaved: one stream in `data`, `metadata` null. */
+  /**
+   * Compares every interval and goes on after a bad one. Interleaved: one stream in `data`, `metadata` null.
+   */
   verify(data: Uint8Array, metadata: Uint8Array | null, options: VerifyOptions): VerifyResult;
 }
 
@@ -37,7 +42,10 @@ const NUMBERS_MAX = [
 /** In TypeScript, for every profile. */
 export const plainEngine: PiEngine = engineOf(generatePlain, verifyPlain);
 
-/** By the addon, which is loaded on first use; throws ERR_NO_ADDON when it cannot be. 16-byte tuples go the plain way. */
+/**
+ * By the addon, which is loaded on first use; throws ERR_NO_ADDON when it cannot be. 16-byte tuples go the
+ * plain way.
+ */
 export const nativeEngine: PiEngine = engineOf(generateNative, verifyNative);
 
 let chosen: PiEngine | undefined;

@@ -24,7 +24,10 @@ export function writesReferenceTags({ profile, type3Ref }: GenerateOptions): boo
   return countsReferenceTags(profile) || type3Ref === 'seed';
 }
 
-/** Writes one tuple an interval; the metadata around the tuples stays as it is, and what lies before them is guarded. */
+/**
+ * Writes one tuple an interval; the metadata around the tuples stays as it is, and what lies before them is
+ * guarded.
+ */
 export function generatePlain(placement: Placement, options: GenerateOptions): void {
   const { profile, seed, appTag: app = 0, ipGuardCovers = 'data-and-metadata' } = options;
   const { tupleSize, guard: kind } = profile;

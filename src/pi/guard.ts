@@ -22,7 +22,10 @@ for (let byte = 0; byte < 256; byte++) {
   crc64High[byte] = Number(crc >> 32n);
 }
 
-/** CRC-16 T10-DIF of `data`, going on from the low 16 bits of `seed`, the CRC of what came before (0 to begin). */
+/**
+ * CRC-16 T10-DIF of `data`, going on from the low 16 bits of `seed`, the CRC of what came before (0 to
+ * begin).
+ */
 export function crc16T10Dif(seed: number, data: Uint8Array): number {
   let crc = seed & 0xffff;
   for (const byte of data) crc = ((crc << 8) & 0xffff) ^ crc16Table[(crc >> 8) ^ byte]!;
@@ -30,8 +33,8 @@ export function crc16T10Dif(seed: number, data: Uint8Array): number {
 }
 
 /**
- * The Internet checksum (RFC 1071) of the parts one after the other, as its two stored bytes read big-endian. All parts
- * but the last have an even length; an odd one is padded with a zero byte.
+ * The Internet checksum (RFC 1071) of the parts one after the other, as its two stored bytes read big-endian.
+ * All parts but the last have an even length; an odd one is padded with a zero byte.
  */
 export function ipChecksum(...parts: Uint8Array[]): number {
   let sum = 0;
@@ -42,7 +45,10 @@ export function ipChecksum(...parts: Uint8Array[]): number {
   return sum ^ 0xffff;
 }
 
-/** The NVMe CRC-64 of `data`, going on from the low 64 bits of `seed`, the CRC of what came before (0 to begin). */
+/**
+ * The NVMe CRC-64 of `data`, going on from the low 64 bits of `seed`, the CRC of what came before (0 to
+ * begin).
+ */
 export function crc64Nvme(seed: bigint, data: Uint8Array): bigint {
   let low = ~Number(seed & 0xffffffffn);
   let high = ~Number((seed >> 32n) & 0xffffffffn);
@@ -55,12 +61,15 @@ export function crc64Nvme(seed: bigint, data: Uint8Array): bigint {
 }
 
 /**
- * What the IP guard is over where metadata lies before the tuple. Linux 6.12 loses the data there and sums the
- * metadata alone (block/t10-pi.c); the other guards, and other kernels, are over both.
+ * What the IP guard is over where metadata lies before the tuple. Linux 6.12 loses the data there and sums
+ * the metadata alone (block/t10-pi.c); the other guards, and other kernels, are over both.
  */
 export type IpGuardCovers = 'data-and-metadata' | 'metadata-alone';
 
-/** The guard of one interval: `data`, then `prefix`, the metadata before the tuple. A bigint for CRC-64, else a number. */
+/**
+ * The guard of one interval: `data`, then `prefix`, the metadata before the tuple. A bigint for CRC-64, else
+ * a number.
+ */
 export function computeGuard(
   kind: GuardKind,
   data: Uint8Array,

@@ -21,12 +21,18 @@ export interface Placement {
 const NO_BYTES = new Uint8Array(0);
 const MISFIT_ADVICE = 'Check the interval, the metadata size and the layout.';
 
-/** The bytes from one interval to the next in a stream of this layout: of plain data, or of data and metadata. */
+/**
+ * The bytes from one interval to the next in a stream of this layout: of plain data, or of data and metadata.
+ */
 export function strideOf(profile: Profile, layout: Layout): number {
   return layout === 'separate' ? profile.interval : profile.interval + profile.metadataSize;
 }
 
-/** How many intervals a stream of `bytes` holds. @throws ERR_BAD_LENGTH when they are no whole number of them. */
+/**
+ * How many intervals a stream of `bytes` holds.
+ *
+ * @throws ERR_BAD_LENGTH when they are no whole number of them.
+ */
 export function countIntervals(profile: Profile, layout: Layout, bytes: number): number {
   const stride = strideOf(profile, layout);
   const count = Math.floor(bytes / stride);
@@ -41,8 +47,8 @@ export function countIntervals(profile: Profile, layout: Layout, bytes: number):
 }
 
 /**
- * Lays the profile over the caller's buffers, which are used as they are and not copied. Interleaved: one stream in `data`
- * and `metadata` null.
+ * Lays the profile over the caller's buffers, which are used as they are and not copied. Interleaved: one
+ * stream in `data` and `metadata` null.
  *
  * @throws ERR_BAD_LENGTH, with the numbers, when the lengths do not fit; ERR_USAGE for a buffer too many.
  */

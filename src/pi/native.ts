@@ -1,4 +1,7 @@
-/** The same as generate.ts and verify.ts, by the addon. It knows tuples of 8 bytes; the others are made and checked plain. */
+/**
+ * The same as generate.ts and verify.ts, by the addon. It knows tuples of 8 bytes; the others are made and
+ * checked plain.
+ */
 import { type NativeTupleJob, native } from '../binding.js';
 import { type GenerateOptions, generatePlain, writesReferenceTags } from './generate.js';
 import type { Placement } from './layout.js';

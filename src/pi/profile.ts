@@ -77,13 +77,16 @@ export interface ProfileOptions {
 }
 
 /**
- * The profile of a sysfs format name, with everything that must fit together checked together: a power of two as the
- * interval, a tuple that lies inside the metadata, tags that lie inside the tuple (Linux 7.1 block/blk-settings.c).
+ * The profile of a sysfs format name, with everything that must fit together checked together: a power of two
+ * as the interval, a tuple that lies inside the metadata, tags that lie inside the tuple (Linux 7.1
+ * block/blk-settings.c).
  *
- * A type 2 disk shows a TYPE1 format, and `scsi_disk/protection_type` says 2: give that as `type`. A disk without
- * protection behind a host that protects the way to it (DIX type 0) shows TYPE1 as well and is judged by it: give no type.
+ * A type 2 disk shows a TYPE1 format, and `scsi_disk/protection_type` says 2: give that as `type`. A disk
+ * without protection behind a host that protects the way to it (DIX type 0) shows TYPE1 as well and is judged
+ * by it: give no type.
  *
- * @throws ERR_UNKNOWN_FORMAT for a name that no kernel shows; ERR_OUT_OF_RANGE for a number that does not fit.
+ * @throws ERR_UNKNOWN_FORMAT for a name that no kernel shows; ERR_OUT_OF_RANGE for a number that does not
+ * fit.
  */
 export function profileByName(name: string, options: ProfileOptions = {}): Profile {
   const format = formatByName(name);
@@ -105,7 +108,9 @@ export function profileByName(name: string, options: ProfileOptions = {}): Profi
   return { name: name as ProfileName, type, guard, interval, tupleSize, metadataSize, piOffset, tagSize };
 }
 
-/** Whether reference tags count up with the intervals and are compared: the kernel's BLK_INTEGRITY_REF_TAG. */
+/**
+ * Whether reference tags count up with the intervals and are compared: the kernel's BLK_INTEGRITY_REF_TAG.
+ */
 export function countsReferenceTags(profile: Profile): boolean {
   return profile.type === 1 || profile.type === 2;
 }

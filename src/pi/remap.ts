@@ -4,10 +4,12 @@ import { countsReferenceTags, type Profile } from './profile.js';
 import { readTuple, referenceTag, viewOf, writeReferenceTag } from './tuple.js';
 
 /**
- * Rewrites `metadata` in place: where tuple k holds reference tag `from + k`, it becomes `to + k`. Any other tag is left
- * alone, so that it fails a later check; the counters go on past it. Type 3 and profiles without tuples are not touched.
+ * Rewrites `metadata` in place: where tuple k holds reference tag `from + k`, it becomes `to + k`. Any other
+ * tag is left alone, so that it fails a later check; the counters go on past it. Type 3 and profiles without
+ * tuples are not touched.
  *
- * Virtual to LBA before a write is sent and after a read has completed the other way (Linux 6.1 block/t10-pi.c).
+ * From virtual to LBA before a request is sent, from LBA to virtual when it has completed (Linux 6.1
+ * block/t10-pi.c).
  *
  * @throws ERR_BAD_LENGTH unless `metadata` is that of whole intervals.
  */

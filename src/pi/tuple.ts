@@ -14,7 +14,10 @@ const APP_ESCAPE = 0xffff;
 
 const REF_SPAN = { 8: 2 ** 32, 16: 2 ** 48 } as const;
 
-/** 8 bytes: guard at 0, application tag at 2, reference tag at 4. 16 bytes: at 0, 8 and 10 (NVM command set, 64-bit guard). */
+/**
+ * 8 bytes: guard at 0, application tag at 2, reference tag at 4. 16 bytes: at 0, 8 and 10 (NVM command set,
+ * 64-bit guard).
+ */
 export function readTuple(view: DataView, offset: number, size: 8 | 16): Tuple {
   return size === 8
     ? { guard: view.getUint16(offset), app: view.getUint16(offset + 2), ref: view.getUint32(offset + 4) }
@@ -48,8 +51,9 @@ export function referenceTag(size: 8 | 16, seed: bigint, index: number): number 
 }
 
 /**
- * Whether the tags say that this interval is not to be checked: application tag FFFFh, in type 3 only together with a reference
- * tag of all ones (T10 SBC-4; Linux block/t10-pi.c from 3.18 on, one interval at a time).
+ * Whether the tags say that this interval is not to be checked: application tag FFFFh, in type 3 only
+ * together with a reference tag of all ones (T10 SBC-4; Linux block/t10-pi.c from 3.18 on, one interval at a
+ * time).
  */
 export function isEscaped(profile: Profile, size: 8 | 16, tuple: Tuple): boolean {
   return tuple.app === APP_ESCAPE && (countsReferenceTags(profile) || tuple.ref === REF_SPAN[size] - 1);

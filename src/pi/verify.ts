@@ -23,18 +23,26 @@ export type CheckedField = keyof Tuple;
 
 const KERNEL_ORDER: readonly CheckedField[] = ['ref', 'guard', 'app'];
 
-/** One bad interval, with the first field that differed in the kernel's order: reference tag, guard, application tag. */
+/**
+ * One bad interval, with the first field that differed in the kernel's order: reference tag, guard,
+ * application tag.
+ */
 export interface Finding {
   readonly interval: number;
   readonly check: CheckedField;
-  /** The value found in the tuple. A CRC-64 guard is a bigint; an IP guard is its two bytes read big-endian. */
+  /**
+   * The value found in the tuple. A CRC-64 guard is a bigint; an IP guard is its two bytes read big-endian.
+   */
   readonly stored: number | bigint;
   /** The value that the software made, in the same form. */
   readonly computed: number | bigint;
 }
 
 export interface VerifyResult {
-  /** Nothing bad was found. Says nothing unless `checked` is what you expect: escaped intervals were not checked. */
+  /**
+   * Nothing bad was found. Says nothing unless `checked` is what you expect: escaped intervals were not
+   * checked.
+   */
   readonly ok: boolean;
   readonly intervals: number;
   /** Intervals compared, the bad ones included: all but the escaped; 0 for a profile without tuples. */
@@ -45,7 +53,10 @@ export interface VerifyResult {
   readonly findings: readonly Finding[];
 }
 
-/** One interval after the other: escape, then reference tag, then guard (Linux block/t10-pi.c), then application tag. */
+/**
+ * One interval after the other: escape, then reference tag, then guard (Linux block/t10-pi.c), then
+ * application tag.
+ */
 export function verifyPlain(placement: Placement, options: VerifyOptions): VerifyResult {
   const { profile, seed, appTag, findingsMax = Infinity, startInterval = 0 } = options;
   const { ipGuardCovers = 'data-and-metadata' } = options;
