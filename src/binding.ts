@@ -176,13 +176,17 @@ function load(): NativeBinding {
     return nodeGypBuild(packageRoot);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
-    throw new IntegrityError('ERR_NO_ADDON', `the native addon of blk-integrity could not be loaded: ${(cause as Error).message}`, {
-      cause,
-      advice:
-        code === 'ERR_DLOPEN_DISABLED'
-          ? 'Run node with --allow-addons.'
-          : 'In a clone run `npm run build:native`; in an installed package `npm explore blk-integrity -- npm run build:native` (g++, make and python3 are needed).',
-    });
+    throw new IntegrityError(
+      'ERR_NO_ADDON',
+      `the native addon of blk-integrity could not be loaded: ${(cause as Error).message}`,
+      {
+        cause,
+        advice:
+          code === 'ERR_DLOPEN_DISABLED'
+            ? 'Run node with --allow-addons.'
+            : 'In a clone run `npm run build:native`; in an installed package `npm explore blk-integrity -- npm run build:native` (g++, make and python3 are needed).',
+      },
+    );
   }
 }
 

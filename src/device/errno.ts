@@ -5,7 +5,7 @@ import { constants as osConstants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 import { type ErrorCode, type ErrorDetails, IntegrityError } from '../errors.js';
 
-export const { errno: ERRNO } = osConstants;
+export const ERRNO: typeof osConstants.errno = osConstants.errno;
 
 interface Meaning {
   readonly code: ErrorCode;

@@ -22,43 +22,62 @@ const PAGE_BYTES = 252;
 const READ_CAPACITY_16_BYTES = 32;
 const CONTROL_MODE_PAGE = 0x0a;
 
-export interface DiskFacts {
+/** Who the disk is: little enough to be asked before every write. */
+export interface DiskIdentity {
   readonly inquiry: Inquiry;
   /** The logical unit's own name from VPD 83h (`naa.…`, `eui.…`, `t10.…`), or null. */
   readonly identity: string | null;
   /** Unit serial number, VPD 80h. */
   readonly serial: string | null;
+}
+
+export interface DiskFacts extends DiskIdentity {
   /** VPD 86h: which tags the disk says it checks. */
   readonly extended: ExtendedInquiry | null;
   readonly capacity: ReadCapacity16 | null;
   readonly control: ControlModePage | null;
 }
 
-/** Asks the disk. Every answer is hostile input and is decoded with its bounds checked. */
-export async function learnFacts(transport: ScsiTransport, signal?: AbortSignal): Promise<DiskFacts | null> {
-  const get = (cdb: Uint8Array, length: number) => fetch(transport, cdb, length, signal);
-  const standard = await get(inquiryCdb(PAGE_BYTES), PAGE_BYTES);
-  if (standard === null) return null;
-  const inquiry = decodeInquiry(standard);
-  const page00 = await get(inquiryCdb(PAGE_BYTES, 0x00), PAGE_BYTES);
-  const supported = page00 === null ? [] : decodeSupportedPages(page00);
-  const vpd = async <T>(page: number, decode: (bytes: Uint8Array) => T): Promise<T | null> => {
-    if (!supported.includes(page)) return null;
-    const bytes = await get(inquiryCdb(PAGE_BYTES, page), PAGE_BYTES);
+type Ask = <T>(cdb: Uint8Array, length: number, decode: (bytes: Uint8Array) => T) => Promise<T | null>;
+
+/** Every answer is hostile input: the decoders check its bounds. Null for a command that the disk refused. */
+function asker(transport: ScsiTransport, signal?: AbortSignal): Ask {
+  return async (cdb, length, decode) => {
+    const bytes = await fetch(transport, cdb, length, signal);
     return bytes === null ? null : decode(bytes);
   };
-  const identification = await vpd(0x83, decodeDeviceIdentification);
-  const serial = await vpd(0x80, decodeUnitSerialNumber);
-  const extended = await vpd(0x86, decodeExtendedInquiry);
-  const capacity = await get(readCapacity16Cdb(READ_CAPACITY_16_BYTES), READ_CAPACITY_16_BYTES);
-  const control = await get(modeSense10Cdb(CONTROL_MODE_PAGE, PAGE_BYTES), PAGE_BYTES);
+}
+
+const vpdCdb = (page: number) => inquiryCdb(PAGE_BYTES, page);
+
+/** Asks the disk who it is; null when it does not answer INQUIRY. */
+export async function learnIdentity(
+  transport: ScsiTransport,
+  signal?: AbortSignal,
+): Promise<DiskIdentity | null> {
+  const ask = asker(transport, signal);
+  const inquiry = await ask(inquiryCdb(PAGE_BYTES), PAGE_BYTES, decodeInquiry);
+  if (inquiry === null) return null;
+  const names = await ask(vpdCdb(0x83), PAGE_BYTES, decodeDeviceIdentification);
+  const serial = await ask(vpdCdb(0x80), PAGE_BYTES, decodeUnitSerialNumber);
+  return { inquiry, identity: names?.identity ?? null, serial };
+}
+
+/** Asks the disk for all that this package knows how to ask. */
+export async function learnFacts(transport: ScsiTransport, signal?: AbortSignal): Promise<DiskFacts | null> {
+  const identity = await learnIdentity(transport, signal);
+  if (identity === null) return null;
+  const ask = asker(transport, signal);
+  const supported = (await ask(vpdCdb(0x00), PAGE_BYTES, decodeSupportedPages)) ?? [];
   return {
-    inquiry,
-    identity: identification?.identity ?? null,
-    serial,
-    extended,
-    capacity: capacity === null ? null : decodeReadCapacity16(capacity),
-    control: control === null ? null : decodeControlModePage(control),
+    ...identity,
+    extended: supported.includes(0x86) ? await ask(vpdCdb(0x86), PAGE_BYTES, decodeExtendedInquiry) : null,
+    capacity: await ask(
+      readCapacity16Cdb(READ_CAPACITY_16_BYTES),
+      READ_CAPACITY_16_BYTES,
+      decodeReadCapacity16,
+    ),
+    control: await ask(modeSense10Cdb(CONTROL_MODE_PAGE, PAGE_BYTES), PAGE_BYTES, decodeControlModePage),
   };
 }
 

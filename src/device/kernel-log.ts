@@ -8,7 +8,7 @@ const RECORD_BYTES_MAX = 8192;
 
 /** /dev/kmsg, read from where the last reading ended. */
 export class KernelLog implements Disposable {
-  readonly #fd: number;
+  #fd: number | null;
   readonly #record = Buffer.alloc(RECORD_BYTES_MAX);
 
   private constructor(fd: number) {
@@ -27,22 +27,24 @@ export class KernelLog implements Disposable {
   /** The records since the last call. The reads do not block: each returns one record at once. */
   drain(): KernelLogRecord[] {
     const records: KernelLogRecord[] = [];
-    for (;;) {
+    while (this.#fd !== null) {
       try {
         const bytes = readSync(this.#fd, this.#record);
-        if (bytes === 0) return records;
+        if (bytes === 0) break;
         const record = parseKmsgRecord(this.#record.toString('utf8', 0, bytes));
         if (record) records.push(record);
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
         // EPIPE: records were overwritten before they were read; the next read goes on after the gap.
         if (code === 'EPIPE' || code === 'EINTR') continue;
-        return records;
+        break;
       }
     }
+    return records;
   }
 
   [Symbol.dispose](): void {
-    closeSync(this.#fd);
+    if (this.#fd !== null) closeSync(this.#fd);
+    this.#fd = null;
   }
 }

@@ -2,7 +2,7 @@
  * Which disks this package's own testbed makes. Sysfs (the driver of the host) and the disk (INQUIRY, serial number) must agree.
  */
 import type { SysfsDisk } from '../sysfs/disks.js';
-import type { DiskFacts } from './facts.js';
+import type { DiskIdentity } from './facts.js';
 
 /** How the unit serial number of every LIO disk of the testbed begins; the testbed sets it. */
 export const LIO_SERIAL_PREFIX = 'blk-integrity-';
@@ -32,7 +32,7 @@ const MARKS: readonly Mark[] = [
 ];
 
 /** What kind of testbed disk this is, or null when this package's testbed did not make it. */
-export function testbedKind(sysfs: SysfsDisk, facts: DiskFacts | null): TestbedKind | null {
+export function testbedKind(sysfs: SysfsDisk, facts: DiskIdentity | null): TestbedKind | null {
   if (facts === null) return null;
   const { inquiry, serial } = facts;
   const mark = MARKS.find(

@@ -14,7 +14,7 @@ import { type Answer, GOOD } from './blocks.js';
 import { alignedBuffer } from './buffers.js';
 import type { Disk } from './disk.js';
 import { errnoError } from './errno.js';
-import { learnFacts } from './facts.js';
+import { type DiskIdentity, learnIdentity } from './facts.js';
 import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from './node.js';
 import { testbedKind } from './ours.js';
 import { answerOf } from './paths/block.js';
@@ -32,6 +32,16 @@ export interface RegionRange {
 
 /** How a region was left: byte for byte as it was, or its data as it was under tuples that the kernel made anew. */
 export type Restored = 'exact' | 'tuples regenerated';
+
+/** What a write changed of a block. */
+type Touched = 'data' | 'data and tuples';
+
+/** Blocks of a region, by their place in it, that were touched alike. */
+interface WrittenRun {
+  readonly index: number;
+  blocks: number;
+  readonly touched: Touched;
+}
 
 /** Throws ERR_NOT_OURS unless this package's own testbed made the disk. */
 export function requireOurs(disk: Disk): void {
@@ -75,8 +85,8 @@ export class Region implements AsyncDisposable {
   readonly #sg: NativeHandle;
   readonly #transport: ScsiTransport;
   readonly #identity: string;
-  /** The blocks that were written, and whether by a path that changes tuples. */
-  readonly #written: Map<number, 'data' | 'data and tuples'> = new Map();
+  /** The blocks that were written, by their place in the region. */
+  readonly #written: Map<number, Touched> = new Map();
   #settled = false;
 
   /** @internal Use {@link claimRegion}. */
@@ -155,27 +165,10 @@ export class Region implements AsyncDisposable {
    * accepted, the data alone under new tuples. Throws ERR_RESTORE when the medium does not hold the saved data afterwards.
    */
   async restore(): Promise<Restored> {
-    let restored: Restored = 'exact';
-    for (const [index, touched] of [...this.#written].sort(([a], [b]) => a - b)) {
-      const { data, tuples } = this.#saved(index);
-      const lba = this.range.lba + BigInt(index);
-      if (touched === 'data') {
-        await this.#putBack('passthrough', lba, data);
-      } else if (tuples === null || !(await this.#putBack('block-pi', lba, data, tuples))) {
-        await this.#putBack('block', lba, data);
-        if (!(await this.#tuplesAreSaved(lba, tuples))) restored = 'tuples regenerated';
-      }
-      const { data: now } = await this.disk.readMedium(lba, 1);
-      if (now === null || Buffer.compare(now, data) !== 0) {
-        throw new IntegrityError('ERR_RESTORE', `${this.disk.device}: block ${lba} could not be put back`, {
-          disk: this.disk.device,
-          advice: 'It is a testbed disk: remove it and make it again.',
-        });
-      }
-      this.#written.delete(index);
-    }
+    const outcomes: Restored[] = [];
+    for (const run of this.#writtenRuns()) outcomes.push(await this.#restoreRun(run));
     this.#settled = true;
-    return restored;
+    return outcomes.includes('tuples regenerated') ? 'tuples regenerated' : 'exact';
   }
 
   /** Puts the region back unless that was done or {@link keep} was called, and lets go of the disk. */
@@ -216,6 +209,57 @@ export class Region implements AsyncDisposable {
     return answerOf(source, errno, bytes, data.length, 'io_uring write with tuples');
   }
 
+  /** The written blocks as runs that were touched alike and fit one transfer, by their place in the region. */
+  #writtenRuns(): WrittenRun[] {
+    const runs: WrittenRun[] = [];
+    for (const [index, touched] of [...this.#written].sort(([a], [b]) => a - b)) {
+      const last = runs.at(-1);
+      const joins =
+        last?.touched === touched &&
+        last.index + last.blocks === index &&
+        last.blocks < this.disk.transferBlocksMax;
+      if (joins) last.blocks++;
+      else runs.push({ index, blocks: 1, touched });
+    }
+    return runs;
+  }
+
+  async #restoreRun(run: WrittenRun): Promise<Restored> {
+    const { index, blocks, touched } = run;
+    const lba = this.range.lba + BigInt(index);
+    const { data, tuples } = this.#saved(run);
+    let restored: Restored = 'exact';
+    if (touched === 'data') {
+      await this.#putBack('passthrough', lba, data);
+    } else if (tuples === null || !(await this.#putBack('block-pi', lba, data, tuples))) {
+      // One tuple that is not accepted must not cost the others theirs.
+      if (tuples !== null && blocks > 1) return this.#restoreSingly(run);
+      await this.#putBack('block', lba, data);
+      if (!(await this.#tuplesAreBack(lba, blocks, tuples))) restored = 'tuples regenerated';
+    }
+    const { data: now } = await this.disk.readMedium(lba, blocks);
+    if (now === null || Buffer.compare(now, data) !== 0) {
+      throw new IntegrityError(
+        'ERR_RESTORE',
+        `${this.disk.device}: blocks from ${lba} on could not be put back`,
+        {
+          disk: this.disk.device,
+          advice: 'It is a testbed disk: remove it and make it again.',
+        },
+      );
+    }
+    return restored;
+  }
+
+  async #restoreSingly({ index, blocks, touched }: WrittenRun): Promise<Restored> {
+    let restored: Restored = 'exact';
+    for (let i = 0; i < blocks; i++) {
+      if ((await this.#restoreRun({ index: index + i, blocks: 1, touched })) !== 'exact')
+        restored = 'tuples regenerated';
+    }
+    return restored;
+  }
+
   /** False when the path is not there or the write was refused. */
   async #putBack(path: PathName, lba: bigint, data: Uint8Array, tuples?: Uint8Array): Promise<boolean> {
     if (!this.disk.paths.includes(path)) return false;
@@ -223,30 +267,25 @@ export class Region implements AsyncDisposable {
     return (await this.#send(path, lba, data, tuples)) === GOOD;
   }
 
-  #saved(index: number): { data: Uint8Array; tuples: Uint8Array | null } {
-    const size = this.disk.blockSize;
-    const metadata = this.savedTuples === null ? 0 : this.savedTuples.length / this.range.blocks;
-    return {
-      data: this.savedData.subarray(index * size, (index + 1) * size),
-      tuples: this.savedTuples?.subarray(index * metadata, (index + 1) * metadata) ?? null,
+  #saved({ index, blocks }: WrittenRun): { data: Uint8Array; tuples: Uint8Array | null } {
+    const part = (bytes: Uint8Array) => {
+      const size = bytes.length / this.range.blocks;
+      return bytes.subarray(index * size, (index + blocks) * size);
     };
+    return { data: part(this.savedData), tuples: this.savedTuples && part(this.savedTuples) };
   }
 
-  async #tuplesAreSaved(lba: bigint, saved: Uint8Array | null): Promise<boolean> {
+  async #tuplesAreBack(lba: bigint, blocks: number, saved: Uint8Array | null): Promise<boolean> {
     if (saved === null) return this.disk.profile === null;
-    const { tuples } = await this.disk.read('block-pi', lba, 1);
+    const { tuples } = await this.disk.read('block-pi', lba, blocks);
     return tuples !== null && Buffer.compare(tuples, saved) === 0;
   }
 
   /** Names move: before each write the open descriptor is asked again who it is. */
   async #requireSameDisk(): Promise<void> {
-    const facts = await learnFacts(this.#transport);
-    if (
-      facts !== null &&
-      identityOf(facts) === this.#identity &&
-      testbedKind(this.disk.sysfs, facts) !== null
-    )
-      return;
+    const now = await learnIdentity(this.#transport);
+    const same = now !== null && identityOf(now) === this.#identity;
+    if (same && testbedKind(this.disk.sysfs, now) !== null) return;
     throw new IntegrityError(
       'ERR_NOT_OURS',
       `${this.disk.device} is no longer the disk that was claimed: nothing more is written to it`,
@@ -257,16 +296,8 @@ export class Region implements AsyncDisposable {
   }
 }
 
-function identityOf(facts: Disk['facts']): string {
-  const { inquiry, identity, serial, capacity } = facts ?? {};
-  return JSON.stringify([
-    inquiry?.vendor,
-    inquiry?.product,
-    identity,
-    serial,
-    String(capacity?.blocks),
-    capacity?.blockSize,
-  ]);
+function identityOf(disk: DiskIdentity | null): string {
+  return JSON.stringify([disk?.inquiry.vendor, disk?.inquiry.product, disk?.identity, disk?.serial]);
 }
 
 /**

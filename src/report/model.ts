@@ -94,3 +94,43 @@ export interface ProveReport {
   /** How the region is now: `exact` as it was, or its data as it was under tuples made anew. */
   readonly restored: 'exact' | 'tuples regenerated';
 }
+
+/** One station of the way from application to medium. */
+export interface ChainLink {
+  readonly link: 'application' | 'block layer' | 'host adapter' | 'device' | 'SG_IO';
+  /** Makes tuples for what is written. */
+  readonly makes: boolean;
+  /** Passes tuples on. */
+  readonly carries: boolean;
+  /** Compares tuples with data, or says that it does. */
+  readonly checks: boolean;
+  readonly text: string;
+}
+
+export interface ChainReport {
+  readonly verb: 'show';
+  readonly disk: DiskSummary;
+  readonly endToEnd: boolean;
+  readonly reach: string;
+  readonly links: readonly ChainLink[];
+  /** Partitions and devices that stand on the disk. */
+  readonly above: readonly string[];
+  /** Where kernel and disk describe the disk differently. */
+  readonly disagreements: readonly string[];
+}
+
+export interface ListReport {
+  readonly verb: 'list';
+  readonly disks: readonly {
+    readonly device: string;
+    readonly sg: string | null;
+    readonly vendor: string;
+    readonly model: string;
+    readonly blocks: number;
+    readonly blockSize: number;
+    readonly format: string;
+    readonly protectionType: number;
+    readonly endToEnd: boolean;
+    readonly reach: string;
+  }[];
+}

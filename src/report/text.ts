@@ -2,7 +2,16 @@
  * Reports for people.
  */
 import { CHECKERS, PATHS, VERDICTS } from '../words.js';
-import type { Cell, CrosscheckReport, DiskSummary, Finding, ProveReport, RangeReport } from './model.js';
+import type {
+  Cell,
+  ChainReport,
+  CrosscheckReport,
+  DiskSummary,
+  Finding,
+  ListReport,
+  ProveReport,
+  RangeReport,
+} from './model.js';
 import { table } from './table.js';
 
 /** Findings that are printed one by one; the JSON form has them all. */
@@ -120,5 +129,43 @@ export function proveText(report: ProveReport): string {
     `silent: ${silent.join(', ') || 'nobody'}`,
     `${OUTCOMES[outcome]}${why === null ? '' : `: ${why}`}`,
     `the block is back: ${report.restored === 'exact' ? 'data and tuple as they were' : 'data as it was, tuples regenerated'}`,
+  ].join('\n');
+}
+
+export function listText({ disks }: ListReport): string {
+  if (disks.length === 0) return 'no disks';
+  const rows = disks.map(
+    ({ device, sg, vendor, model, blocks, blockSize, format, protectionType, reach }) => [
+      device,
+      sg ?? '-',
+      `${vendor} ${model}`.trim() || '-',
+      String(blocks),
+      String(blockSize),
+      String(protectionType),
+      format,
+      reach,
+    ],
+  );
+  const header = ['DISK', 'SG', 'MODEL', 'BLOCKS', 'SIZE', 'TYPE', 'FORMAT', 'PROTECTION'];
+  return table([header, ...rows], ['left', 'left', 'left', 'right', 'right', 'right']).join('\n');
+}
+
+export function chainText({ disk, links, reach, above, disagreements }: ChainReport): string {
+  const yes = (is: boolean) => (is ? 'yes' : 'no');
+  const rows = links.map(({ link, makes, carries, checks, text }) => [
+    link,
+    yes(makes),
+    yes(carries),
+    yes(checks),
+    text,
+  ]);
+  return [
+    ...diskText(disk),
+    '',
+    ...table([['', 'MAKES', 'CARRIES', 'CHECKS', ''], ...rows]),
+    '',
+    ...(above.length === 0 ? [] : [`above it: ${above.join(', ')}`]),
+    ...disagreements.map((text) => `disagreement: ${text}`),
+    `protection: ${reach}`,
   ].join('\n');
 }

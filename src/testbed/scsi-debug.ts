@@ -93,7 +93,14 @@ export async function createScsiDebug(options: ScsiDebugOptions = {}): Promise<S
       },
     );
   }
-  return { device: `/dev/${disk.name}`, [Symbol.asyncDispose]: removeScsiDebug };
+  let removed = false;
+  return {
+    device: `/dev/${disk.name}`,
+    [Symbol.asyncDispose]: async () => {
+      if (!removed) await removeScsiDebug();
+      removed = true;
+    },
+  };
 }
 
 /** The disk once sd and sg have it and its nodes are there. */

@@ -1,0 +1,29 @@
+/**
+ * What the running kernel's block layer makes of a write to this disk, by the software mirror.
+ */
+import { release } from 'node:os';
+import { Bio, type BioOptions } from '../bio/bio.js';
+import { bioIntegrityPrep, blkIntegrityPrepare } from '../bio/bio-integrity.js';
+import { semanticsForRelease } from '../bio/semantics.js';
+import type { Disk } from '../device/disk.js';
+
+/** The memory of a write: one piece, or segments as a bio has them. */
+export type WriteMemory =
+  | { readonly data: Uint8Array }
+  | Pick<Extract<BioOptions, { segments: unknown }>, 'segments'>;
+
+/**
+ * The tuples that a write at `lba` leaves on the medium: prepared with virtual reference tags, then remapped to LBAs. Empty for a
+ * disk without a profile. Throws ERR_OUT_OF_RANGE for a kernel that the mirror has no semantics for.
+ */
+export function mirrorTuples(disk: Disk, lba: bigint, memory: WriteMemory): Uint8Array {
+  const profile = disk.kernelProfile;
+  if (profile === null) return new Uint8Array(0);
+  const { readVerify, writeGenerate } = disk.sysfs.integrity;
+  const device = { profile, semantics: semanticsForRelease(release()), readVerify, writeGenerate };
+  const interval = (lba * BigInt(disk.blockSize)) / BigInt(profile.interval);
+  const bio = Bio.write({ device, lba: interval, ...memory });
+  bioIntegrityPrep(bio);
+  blkIntegrityPrepare(bio);
+  return bio.integrity?.buffer ?? new Uint8Array(0);
+}

@@ -1,0 +1,62 @@
+/**
+ * `crosscheck --write`: what each path writes is accepted, and leaves the tuples that the mirror makes. The region is put back.
+ */
+import { randomFillSync } from 'node:crypto';
+import type { Disk } from '../device/disk.js';
+import { claimRegion, type Region } from '../device/safeguard.js';
+import type { Finding } from '../report/model.js';
+import type { PathName } from '../words.js';
+import { finding } from './judge.js';
+import { mirrorTuples } from './mirror.js';
+import type { BlockRange } from './ranges.js';
+
+/** The paths that write tuples: the kernel's, and ours. */
+const WRITING_PATHS = ['block', 'block-pi'] as const;
+
+/** Writes random data over the range by each path, block runs of one transfer each. Errors: as claimRegion. */
+export async function writeCheck(disk: Disk, range: BlockRange, signal?: AbortSignal): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  await using region = await claimRegion(disk, range, signal);
+  for (const path of WRITING_PATHS.filter((candidate) => disk.paths.includes(candidate))) {
+    for (let at = 0; at < range.blocks; at += disk.transferBlocksMax) {
+      signal?.throwIfAborted();
+      const blocks = Math.min(disk.transferBlocksMax, range.blocks - at);
+      findings.push(...(await writeRun(region, path, range.lba + BigInt(at), blocks)));
+    }
+  }
+  return findings;
+}
+
+async function writeRun(region: Region, path: PathName, lba: bigint, blocks: number): Promise<Finding[]> {
+  const { disk } = region;
+  const data = randomFillSync(new Uint8Array(blocks * disk.blockSize));
+  const expected = mirrorTuples(disk, lba, { data });
+  const answer = await region.write(path, lba, data, path === 'block-pi' ? expected : undefined);
+  const differs = (text: string, at = lba) => finding({ kind: 'write-differs', lba: Number(at), path, text });
+  if (answer.kind !== 'good') {
+    const why =
+      answer.kind === 'failed' ? answer.error.message : `refused by the ${answer.checker}: ${answer.text}`;
+    return [differs(`a write of right data and tuples was not accepted: ${why}`)];
+  }
+  const medium = await disk.readMedium(lba, blocks);
+  if (medium.data === null || Buffer.compare(medium.data, data) !== 0)
+    return [differs('the medium does not hold what was written')];
+  if (!disk.paths.includes('block-pi')) return [];
+  const { tuples } = await disk.read('block-pi', lba, blocks);
+  if (tuples === null) return [differs('the tuples of what was written cannot be read')];
+  const size = tuples.length / blocks;
+  const wrong = Array.from({ length: blocks }, (_, i) => i).filter(
+    (i) =>
+      Buffer.compare(
+        tuples.subarray(i * size, (i + 1) * size),
+        expected.subarray(i * size, (i + 1) * size),
+      ) !== 0,
+  );
+  return wrong.map((i) => {
+    const hex = (bytes: Uint8Array) => Buffer.from(bytes.subarray(i * size, (i + 1) * size)).toString('hex');
+    return differs(
+      `the tuple on the medium is ${hex(tuples)}, the mirror's ${hex(expected)}`,
+      lba + BigInt(i),
+    );
+  });
+}

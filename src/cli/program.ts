@@ -1,0 +1,73 @@
+/**
+ * The verbs, and how an error becomes a message and an exit status.
+ */
+import { Command, CommanderError } from 'commander';
+import { ERROR_CODES, IntegrityError } from '../errors.js';
+import { crosscheckCommand } from './crosscheck.js';
+import { generateCommand } from './generate.js';
+import type { CommandIo } from './io.js';
+import { listCommand } from './list.js';
+import { proveCommand } from './prove.js';
+import { showCommand } from './show.js';
+import { testbedScsiDebugCommand } from './testbed-scsi-debug.js';
+import { testbedVmCommand } from './testbed-vm.js';
+import { verifyCommand } from './verify.js';
+
+const EXIT_STATUSES = `
+Exit status: 0 nothing wrong, 1 integrity findings, 2 wrong usage, 3 could not tell, 130 interrupted.`;
+
+function program(io: CommandIo, version: string): Command {
+  const testbed = new Command('testbed')
+    .description('make, list and remove disks to test on')
+    .addCommand(testbedScsiDebugCommand(io))
+    .addCommand(testbedVmCommand(io));
+  const root = new Command('blk-integrity')
+    .description('cross-check T10 protection information: device, kernel and a software mirror side by side')
+    .version(version)
+    .addCommand(listCommand(io))
+    .addCommand(showCommand(io))
+    .addCommand(crosscheckCommand(io))
+    .addCommand(proveCommand(io))
+    .addCommand(generateCommand(io))
+    .addCommand(verifyCommand(io))
+    .addCommand(testbed)
+    .addHelpText('after', EXIT_STATUSES);
+  for (const command of everyCommand(root)) {
+    command.exitOverride().configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+    });
+  }
+  return root;
+}
+
+function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)];
+}
+
+/** Runs one command line (without node and script). Never throws: the exit status says how it ended. */
+export async function runProgram(args: readonly string[], io: CommandIo, version: string): Promise<void> {
+  try {
+    await program(io, version).parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    io.setExitStatus(report(error, io));
+  }
+}
+
+function report(error: unknown, io: CommandIo): number {
+  // commander has printed its message, or the help that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : ERROR_CODES.ERR_USAGE;
+  if (io.signal.aborted && (error === io.signal.reason || (error as Error).name === 'AbortError')) {
+    io.stderr.write('blk-integrity: interrupted\n');
+    return ERROR_CODES.ERR_ABORTED;
+  }
+  if (error instanceof IntegrityError) {
+    const advice = error.advice === undefined ? '' : `\n${error.advice}`;
+    io.stderr.write(`blk-integrity: ${error.message} (${error.code})${advice}\n`);
+    return ERROR_CODES[error.code];
+  }
+  io.stderr.write(
+    `blk-integrity: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
+  return 3;
+}

@@ -1,0 +1,52 @@
+/**
+ * Which disk a verb works on: the one that is named, a scsi_debug made for it, or, without either, one in a VM.
+ */
+import { fileURLToPath } from 'node:url';
+import { type Disk, openDevice } from '../device/disk.js';
+import { IntegrityError } from '../errors.js';
+import { fillDisk } from '../testbed/fill.js';
+import { createScsiDebug } from '../testbed/scsi-debug.js';
+import { runInVm } from '../testbed/vm/index.js';
+import type { CommandIo } from './io.js';
+import { parseChoice } from './options.js';
+
+const TESTBEDS = ['scsi-debug', 'vm'] as const;
+
+export const TESTBED_OPTION = [
+  '--testbed <kind>',
+  'without DEVICE: make a disk for this run; scsi-debug in the kernel that runs, or vm (default)',
+] as const;
+
+/** Runs `job` on the disk, and gives the testbed back whatever comes of it. */
+export async function withDisk(
+  io: CommandIo,
+  device: string | undefined,
+  testbed: string | undefined,
+  verb: readonly string[],
+  job: (disk: Disk) => Promise<void>,
+): Promise<void> {
+  if (device !== undefined && testbed !== undefined) {
+    throw new IntegrityError('ERR_USAGE', 'give either DEVICE or --testbed, not both');
+  }
+  if (device !== undefined) {
+    await using disk = await openDevice(device, { signal: io.signal });
+    return await job(disk);
+  }
+  if (parseChoice('--testbed', testbed ?? 'vm', TESTBEDS) === 'vm') return runVerbInVm(io, verb);
+  await using made = await createScsiDebug();
+  await using disk = await openDevice(made.device, { signal: io.signal });
+  await fillDisk(disk, io.signal);
+  await job(disk);
+}
+
+/** The same verb again, inside a VM with a scsi_debug disk. */
+async function runVerbInVm(io: CommandIo, verb: readonly string[]): Promise<void> {
+  const main = fileURLToPath(new URL('./main.js', import.meta.url));
+  const { exitStatus } = await runInVm({
+    command: [process.execPath, main, ...verb, '--testbed', 'scsi-debug'],
+    signal: io.signal,
+    stdout: io.stdout,
+    stderr: io.stderr,
+  });
+  io.setExitStatus(exitStatus);
+}

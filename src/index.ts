@@ -1,0 +1,59 @@
+/**
+ * blk-integrity: T10 protection information (DIF/DIX) on Linux, cross-checked.
+ */
+export { Bio, type BioDevice, type BioOp, type BioOptions, type BioVec, type BlkStatus } from './bio/bio.js';
+export * from './bio/bio-integrity.js';
+export { BioIntegrityPayload } from './bio/payload.js';
+export * from './bio/semantics.js';
+export { chain, reach } from './check/chain.js';
+export { type CrosscheckOptions, crosscheck } from './check/crosscheck.js';
+export { mirrorTuples, type WriteMemory } from './check/mirror.js';
+export { type ProveOptions, prove } from './check/prove.js';
+export { type BlockRange, namedRange, sampleRanges } from './check/ranges.js';
+export { writeCheck } from './check/write-check.js';
+export { type Answer, type BlocksRead, deinterleave, type ProtectedBlocks } from './device/blocks.js';
+export { alignedBuffer } from './device/buffers.js';
+export { Disk, type OpenDiskOptions, openDevice } from './device/disk.js';
+export type { DiskFacts } from './device/facts.js';
+export { type TestbedKind, testbedKind } from './device/ours.js';
+export { type Proof, proveTuplesCross } from './device/proof.js';
+export { claimRegion, type Region, type RegionRange, type Restored } from './device/safeguard.js';
+export type { ScsiCommand, ScsiReply, ScsiTransport } from './device/transport.js';
+export { ERROR_CODES, type ErrorCode, IntegrityError, KernelBugError } from './errors.js';
+export {
+  defaultEngine,
+  type Finding as BadInterval,
+  type GenerateOptions,
+  type Layout,
+  nativeEngine,
+  type PiEngine,
+  plainEngine,
+  type VerifyOptions,
+  type VerifyResult,
+} from './pi/engine.js';
+export { crc16T10Dif, crc64Nvme, ipChecksum } from './pi/guard.js';
+export * from './pi/profile.js';
+export { remapReferenceTags } from './pi/remap.js';
+export type * from './report/model.js';
+export { crosscheckTap, proveTap } from './report/tap.js';
+export { chainText, crosscheckText, listText, proveText } from './report/text.js';
+export * from './scsi/cdb.js';
+export * from './scsi/inquiry.js';
+export * from './scsi/mode-page.js';
+export * from './scsi/outcome.js';
+export * from './scsi/read-capacity.js';
+export * from './scsi/sense.js';
+export * from './scsi/vpd.js';
+export * from './sysfs/disks.js';
+export { readSnapshot, type SysfsSnapshot } from './sysfs/snapshot.js';
+export { fillDisk, pattern } from './testbed/fill.js';
+export { createLioFileio, type LioFileioDisk, type LioFileioOptions } from './testbed/lio-fileio.js';
+export {
+  createScsiDebug,
+  removeScsiDebug,
+  type ScsiDebugDisk,
+  type ScsiDebugOptions,
+  scsiDebugDisks,
+} from './testbed/scsi-debug.js';
+export * from './testbed/vm/index.js';
+export * from './words.js';

@@ -1,0 +1,41 @@
+/**
+ * Fills a testbed disk through the block layer, so that the kernel makes a tuple for every block.
+ */
+import type { Disk } from '../device/disk.js';
+import { claimRegion } from '../device/safeguard.js';
+import { IntegrityError } from '../errors.js';
+
+/** Data that differs from block to block and within a block: no two guards of a disk are alike by design. `seed` names the block. */
+export function pattern(length: number, seed: number): Uint8Array {
+  const data = new Uint8Array(length);
+  const words = new Uint32Array(data.buffer);
+  // xorshift32; its state must not be zero.
+  let x = (Math.imul(seed + 1, 0x9e3779b1) | 1) >>> 0;
+  for (let i = 0; i < words.length; i++) {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    words[i] = x;
+  }
+  return data;
+}
+
+/** Writes the whole disk; what was on it is gone. Only for disks of the testbed: the safeguard refuses others. */
+export async function fillDisk(disk: Disk, signal?: AbortSignal): Promise<void> {
+  const total = Number(disk.blocks);
+  const { blockSize, transferBlocksMax } = disk;
+  await using region = await claimRegion(disk, { lba: 0n, blocks: total }, signal);
+  for (let at = 0; at < total; at += transferBlocksMax) {
+    signal?.throwIfAborted();
+    const blocks = Math.min(transferBlocksMax, total - at);
+    const data = new Uint8Array(blocks * blockSize);
+    for (let i = 0; i < blocks; i++) data.set(pattern(blockSize, at + i), i * blockSize);
+    const answer = await region.write('block', BigInt(at), data);
+    if (answer.kind === 'good') continue;
+    const why = answer.kind === 'failed' ? answer.error.message : answer.text;
+    throw new IntegrityError('ERR_TESTBED', `${disk.device} could not be filled: ${why}`, {
+      disk: disk.device,
+    });
+  }
+  region.keep();
+}

@@ -1,0 +1,122 @@
+import t from 'tap';
+import { deinterleave } from '../../src/device/blocks.js';
+import { proveTuplesCross } from '../../src/device/proof.js';
+import { plainEngine } from '../../src/pi/engine.js';
+import { type Profile, profileByName } from '../../src/pi/profile.js';
+import { pattern } from '../../src/testbed/fill.js';
+import { type Manner, Target, type TargetOptions } from '../support/target.js';
+
+const BLOCKS = 64;
+
+interface Medium {
+  readonly data: Uint8Array;
+  readonly tuples: Uint8Array;
+}
+
+function written(profile: Profile, data = pattern(BLOCKS * 512, 1)): Medium {
+  const options = { profile, layout: 'separate', seed: 0n, type3Ref: 'zero' } as const;
+  return { data, tuples: plainEngine.generate(data, options) };
+}
+
+function prove(manner: Manner, profile: Profile | null, medium: Medium, more: Partial<TargetOptions> = {}) {
+  const interval = profile?.interval ?? 512;
+  const target = new Target({ manner, blockSize: 512, interval, ...medium, ...more });
+  const blocks = BigInt(medium.data.length / 512);
+  return { target, proof: proveTuplesCross({ transport: target, blockSize: 512, blocks, profile }) };
+}
+
+const TYPE1 = profileByName('T10-DIF-TYPE1-CRC');
+const TYPE2 = profileByName('T10-DIF-TYPE1-CRC', { type: 2 });
+const TYPE3 = profileByName('T10-DIF-TYPE3-CRC');
+const zeros = new Uint8Array(BLOCKS * 512);
+const ones = new Uint8Array(BLOCKS * 512).fill(0xff);
+const escaped = new Uint8Array(BLOCKS * 8).fill(0xff);
+
+t.test('tuples that cross are proved', async (t) => {
+  for (const [name, profile] of [
+    ['type 1', TYPE1],
+    ['type 2', TYPE2],
+    ['type 3', TYPE3],
+  ] as const) {
+    const { proof, target } = prove('interleaves', profile, written(profile));
+    t.match(await proof, { result: 'crosses', cdbSize: profile.type === 2 ? 32 : 16 }, name);
+    const asked = target.sent.filter((cdb) => (cdb[cdb[0] === 0x7f ? 10 : 1]! & 0xe0) !== 0);
+    t.same(
+      [...new Set(asked.map((cdb) => cdb.length))],
+      [profile.type === 2 ? 32 : 16],
+      'by the CDB that the type knows',
+    );
+  }
+  const fresh = await prove('interleaves', TYPE1, { data: zeros, tuples: escaped }).proof;
+  t.match(fresh, { result: 'crosses', text: /escaped/ }, 'a freshly formatted disk: every tuple FF x 8');
+});
+
+t.test('a plain transfer is told from one with tuples, whatever status and residue say', async (t) => {
+  for (const manner of [
+    'plain with residue',
+    'plain, zeroed, residue 0',
+    'plain, ones, residue 0',
+  ] as const) {
+    for (const [what, data] of [
+      ['patterned', pattern(BLOCKS * 512, 1)],
+      ['zero', zeros],
+      ['all-ones', ones],
+    ] as const) {
+      const { proof } = prove(manner, TYPE1, { data, tuples: escaped });
+      t.match(
+        await proof,
+        { result: 'absent', text: 'accepts RDPROTECT, transfers no tuples' },
+        `${manner}, ${what} data`,
+      );
+    }
+  }
+});
+
+t.test('what decides nothing is not proven', async (t) => {
+  t.match(await prove('interleaves rubbish', TYPE1, written(TYPE1)).proof, { result: 'not-proven' });
+  t.match(await prove('interleaves zeros', TYPE1, written(TYPE1)).proof, { result: 'not-proven' });
+  t.match(
+    await prove('interleaves zeros', TYPE1, { data: zeros, tuples: new Uint8Array(BLOCKS * 8) }).proof,
+    { result: 'absent' },
+    'zeros everywhere are what a plain transfer leaves',
+  );
+  const misplaced = written(TYPE1);
+  misplaced.tuples.copyWithin(0, 8);
+  t.match(
+    await prove('interleaves', TYPE1, misplaced).proof,
+    { result: 'not-proven' },
+    'right guards nowhere',
+  );
+});
+
+t.test('a refusal, no protection, a disk too small', async (t) => {
+  t.match(await prove('refuses', TYPE1, written(TYPE1)).proof, {
+    result: 'refused',
+    text: /refuses RDPROTECT: .*24/i,
+  });
+  t.match(await prove('interleaves', null, written(TYPE1)).proof, { result: 'unformatted' });
+  const small = { data: new Uint8Array(4 * 512), tuples: new Uint8Array(32) };
+  t.match(await prove('interleaves', TYPE1, small).proof, { result: 'not-proven', text: /small/ });
+});
+
+t.test('a disk that changes between the reads proves nothing', async (t) => {
+  const medium = written(TYPE1);
+  let commands = 0;
+  const onCommand = () => {
+    const next = written(TYPE1, pattern(BLOCKS * 512, ++commands + 1));
+    medium.data.set(next.data);
+    medium.tuples.set(next.tuples);
+  };
+  t.match(await prove('interleaves', TYPE1, medium, { onCommand }).proof, {
+    result: 'not-proven',
+    text: /changed/,
+  });
+});
+
+t.test('deinterleave takes data and tuples apart', async (t) => {
+  const bytes = Uint8Array.from([1, 2, 3, 4, 0xa, 0xb, 5, 6, 7, 8, 0xc, 0xd]);
+  t.same(deinterleave(bytes, 4, 2), {
+    data: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
+    tuples: Uint8Array.of(0xa, 0xb, 0xc, 0xd),
+  });
+});

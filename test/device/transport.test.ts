@@ -1,0 +1,112 @@
+import t from 'tap';
+import type { NativeHandle, SgRequest, SgResult } from '../../src/binding.js';
+import { errnoError } from '../../src/device/errno.js';
+import { fetch, SgTransport } from '../../src/device/transport.js';
+import { inquiryCdb, readCdb, writeCdb } from '../../src/scsi/cdb.js';
+import { checkCondition, GOOD } from '../support/target.js';
+
+/** A handle that gives these answers, one a command, the last for ever. */
+function handle(...answers: SgResult[]): NativeHandle & { requests: SgRequest[] } {
+  const requests: SgRequest[] = [];
+  const sgIo = async (request: SgRequest) => {
+    requests.push(request);
+    return answers[Math.min(requests.length, answers.length) - 1]!;
+  };
+  return { requests, sgIo } as unknown as NativeHandle & { requests: SgRequest[] };
+}
+
+const READ = {
+  cdb: readCdb({ size: 16, lba: 0n, blocks: 1 }),
+  direction: 'from-device',
+  data: new Uint8Array(512),
+} as const;
+const WRITE = {
+  cdb: writeCdb({ size: 16, lba: 0n, blocks: 1 }),
+  direction: 'to-device',
+  data: new Uint8Array(512),
+} as const;
+const RESET = checkCondition(6, 0x29, 0);
+const CHANGED = checkCondition(6, 0x2a, 9);
+
+t.test('a transport that may not write sends nothing that could', async (t) => {
+  const node = handle(GOOD);
+  const transport = new SgTransport(node, '/dev/sdx', false);
+  await t.rejects(transport.send(WRITE), { code: 'ERR_READ_ONLY', disk: '/dev/sdx', cdb: WRITE.cdb });
+  for (const opcode of [0x04, 0x3b, 0x41, 0x42, 0x55, 0x89, 0x93, 0x9f, 0xc0, 0xff]) {
+    await t.rejects(transport.send({ ...WRITE, cdb: Uint8Array.of(opcode, ...new Array(15).fill(0)) }), {
+      code: 'ERR_READ_ONLY',
+    });
+  }
+  t.equal(node.requests.length, 0);
+  t.equal((await transport.send(READ)).outcome.kind, 'good');
+  t.equal((await new SgTransport(node, '/dev/sdx', true).send(WRITE)).outcome.kind, 'good');
+});
+
+t.test('UNIT ATTENTION is retried once a condition', async (t) => {
+  const node = handle(RESET, CHANGED, GOOD);
+  const transport = new SgTransport(node, '/dev/sdx', false);
+  const reply = await transport.send(READ);
+  t.equal(reply.outcome.kind, 'good');
+  t.equal(reply.retries.length, 2);
+  t.equal(transport.unitAttentions, 2, 'and counted: a proof made before has lapsed');
+  const stuck = await new SgTransport(handle(RESET), '/dev/sdx', false).send(READ);
+  t.equal(stuck.outcome.kind, 'unit-attention');
+  t.equal(stuck.retries.length, 1);
+});
+
+t.test('BUSY and TASK SET FULL are retried with a pause, and not for ever', async (t) => {
+  const busy = { ...GOOD, status: 0x08 };
+  const full = { ...GOOD, status: 0x28 };
+  const reply = await new SgTransport(handle(busy, full, GOOD), '/dev/sdx', false).send(READ);
+  t.same([reply.outcome.kind, reply.retries], ['good', ['BUSY', 'TASK SET FULL']]);
+  const node = handle(busy);
+  t.equal((await new SgTransport(node, '/dev/sdx', false).send(READ)).outcome.kind, 'busy');
+  t.equal(node.requests.length, 4);
+});
+
+t.test('a protection error is an answer, never retried', async (t) => {
+  const node = handle(checkCondition(0xb, 0x10, 1), GOOD);
+  const { outcome } = await new SgTransport(node, '/dev/sdx', false).send(READ);
+  t.match(outcome, { kind: 'protection', checker: 'device', check: 'guard' });
+  t.equal(node.requests.length, 1);
+});
+
+t.test('a device that is gone, and a caller that gave up', async (t) => {
+  await t.rejects(new SgTransport(handle({ ...GOOD, errno: 19 }), '/dev/sdx', false).send(READ), {
+    code: 'ERR_DEVICE_GONE',
+    errno: 19,
+  });
+  await t.rejects(new SgTransport(handle({ ...GOOD, hostStatus: 1 }), '/dev/sdx', false).send(READ), {
+    code: 'ERR_DEVICE_GONE',
+  });
+  await t.rejects(new SgTransport(handle({ ...GOOD, errno: 1 }), '/dev/sdx', false).send(READ), {
+    code: 'ERR_PERMISSION',
+    advice: /root/,
+  });
+  const node = handle(GOOD);
+  const signal = AbortSignal.abort();
+  await t.rejects(new SgTransport(node, '/dev/sdx', false).send({ ...READ, signal }), { name: 'AbortError' });
+  t.equal(node.requests.length, 0);
+});
+
+t.test('fetch returns what came, and nothing of what did not', async (t) => {
+  const cdb = inquiryCdb(36);
+  const got = async (result: SgResult) =>
+    (await fetch(new SgTransport(handle(result), '/dev/sdx', false), cdb, 36))?.length ?? null;
+  t.equal(await got({ ...GOOD, resid: 6 }), 30);
+  t.equal(await got({ ...GOOD, resid: 4096 }), 0, 'a residue larger than the buffer');
+  t.equal(await got({ ...GOOD, resid: -4 }), 36, 'an overrun');
+  t.equal(await got(checkCondition(5, 0x24, 0)), null);
+});
+
+t.test('an errno becomes a code and advice', async (t) => {
+  t.match(errnoError(2, 'open', '/dev/sdx'), {
+    code: 'ERR_NO_DEVICE',
+    message: '/dev/sdx: open: ENOENT',
+    advice: /list/,
+    errno: 2,
+  });
+  t.match(errnoError(16, 'open', '/dev/sdx'), { code: 'ERR_BUSY' });
+  t.match(errnoError(121, 'read', '/dev/sdx'), { code: 'ERR_IO', message: /EREMOTEIO/ });
+  t.match(errnoError(9999, 'read', '/dev/sdx'), { code: 'ERR_IO', message: /9999/ });
+});
