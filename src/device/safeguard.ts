@@ -193,20 +193,19 @@ export class Region implements AsyncDisposable {
     }
     const source = disk.blockPiSource(this.#block);
     source.log?.drain();
+    const transfer = { lba, length: data.length };
     if (path === 'block') {
-      const { errno, bytes } = await this.#block.write(own, offset);
-      return answerOf(source, errno, bytes, data.length, 'write');
+      return answerOf(source, { what: 'write', ...transfer, ...(await this.#block.write(own, offset)) });
     }
     const ownTuples = alignedBuffer(tuples!.length);
     ownTuples.set(tuples!);
-    const pi = {
+    const result = await this.#block.writeWithPi(own, offset, {
       flags: checkFlags(source.profile),
       appTag: 0,
       seed: offset / BigInt(source.profile.interval),
       tuples: ownTuples,
-    };
-    const { errno, bytes } = await this.#block.writeWithPi(own, offset, pi);
-    return answerOf(source, errno, bytes, data.length, 'io_uring write with tuples');
+    });
+    return answerOf(source, { what: 'io_uring write with tuples', ...transfer, ...result });
   }
 
   /** The written blocks as runs that were touched alike and fit one transfer, by their place in the region. */

@@ -28,13 +28,14 @@ export async function readBlockPi(source: BlockPiSource, lba: bigint, blocks: nu
   const tuples = alignedBuffer((data.length / profile.interval) * profile.metadataSize);
   poison(tuples);
   source.log?.drain();
-  const { errno, bytes } = await handle.readWithPi(data, lba * BigInt(blockSize), {
+  const offset = lba * BigInt(blockSize);
+  const result = await handle.readWithPi(data, offset, {
     flags: checkFlags(profile),
     appTag: 0,
-    seed: (lba * BigInt(blockSize)) / BigInt(profile.interval),
+    seed: offset / BigInt(profile.interval),
     tuples,
   });
-  const answer = answerOf(source, errno, bytes, data.length, 'io_uring read with tuples');
+  const answer = answerOf(source, { what: 'io_uring read with tuples', lba, length: data.length, ...result });
   const good = answer.kind === 'good';
   return {
     lba,

@@ -8,6 +8,9 @@ import { alignedBuffer } from '../buffers.js';
 import { ERRNO, errnoError } from '../errno.js';
 import type { KernelLog } from '../kernel-log.js';
 
+/** The kernel's log counts in these. */
+const SECTOR = 512n;
+
 export interface BlockSource {
   /** The node, `/dev/sda`. */
   readonly disk: string;
@@ -19,48 +22,56 @@ export interface BlockSource {
   readonly blockSize: number;
 }
 
-/** Reads `blocks` at `lba`. The log is drained before, so that what it says afterwards is of this read. */
+/** One read or write of the block layer: the blocks it was of, and what the kernel answered. */
+export interface BlockTransfer {
+  readonly what: string;
+  readonly lba: bigint;
+  readonly length: number;
+  readonly errno: number;
+  readonly bytes: number;
+}
+
+/** Reads `blocks` at `lba`. The log is drained before, so that what it says afterwards is of this time. */
 export async function readBlock(source: BlockSource, lba: bigint, blocks: number): Promise<BlocksRead> {
   const data = alignedBuffer(blocks * source.blockSize);
   source.log?.drain();
-  const { errno, bytes } = await source.handle.read(data, lba * BigInt(source.blockSize));
-  const answer = answerOf(source, errno, bytes, data.length, 'read');
+  const result = await source.handle.read(data, lba * BigInt(source.blockSize));
+  const answer = answerOf(source, { what: 'read', lba, length: data.length, ...result });
   return { lba, blocks, data: answer.kind === 'good' ? data : null, tuples: null, answer };
 }
 
 /** From errno and log to an answer; throws when the device is gone. */
-export function answerOf(
-  source: BlockSource,
-  errno: number,
-  bytes: number,
-  wanted: number,
-  what: string,
-): Answer {
-  if (errno === 0 && bytes === wanted) return GOOD;
+export function answerOf(source: BlockSource, transfer: BlockTransfer): Answer {
+  const { what, length, errno, bytes } = transfer;
   const { disk } = source;
-  if (errno === 0)
-    return { kind: 'failed', error: errnoError(ERRNO.EIO, `${what}: ${bytes} of ${wanted} bytes`, disk) };
-  if (errno === ERRNO.EILSEQ) return refusal(source);
-  const error = errnoError(errno, what, disk);
+  if (errno === 0 && bytes === length) return GOOD;
+  if (errno === ERRNO.EILSEQ) return refusal(source, transfer);
+  const error =
+    errno === 0
+      ? errnoError(ERRNO.EIO, `${what}: ${bytes} of ${length} bytes`, disk)
+      : errnoError(errno, what, disk);
   if (error.code === 'ERR_DEVICE_GONE') throw error;
   return { kind: 'failed', error };
 }
 
 /**
- * Kernel and device both end in EILSEQ, so the log must tell who refused. The first record that names one decides: the kernel checks
- * only what the device has let pass.
+ * Kernel and device both end in EILSEQ, so the log must tell who refused. The first record of this transfer that names one decides:
+ * the kernel checks only what the device has let pass.
  */
-function refusal({ log, name, hctl }: BlockSource): Answer {
-  const told = log === null ? [] : explainRefusals(log.drain(), { diskName: name, hctl });
-  const named = told.find(({ checker }) => checker !== null);
-  if (named?.checker) {
-    const { checker, check, stored, computed } = named;
-    const tags =
-      stored === null
-        ? ''
-        : ` (rcvd ${stored.toString(16)}${computed === null ? '' : `, want ${computed.toString(16)}`})`;
-    return { kind: 'refused', checker, check, text: `EILSEQ, ${check} tag${tags} by the kernel's log` };
-  }
-  const why = log === null ? 'the kernel log cannot be read' : 'the kernel log does not say who refused';
+function refusal({ log, name, hctl, blockSize }: BlockSource, { lba, length }: BlockTransfer): Answer {
+  if (log === null) return unnamed('the kernel log cannot be read');
+  // Virtual seeds and 512-byte sectors of a transfer both begin at its first sector and end within its length.
+  const first = (lba * BigInt(blockSize)) / SECTOR;
+  const end = first + BigInt(length) / SECTOR;
+  const named = explainRefusals(log.drain(), { diskName: name, hctl }).find(
+    ({ checker, sector }) =>
+      checker !== 'kernel-or-device' && (sector === null || (sector >= first && sector < end)),
+  );
+  if (named === undefined) return unnamed('the kernel log does not say who refused');
+  const { checker, check, text } = named;
+  return { kind: 'refused', checker, check, text: `EILSEQ; kernel log: ${text}` };
+}
+
+function unnamed(why: string): Answer {
   return { kind: 'refused', checker: 'kernel-or-device', check: 'protection', text: `EILSEQ; ${why}` };
 }
