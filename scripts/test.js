@@ -17,7 +17,7 @@ const STEPS = [
   ['scripts/prepare.js', 'native-tests'],
   ['node_modules/typescript/bin/tsc', '-p', '.'],
   ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.kernel.json'],
-  ['node_modules/@biomejs/biome/bin/biome', 'ci', '.'],
+  ['node_modules/@biomejs/biome/bin/biome', 'ci', '--colors=off', '.'],
 ];
 
 for (const args of STEPS) {
