@@ -1,0 +1,402 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import { buffer, text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import fc from 'fast-check';
+import t from 'tap';
+import type { IntegrityError } from '../../src/errors.js';
+import { cpioArchive } from '../../src/testbed/vm/cpio.js';
+import { archives, closure, packageRecords, suitesByVersion } from '../../src/testbed/vm/debian-archive.js';
+import { shellQuote } from '../../src/testbed/vm/guest-init.js';
+import { runInVm } from '../../src/testbed/vm/index.js';
+import { chooseKernel, findKernel, hasPrefix } from '../../src/testbed/vm/kernel-source.js';
+import { loadOrder } from '../../src/testbed/vm/modules.js';
+import { untilTrailer } from '../../src/testbed/vm/output.js';
+import { capture } from '../../src/testbed/vm/process.js';
+import { qemuArguments } from '../../src/testbed/vm/qemu.js';
+import { aptLine } from '../../src/testbed/vm/tools.js';
+
+// The first run downloads a kernel.
+t.setTimeout(900_000);
+
+// All temporary files of these runs, and of no others.
+const temporary = await mkdtemp(join(tmpdir(), 'vm-test-'));
+process.env['TMPDIR'] = temporary;
+t.teardown(() => rm(temporary, { recursive: true }));
+
+/** What rejected, as our error. */
+async function failure(promise: Promise<unknown>): Promise<IntegrityError> {
+  return await promise.then(
+    () => {
+      throw new Error('no error came');
+    },
+    (error: IntegrityError) => error,
+  );
+}
+
+t.test('a version prefix matches component by component', async (t) => {
+  for (const prefix of ['6', '6.1', '6.1.192', '6.1.192-2']) t.ok(hasPrefix('6.1.192-2', prefix), prefix);
+  for (const prefix of ['6.12', '6.1.19', '6.1.192-2.1', '1', ''])
+    t.notOk(hasPrefix('6.1.192-2', prefix), prefix);
+  t.ok(hasPrefix('7.3.4-1~bpo13+1', '7.3.4-1'));
+});
+
+t.test('apt’s words are read', async (t) => {
+  // Printed by apt 2.6 on Debian 12, shortened.
+  const shown = `Package: linux-image-amd64
+Source: linux-signed-amd64 (7.3.4+1~bpo13+1)
+Version: 7.3.4-1~bpo13+1
+Depends: linux-base-amd64 (= 7.3.4-1~bpo13+1), linux-image-7.3.4+deb13-amd64 (= 7.3.4-1~bpo13+1)
+Description: Linux for 64-bit PCs (meta-package)
+Size: 1500
+
+Package: linux-image-7.3.4+deb13-amd64
+Version: 7.3.4-1~bpo13+1
+Depends: dracut | initramfs-tools (>= 0.120+deb8u2) | linux-initramfs-tool, linux-binary-7.3.4+deb13-amd64 (= 7.3.4-1~bpo13+1)
+Size: 1900
+
+Package: linux-base-amd64
+Version: 7.3.4-1~bpo13+1
+Size: 1228
+
+Package: linux-image-amd64
+Version: 6.1.176-1
+Depends: linux-image-6.1.0-50-amd64 (= 6.1.176-1)
+Size: 1480
+
+Package: linux-image-6.1.0-50-amd64
+Version: 6.1.176-1
+Depends: kmod, linux-base (>= 4.3~), initramfs-tools (>= 0.120+deb8u2) | linux-initramfs-tool
+Size: 70305560
+`;
+  const records = new Map(
+    packageRecords(shown).map((record) => [`${record.name}=${record.version}`, record]),
+  );
+  t.equal(records.size, 5);
+  const packages = closure({ name: 'linux-image-amd64', version: '6.1.176-1' }, records);
+  t.strictSame(
+    packages?.map(({ name, bytes }) => ({ name, bytes })),
+    [
+      { name: 'linux-image-amd64', bytes: 1480 },
+      { name: 'linux-image-6.1.0-50-amd64', bytes: 70305560 },
+    ],
+    'the meta-package and what it depends on exactly; not kmod or linux-base',
+  );
+  t.equal(
+    closure({ name: 'linux-image-amd64', version: '7.3.4-1~bpo13+1' }, records),
+    undefined,
+    'linux-binary is not served',
+  );
+  t.strictSame(
+    suitesByVersion(`linux-image-amd64 | 7.3.4-1~bpo13+1 | http://mirror.example.org/debian trixie-backports/main amd64 Packages
+linux-image-amd64 | 6.12.117-1 | http://mirror.example.org/debian trixie/main amd64 Packages
+linux-image-amd64 | 6.12.117-1 | http://mirror.example.org/debian-security trixie-security/main amd64 Packages
+`),
+    new Map([
+      ['7.3.4-1~bpo13+1', ['trixie-backports']],
+      ['6.12.117-1', ['trixie', 'trixie-security']],
+    ]),
+  );
+  t.strictSame(
+    archives(`'http://mirror.example.org/debian/dists/bookworm/InRelease' mirror.example.org_debian_dists_bookworm_InRelease 0 
+'http://mirror.example.org/debian/dists/bookworm-updates/InRelease' mirror.example.org_debian_dists_bookworm-updates_InRelease 0 
+'http://mirror.example.org/debian-security/dists/bookworm-security/InRelease' mirror.example.org_debian-security_dists_bookworm-security_InRelease 0 
+'https://node.example.org/node_20.x/dists/nodistro/InRelease' node.example.org_node%5f20.x_dists_nodistro_InRelease 0 
+'http://mirror.example.org/debian/dists/bookworm/main/binary-amd64/Packages.xz' mirror.example.org_debian_dists_bookworm_main_binary-amd64_Packages 0 
+`),
+    { archive: ['http://mirror.example.org/debian'], security: ['http://mirror.example.org/debian-security'] },
+  );
+});
+
+t.test('the highest kernel that matches is chosen, and what is served is listed', async (t) => {
+  const kernels = ['7.3.4-1~bpo13+1', '6.12.117-1', '6.12.95-1~bpo12+1', '6.1.192-2'].map((version) => ({
+    version,
+    suites: [`suite of ${version}`],
+    packages: [],
+    bytes: 0,
+  }));
+  t.equal(chooseKernel(kernels, 'newest').version, '7.3.4-1~bpo13+1');
+  t.equal(chooseKernel(kernels, '6.12').version, '6.12.117-1');
+  t.equal(chooseKernel(kernels, '6.12.95').version, '6.12.95-1~bpo12+1');
+  const error = await failure(Promise.resolve().then(() => chooseKernel(kernels, '5.4')));
+  t.equal(error.code, 'ERR_NO_KERNEL');
+  for (const { version, suites } of kernels) t.match(error.message, `${version} (${suites[0]})`);
+});
+
+t.test('modules are loaded after what they depend on', async (t) => {
+  // Debian's 6.1.0-50-amd64.
+  const dependencies = `kernel/drivers/virtio/virtio_ring.ko: kernel/drivers/virtio/virtio.ko
+kernel/drivers/virtio/virtio.ko:
+kernel/drivers/char/virtio_console.ko: kernel/drivers/virtio/virtio_ring.ko kernel/drivers/virtio/virtio.ko
+kernel/fs/9p/9p.ko: kernel/net/9p/9pnet.ko kernel/fs/fscache/fscache.ko kernel/fs/netfs/netfs.ko
+kernel/drivers/net/dummy-net.ko.xz:
+`;
+  t.strictSame(
+    loadOrder(
+      ['virtio_console', '9p', 'overlay', 'dummy_net', 'virtio_pci'],
+      dependencies,
+      'kernel/fs/overlayfs/overlay.ko\n',
+    ),
+    {
+      files: [
+        'kernel/drivers/virtio/virtio.ko',
+        'kernel/drivers/virtio/virtio_ring.ko',
+        'kernel/drivers/char/virtio_console.ko',
+        'kernel/fs/netfs/netfs.ko',
+        'kernel/fs/fscache/fscache.ko',
+        'kernel/net/9p/9pnet.ko',
+        'kernel/fs/9p/9p.ko',
+        'kernel/drivers/net/dummy-net.ko.xz',
+      ],
+      missing: ['virtio_pci'],
+    },
+  );
+});
+
+t.test('every word comes out of a shell as it went in', async (t) => {
+  const word = fc.string({ unit: 'binary' }).filter((value) => !value.includes('\0'));
+  await fc.assert(
+    fc.asyncProperty(fc.array(word, { minLength: 1, maxLength: 20 }), async (words) => {
+      const out = await capture(['sh', '-c', `printf '%s\\0' ${words.map(shellQuote).join(' ')}`]);
+      t.equal(out.toString(), words.map((value) => `${value}\0`).join(''));
+    }),
+    { numRuns: 25, examples: [[['', "'", "a'b''", '$HOME `id` \\', ' \n\t', '*', '-n', '\x81\x88é']]] },
+  );
+});
+
+t.test('an output ends at its trailer, however it is cut', async (t) => {
+  const trailer = Buffer.from('\x01trailer');
+  const collect = async (whole: Buffer, chunk: number): Promise<{ output: Buffer; ended: boolean }> => {
+    const source = Readable.from(
+      Array.from({ length: Math.ceil(whole.length / chunk) }, (_, i) =>
+        whole.subarray(i * chunk, (i + 1) * chunk),
+      ),
+    );
+    let ended = false;
+    const output = await buffer(
+      (async function* () {
+        ended = yield* untilTrailer(source, trailer);
+      })(),
+    );
+    return { output, ended };
+  };
+  const output = Buffer.from('a\x01b\x01trail\x01trai');
+  for (let chunk = 1; chunk <= 32; chunk += 1) {
+    t.strictSame(
+      await collect(Buffer.concat([output, trailer]), chunk),
+      { output, ended: true },
+      `by ${chunk}`,
+    );
+    t.strictSame(await collect(output, chunk), { output, ended: false }, `cut short, by ${chunk}`);
+  }
+});
+
+t.test('QEMU gets no disk and no network, and the host’s files read-only', async (t) => {
+  const argv = qemuArguments({
+    accelerator: 'TCG',
+    image: '/boot/vmlinuz',
+    initramfs: '/tmp/a,b/initramfs',
+    consoleLog: '/tmp/a,b/console.log',
+    memoryMiB: 2048,
+    cpus: 2,
+  });
+  const after = (option: string): string[] => argv.filter((_, index) => argv[index - 1] === option);
+  t.strictSame(after('-fsdev'), ['local,id=host,path=/,security_model=none,readonly=on,multidevs=remap']);
+  t.strictSame(after('-initrd'), ['/tmp/a,b/initramfs']);
+  t.ok(after('-chardev').includes('file,id=console,path=/tmp/a,,b/console.log'));
+  t.ok(argv.includes('-nodefaults'));
+  t.notMatch(argv.join(' '), /-drive|-blockdev|-hd[a-d]|-net|-nic|virtio-blk|scsi/);
+});
+
+t.test('what is missing is told with the line that installs it', async (t) => {
+  t.equal(
+    aptLine(['qemu-system-x86_64', 'busybox', 'depmod', 'modprobe']).join(' '),
+    'apt-get install -y --no-install-recommends qemu-system-x86 busybox-static kmod',
+  );
+});
+
+t.test('without --install nothing is downloaded, and other kernels are looked for', async (t) => {
+  const folder = await mkdtemp(join(temporary, 'test-'));
+  const find = (kernel: string, modules?: string): Promise<IntegrityError> =>
+    failure(
+      findKernel({
+        kernel,
+        modules,
+        install: false,
+        cache: folder,
+        signal: undefined,
+        note: (line) => t.fail(line),
+      }),
+    );
+  const newest = await find('newest');
+  t.equal(newest.code, 'ERR_NO_KERNEL');
+  t.match(newest.advice, /--install.*linux-image-amd64/);
+  t.strictSame(await readdir(folder), []);
+  t.equal((await find('6.1', folder)).code, 'ERR_USAGE', '--modules with a kernel of Debian');
+  t.equal((await find(join(folder, 'none'))).code, 'ERR_NO_KERNEL');
+  await writeFile(join(folder, 'image'), '');
+  const noModules = await find(join(folder, 'image'), folder);
+  t.match(noModules, { code: 'ERR_NO_KERNEL', message: /holds no modules/ });
+});
+
+t.test('in a guest', async (t) => {
+  const notes: string[] = [];
+  const guest = async (command: readonly string[]) => {
+    const stdout = new PassThrough();
+    const stderr = new PassThrough();
+    const outputs = Promise.all([buffer(stdout), text(stderr)]);
+    const result = await runInVm({
+      command,
+      install: true,
+      stdout,
+      stderr,
+      note: (line) => notes.push(line),
+    });
+    stdout.end();
+    stderr.end();
+    return { ...result, outputs: await outputs };
+  };
+
+  await t.test('argv, environment, exit status, modules, and files that stay as they were', async (t) => {
+    const folder = await mkdtemp(join(temporary, 'test-'));
+    const file = join(folder, 'file');
+    await writeFile(file, 'host');
+    const words = ['', ' ', "'", '"$HOME" `id`', 'two\nlines', '\\', '*', 'é✓', '-c', '--', file];
+    const code = `
+      const { execFileSync } = require('node:child_process');
+      const { appendFileSync, readdirSync, readFileSync, readlinkSync } = require('node:fs');
+      const file = process.argv.at(-1);
+      appendFileSync(file, ' and guest');
+      execFileSync('modprobe', ['scsi_debug', 'dif=1', 'dix=1']);
+      console.log(JSON.stringify({
+        argv: process.argv.slice(1),
+        cwd: process.cwd(),
+        environment: process.env,
+        uid: process.getuid(),
+        file: readFileSync(file, 'utf8'),
+        adapters: readdirSync('/sys/bus/pseudo/drivers/scsi_debug').filter((name) => /^adapter/.test(name)),
+        blocks: readdirSync('/sys/block'),
+        interfaces: readdirSync('/sys/class/net'),
+        stdin: readlinkSync('/proc/self/fd/0'),
+      }));
+      console.error('to stderr');
+      process.exitCode = 7;`;
+    const { exitStatus, release, bootMs, outputs } = await guest([
+      process.execPath,
+      '-e',
+      code,
+      '--',
+      ...words,
+    ]);
+    const [stdout, stderr] = outputs;
+    const seen = JSON.parse(stdout.toString());
+    t.equal(exitStatus, 7);
+    t.equal(stderr, 'to stderr\n');
+    t.strictSame(seen.argv, words);
+    t.equal(seen.cwd, process.cwd());
+    t.match(seen.environment, { HOME: '/root', BLK_INTEGRITY_GUEST: '1', PATH: /(^|:)\/usr\/sbin(:|$)/ });
+    t.equal(seen.uid, 0);
+    t.equal(seen.file, 'host and guest');
+    t.equal(await readFile(file, 'utf8'), 'host', 'the host’s file is as it was');
+    t.strictSame(seen.adapters, ['adapter0']);
+    t.notMatch(seen.blocks.join(' '), /[vs]d[b-z]|vda|nvme/, 'no disk of the host');
+    t.strictSame(seen.interfaces, ['lo']);
+    t.equal(seen.stdin, '/dev/null');
+    t.match(
+      notes.at(-1),
+      new RegExp(
+        `^kernel ${release.replaceAll('+', '\\+')} \\(Debian .*\\), QEMU \\d+\\.\\d+ with (KVM|TCG)$`,
+      ),
+    );
+    t.comment(`booted in ${Math.round(bootMs)} ms`);
+  });
+
+  await t.test('5 MB of any bytes arrive whole from a command that a signal ends', async (t) => {
+    const folder = await mkdtemp(join(temporary, 'test-'));
+    const file = join(folder, 'bytes');
+    const bytes = randomBytes(5_000_000);
+    await writeFile(file, bytes);
+    const command = ['sh', '-c', 'sleep 1000 & cat "$1"; echo last >&2; kill -TERM $$', 'sh', file];
+    const { exitStatus, outputs } = await guest(command);
+    t.equal(exitStatus, 128 + 15);
+    t.ok(outputs[0].equals(bytes), `${outputs[0].length} bytes`);
+    t.equal(outputs[1], 'last\n');
+  });
+});
+
+t.test('cpio reads our archive', async (t) => {
+  const archive = cpioArchive([
+    { path: 'folder', type: 'folder', mode: 0o755 },
+    { path: 'folder/odd', type: 'file', mode: 0o640, data: Buffer.from('12345') },
+    { path: 'empty', type: 'file', mode: 0o600 },
+    { path: 'console', type: 'characterDevice', mode: 0o600, device: [5, 1] },
+  ]);
+  const listing = (await capture(['busybox', 'cpio', '-tv'], { input: archive })).toString();
+  t.match(listing, /^drwxr-xr-x .* folder$/m);
+  t.match(listing, /^-rw-r----- .* 5 .* folder\/odd$/m);
+  t.match(listing, /^-rw------- .* 0 .* empty$/m);
+  t.match(listing, /^crw------- .* console$/m);
+  const odd = await capture(['busybox', 'cpio', '-i', '--to-stdout', 'folder/odd'], { input: archive });
+  t.equal(odd.toString(), '12345');
+});
+
+/** Whether a QEMU of that run folder runs. */
+async function qemuRuns(argument: string): Promise<boolean> {
+  const processes = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const lines = await Promise.all(
+    processes.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
+  );
+  return lines.some((line) => line.startsWith('qemu-system') && line.includes(argument));
+}
+
+t.test('a guest that takes too long is ended', async (t) => {
+  const error = await failure(runInVm({ command: ['sleep', '1000'], install: true, timeoutMs: 3000 }));
+  t.equal(error.code, 'ERR_TIMEOUT');
+  const log = /\/\S+\/console.log/.exec(error.advice ?? '')?.[0] ?? '';
+  t.match(await readFile(log, 'utf8'), 'Linux version');
+  t.match(error.message, /\n {2}\[ .*\n/, 'the end of the console');
+  t.notOk(await qemuRuns(log));
+});
+
+t.test('an abort ends the guest', async (t) => {
+  const abort = new AbortController();
+  const before = await readdir(temporary);
+  const run = failure(runInVm({ command: ['sleep', '1000'], install: true, signal: abort.signal }));
+  await delay(1500);
+  abort.abort(new Error('enough'));
+  t.equal((await run).message, 'enough');
+  t.strictSame(await readdir(temporary), before, 'no files are left');
+  t.notOk(await qemuRuns(temporary));
+});
+
+t.test('an image that is none is told at once', async (t) => {
+  const folder = await mkdtemp(join(temporary, 'test-'));
+  const image = join(folder, 'image');
+  await writeFile(image, 'this is no kernel\n');
+  const start = performance.now();
+  const error = await failure(runInVm({ command: ['true'], kernel: image, install: true }));
+  t.equal(error.code, 'ERR_GUEST');
+  t.ok(performance.now() - start < 10_000);
+});
+
+t.test('QEMU does not outlive a parent that is killed', async (t) => {
+  const folder = await mkdtemp(join(temporary, 'test-'));
+  const script = `
+    import { runInVm } from ${JSON.stringify(fileURLToPath(new URL('../../src/testbed/vm/index.ts', import.meta.url)))};
+    await runInVm({ command: ['sleep', '1000'], install: true });`;
+  const parent = spawn(process.execPath, [...process.execArgv, '--input-type=module', '-e', script], {
+    stdio: 'inherit',
+    env: { ...process.env, TMPDIR: folder },
+  });
+  const gone = new Promise((resolve) => parent.on('exit', resolve));
+  while (!(await qemuRuns(folder))) await delay(100);
+  parent.kill('SIGKILL');
+  await gone;
+  for (let tries = 0; tries < 50 && (await qemuRuns(folder)); tries += 1) await delay(100);
+  t.notOk(await qemuRuns(folder));
+});
