@@ -9,6 +9,8 @@ import type { PathName } from '../words.js';
 export type Claim = string | null;
 
 export interface Claims {
+  /** Why the software has nothing to judge on a path by which no tuple came. */
+  readonly software: Readonly<Record<PathName, string>>;
   readonly kernel: Readonly<Record<PathName, Claim>>;
   readonly hba: Readonly<Record<PathName, Claim>>;
   readonly device: Readonly<Record<PathName, Claim>>;
@@ -18,7 +20,13 @@ export interface Claims {
 export function claimsOf(disk: Disk, proof: Proof | null): Claims {
   const silent = 'a host adapter that checks does not say so';
   const device = deviceOnBlockPaths(disk);
+  const noTuples = proof?.text ?? 'the disk takes no SCSI commands';
   return {
+    software: {
+      passthrough: noTuples,
+      block: 'the block layer keeps its tuples to itself',
+      'block-pi': 'the kernel delivered no tuples',
+    },
     kernel: {
       passthrough: 'SG_IO passes the block layer by',
       block: kernelOnBlock(disk),
@@ -26,7 +34,7 @@ export function claimsOf(disk: Disk, proof: Proof | null): Claims {
     },
     hba: { passthrough: silent, block: silent, 'block-pi': silent },
     device: {
-      passthrough: proof?.result === 'crosses' ? deviceChecks(disk) : (proof?.text ?? 'no SCSI commands'),
+      passthrough: proof?.result === 'crosses' ? deviceChecks(disk) : noTuples,
       block: device,
       'block-pi': device,
     },

@@ -72,7 +72,11 @@ export function judge(reads: Reads, rules: Rules, tally: Tally): Finding[] {
     if (read === undefined) continue;
     const intervals = read.blocks * intervalsPerBlockOf(rules);
     const own = softwareView(reads, path, rules);
-    judgeSoftware(own, read, intervals, path, tally, findings);
+    const why =
+      read.tuples === null ? rules.claims.software[path] : 'no data was read to judge the tuples by';
+    for (const verdict of softwareVerdicts(own, intervals, why))
+      tally.add('software', path, verdict, verdict.intervals);
+    findings.push(...mismatches(own, path));
     for (const checker of ['kernel', 'hba', 'device'] as const) {
       const claim = rules.claims[checker][path];
       const { answer } = read;
@@ -96,36 +100,29 @@ function intervalsPerBlockOf({ profiles, blockSize }: Rules): number {
   return profile === null ? 1 : blockSize / profile.interval;
 }
 
-function judgeSoftware(
-  view: SoftwareView | null,
-  read: BlocksRead,
-  intervals: number,
-  path: PathName,
-  tally: Tally,
-  findings: Finding[],
-): void {
-  if (view === null) {
-    const why =
-      read.tuples === null ? 'no tuple was read by this path' : 'no data was read to judge the tuples by';
-    tally.add('software', path, { verdict: 'unchecked', why }, intervals);
-    return;
-  }
+type Counted = Judgement & { readonly intervals: number };
+
+function softwareVerdicts(view: SoftwareView | null, intervals: number, why: string): Counted[] {
+  if (view === null) return [{ verdict: 'unchecked', why, intervals }];
   const { escaped, bad } = view;
-  tally.add('software', path, { verdict: 'ok' }, intervals - escaped - bad.length);
-  tally.add('software', path, { verdict: 'escaped' }, escaped);
-  for (const { lba, check, stored, computed } of bad) {
-    tally.add('software', path, { verdict: check }, 1);
-    findings.push({
-      kind: 'mismatch',
-      lba: Number(lba),
-      checker: 'software',
-      path,
-      check,
-      stored: tag(stored),
-      computed: tag(computed),
-      text: `${check} tag differs: stored ${tagText(stored)}, computed ${tagText(computed)}`,
-    });
-  }
+  return [
+    { verdict: 'ok', intervals: intervals - escaped - bad.length },
+    { verdict: 'escaped', intervals: escaped },
+    ...bad.map(({ check }) => ({ verdict: check, intervals: 1 })),
+  ];
+}
+
+function mismatches(view: SoftwareView | null, path: PathName): Finding[] {
+  return (view?.bad ?? []).map(({ lba, check, stored, computed }) => ({
+    kind: 'mismatch',
+    lba: Number(lba),
+    checker: 'software',
+    path,
+    check,
+    stored: tag(stored),
+    computed: tag(computed),
+    text: `${check} tag differs: stored ${tagText(stored)}, computed ${tagText(computed)}`,
+  }));
 }
 
 interface HardwareCase {
@@ -138,7 +135,7 @@ interface HardwareCase {
 }
 
 interface HardwareView {
-  readonly verdicts: readonly (Judgement & { readonly intervals: number })[];
+  readonly verdicts: readonly Counted[];
   /** What the checker should not have delivered. */
   readonly silence?: string;
 }

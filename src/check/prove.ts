@@ -7,7 +7,7 @@ import { claimRegion, type Region, requireOurs } from '../device/safeguard.js';
 import { IntegrityError } from '../errors.js';
 import { defaultEngine } from '../pi/engine.js';
 import type { Finding, ProveReport, RangeReport } from '../report/model.js';
-import { VERDICTS } from '../words.js';
+import type { Checker, Verdict } from '../words.js';
 import { checkRange, rulesOf } from './crosscheck.js';
 import { finding } from './judge.js';
 import { summarise } from './summary.js';
@@ -136,12 +136,13 @@ async function whyVacuous(
   return ok ? 'the tuple on the medium fits the changed data: the disk made a new one' : null;
 }
 
-/** Who noticed the fault and who stayed silent, as `checker by path`. */
-function witnesses({ cells }: RangeReport): { noticed: string[]; silent: string[] } {
-  const caught = VERDICTS.filter((verdict) => ['guard', 'app', 'ref', 'protection'].includes(verdict));
-  const noticed = cells.filter(({ counts }) => caught.some((verdict) => counts[verdict]));
-  const name = ({ checker, path }: { checker: string; path: string }) => `${checker} by ${path}`;
-  return { noticed: noticed.map(name), silent: cells.filter((cell) => !noticed.includes(cell)).map(name) };
+/** Who noticed the fault, as `checker by path`, and which checkers did so by no path. */
+function witnesses({ cells }: RangeReport): { noticed: string[]; silent: Checker[] } {
+  const refusals: readonly Verdict[] = ['guard', 'app', 'ref', 'protection'];
+  const noticing = cells.filter(({ counts }) => refusals.some((verdict) => counts[verdict]));
+  const silent = new Set(cells.map(({ checker }) => checker));
+  for (const { checker } of noticing) silent.delete(checker);
+  return { noticed: noticing.map(({ checker, path }) => `${checker} by ${path}`), silent: [...silent] };
 }
 
 function deliveredFinding(lba: bigint): Finding {

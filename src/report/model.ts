@@ -89,8 +89,10 @@ export interface ProveReport {
   readonly why: string | null;
   readonly ranges: readonly RangeReport[];
   readonly findings: readonly Finding[];
+  /** `checker by path`. */
   readonly noticed: readonly string[];
-  readonly silent: readonly string[];
+  /** Checkers that noticed nothing by any path. */
+  readonly silent: readonly Checker[];
   /** How the region is now: `exact` as it was, or its data as it was under tuples made anew. */
   readonly restored: 'exact' | 'tuples regenerated';
 }

@@ -128,6 +128,7 @@ export function proveText(report: ProveReport): string {
     `noticed: ${noticed.join(', ') || 'nobody'}`,
     `silent: ${silent.join(', ') || 'nobody'}`,
     `${OUTCOMES[outcome]}${why === null ? '' : `: ${why}`}`,
+    ...(outcome === 'delivered' ? [`why: blk-integrity show ${report.disk.device}`] : []),
     `the block is back: ${report.restored === 'exact' ? 'data and tuple as they were' : 'data as it was, tuples regenerated'}`,
   ].join('\n');
 }

@@ -178,7 +178,12 @@ async function plantedFault(t: Test, disk: Disk, combination: Combination): Prom
   } else {
     t.same(verdictsOf(range, 'software'), ['unchecked'], 'no path reads tuples');
   }
-  t.same(report.noticed.length > 0, refuser !== 'nobody' || disk.paths.includes('block-pi'));
+  const noticing = new Set([...(disk.paths.includes('block-pi') ? ['software'] : []), refuser]);
+  t.same(
+    report.silent,
+    ['software', 'kernel', 'hba', 'device'].filter((checker) => !noticing.has(checker)),
+    'who stayed silent',
+  );
   t.equal(
     range.cells.some(({ checker }) => checker === 'kernel-or-device'),
     false,

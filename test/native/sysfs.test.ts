@@ -26,6 +26,10 @@ const tree = t.testdir({
       sdb: { size: '  8 8 \t\n\n', integrity: { format: '\n' } },
     },
   },
+  // In another order than that of their names, however the file system keeps them.
+  many: Object.fromEntries(
+    Array.from({ length: 26 }, (_, i) => [String.fromCharCode(122 - ((i * 7) % 26)), '']),
+  ),
   odd: {
     exact: 'x'.repeat(65536),
     long: 'x'.repeat(65537),
@@ -50,20 +54,19 @@ t.test('files: stars, links on the way, trailing white space', async (t) => {
 });
 
 t.test('links and folders', async (t) => {
-  t.same(
-    await sysfsSnapshot(tree, ['block/*@', 'block/', 'block/*/slaves/', 'block/*/holders/', 'odd/nowhere@']),
-    {
-      entries: {
-        'block/sda@': '../devices/host0/sda',
-        'block/sdb@': '../devices/host0/sdb',
-        'block/': 'sda\nsdb',
-        'block/sda/slaves/': 'dm-0\ndm-1',
-        'block/sda/holders/': '',
-        'odd/nowhere@': 'gone/away',
-      },
-      errors: {},
+  const folders = ['block/', 'block/*/slaves/', 'block/*/holders/', 'many/'];
+  t.same(await sysfsSnapshot(tree, [...folders, 'block/*@', 'odd/nowhere@']), {
+    entries: {
+      'block/sda@': '../devices/host0/sda',
+      'block/sdb@': '../devices/host0/sdb',
+      'block/': 'sda\nsdb',
+      'block/sda/slaves/': 'dm-0\ndm-1',
+      'block/sda/holders/': '',
+      'many/': Array.from('abcdefghijklmnopqrstuvwxyz').join('\n'),
+      'odd/nowhere@': 'gone/away',
     },
-  );
+    errors: {},
+  });
 });
 
 t.test('entries come sorted, whatever the order of the patterns', async (t) => {
