@@ -105,20 +105,20 @@ function headersArgument() {
   return [`--nodedir=${prefix}`];
 }
 
-/** node-gyp by its JavaScript entry point: the clone's own, or in an installed package the one that npm brings. */
-function nodeGyp() {
+/** A development dependency's JavaScript entry point, so that no shell is needed to run it. */
+function entryPoint(path, otherwise) {
   try {
-    return require.resolve('node-gyp/bin/node-gyp.js');
+    return require.resolve(path);
   } catch (cause) {
-    if (process.env.npm_config_node_gyp) return process.env.npm_config_node_gyp;
-    throw new PrepareError('node-gyp not found: run `npm ci` first', { cause });
+    if (otherwise) return otherwise;
+    throw new PrepareError(`${path} not found: run \`npm ci\` with the development dependencies`, { cause });
   }
 }
 
 function newestFile(path) {
-  const { mtimeMs } = statSync(path);
-  if (!statSync(path).isDirectory()) return mtimeMs;
-  return Math.max(mtimeMs, ...readdirSync(path).map((name) => newestFile(join(path, name))));
+  const status = statSync(path);
+  const below = status.isDirectory() ? readdirSync(path).map((name) => newestFile(join(path, name))) : [];
+  return Math.max(status.mtimeMs, ...below);
 }
 
 function isUpToDate({ product, sources }) {
@@ -134,16 +134,21 @@ function buildNative(targets, ...gypArguments) {
     return;
   }
   ensureTools();
+  // An installed package has no node-gyp of its own, but npm brings one.
+  const nodeGyp = [
+    entryPoint('node-gyp/bin/node-gyp.js', process.env.npm_config_node_gyp),
+    '--loglevel=warn',
+  ];
   // configure and build, not rebuild: that would empty build/, which others use too.
-  run(process.execPath, [nodeGyp(), 'configure', '--loglevel=warn', ...headersArgument(), ...gypArguments]);
-  run(process.execPath, [nodeGyp(), 'build', '--loglevel=warn', '-j', '2']);
+  run(process.execPath, [...nodeGyp, 'configure', ...headersArgument(), ...gypArguments]);
+  run(process.execPath, [...nodeGyp, 'build', '-j', '2']);
   // make leaves a product alone that a touched source did not change; it is up to date from now on all the same.
   const now = new Date();
   for (const { product } of targets) utimesSync(join(packageRoot, product), now, now);
 }
 
 function buildLib() {
-  run(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
+  run(process.execPath, [entryPoint('typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
   say('lib/ is built');
 }
 

@@ -48,7 +48,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* instance = new Instance{.is_resizable = Napi::Persistent(resizable_getter(env)), .running = {}};
   env.SetInstanceData<Instance>(instance);
   // Cleanup hooks run before finalizers: every thread is stopped while everything that it touches still
-  // exists.
+  // exists. (process.exit() on the main thread runs neither, and the kernel ends the threads.)
   env.AddCleanupHook([instance] {
     while (!instance->running.empty()) (*instance->running.begin())->end();
   });

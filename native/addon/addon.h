@@ -11,9 +11,10 @@ namespace blkint::addon {
 class Handle;
 
 struct Instance {
-  Napi::FunctionReference
-      is_resizable;  // The getter ArrayBuffer.prototype.resizable, taken before anyone can replace it.
-  std::unordered_set<Handle*> running;  // The handles that have a thread.
+  // The getter ArrayBuffer.prototype.resizable, taken before anyone can replace it.
+  Napi::FunctionReference is_resizable;
+  // The handles that have a thread.
+  std::unordered_set<Handle*> running;
 };
 
 inline Instance& instance_of(Napi::Env env) { return *env.GetInstanceData<Instance>(); }

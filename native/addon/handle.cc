@@ -9,13 +9,42 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "addon/convert.h"
 #include "core/block_io.h"
+#include "core/fd.h"
+#include "core/io_uring.h"
 #include "core/lbmd.h"
 #include "core/sg_io.h"
 
 namespace blkint::addon {
+
+// What the thread of a handle works on.
+struct DeviceNode {
+  Fd fd;
+  PiRing ring;
+};
+
+// One call under way, made and destroyed on the JavaScript thread.
+class Call {
+ public:
+  Call(Napi::Env env, std::initializer_list<Napi::Object> buffers)
+      : deferred(Napi::Promise::Deferred::New(env)) {
+    for (const Napi::Object& buffer : buffers) buffers_.push_back(Napi::Persistent(buffer));
+  }
+  virtual ~Call() = default;
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  virtual Napi::Value answer(Napi::Env env) const = 0;
+
+  const Napi::Promise::Deferred deferred;
+
+ private:
+  std::vector<Napi::ObjectReference> buffers_;  // Keeps the caller's memory alive.
+};
+
 namespace {
 
 constexpr std::size_t kQueueMax = 64;
@@ -78,12 +107,13 @@ Napi::Value to_js(Napi::Env env, const LbmdAnswer& answer) {
 template <typename Work>
 class WorkCall final : public Call {
  public:
-  using Answer = std::invoke_result_t<Work&, Node&>;
+  using Answer = std::invoke_result_t<Work&, DeviceNode&>;
 
   WorkCall(Napi::Env env, Work work, std::initializer_list<Napi::Object> buffers)
       : Call(env, buffers), work_(std::move(work)) {}
 
-  void run(Node& node, bool cancelled) override {
+  // On the handle's thread.
+  void run(DeviceNode& node, bool cancelled) {
     if (cancelled) {
       answer_.error = ECANCELED;
     } else {
@@ -102,7 +132,6 @@ class WorkCall final : public Call {
 class CloseCall final : public Call {
  public:
   explicit CloseCall(Napi::Env env) : Call(env, {}) {}
-  void run(Node&, bool) override {}
   Napi::Value answer(Napi::Env env) const override { return env.Undefined(); }
 };
 
@@ -138,11 +167,6 @@ struct PiTransfer {
 
 }  // namespace
 
-Call::Call(Napi::Env env, std::initializer_list<Napi::Object> buffers)
-    : deferred(Napi::Promise::Deferred::New(env)) {
-  for (const Napi::Object& buffer : buffers) buffers_.push_back(Napi::Persistent(buffer));
-}
-
 Napi::Function Handle::define(Napi::Env env) {
   return DefineClass(
       env, "Handle",
@@ -158,7 +182,7 @@ Napi::Function Handle::define(Napi::Env env) {
 Handle::Handle(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<Handle>(info),
       instance_(instance_of(info.Env())),
-      executor_(std::make_unique<Executor<Node>>(kQueueMax)) {
+      executor_(std::make_unique<Executor<DeviceNode>>(kQueueMax)) {
   answered_ = Answered::New(info.Env(), "blk-integrity handle", 0, 1, this);
   answered_.Unref(info.Env());  // An idle handle does not keep the process alive.
   instance_.running.insert(this);
@@ -185,7 +209,7 @@ Napi::Value Handle::start(Napi::Env env, Work work, std::initializer_list<Napi::
     return promise;
   };
   if (!closed_.IsEmpty()) return refuse(EBADF);
-  const bool queued = executor_->submit([&call, answered = answered_](Node& node, bool cancelled) {
+  const bool queued = executor_->submit([&call, answered = answered_](DeviceNode& node, bool cancelled) {
     call.run(node, cancelled);
     answered.NonBlockingCall();
   });
@@ -221,11 +245,11 @@ Napi::Value Handle::open(const Napi::CallbackInfo& info) {
   if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE)
     throw out_of_range(info.Env(), "flags", "without O_CREAT and O_TMPFILE");
   return start(info.Env(),
-               [path = std::move(path), flags](Node& node) { return open_node(node.fd, path, flags); });
+               [path = std::move(path), flags](DeviceNode& node) { return open_node(node.fd, path, flags); });
 }
 
 Napi::Value Handle::status(const Napi::CallbackInfo& info) {
-  return start(info.Env(), [](Node& node) { return node_status(node.fd.get()); });
+  return start(info.Env(), [](DeviceNode& node) { return node_status(node.fd.get()); });
 }
 
 Napi::Value Handle::sg_io(const Napi::CallbackInfo& info) {
@@ -244,36 +268,39 @@ Napi::Value Handle::sg_io(const Napi::CallbackInfo& info) {
   const Napi::Value data = request.Get("data");
   if (command.direction == Direction::kNone) {
     if (!data.IsNull()) throw wrong_type(env, "request.data", "null with direction 'none'");
-    return start(
-        env, [command = std::move(command)](Node& node) { return blkint::sg_io(node.fd.get(), command); });
+    return start(env, [command = std::move(command)](DeviceNode& node) {
+      return blkint::sg_io(node.fd.get(), command);
+    });
   }
   command.data = to_bytes(data, "request.data");
   if (command.data.size() > std::numeric_limits<std::uint32_t>::max()) {
     throw out_of_range(env, "request.data", "at most FFFFFFFFh bytes long");
   }
-  return start(env,
-               [command = std::move(command)](Node& node) { return blkint::sg_io(node.fd.get(), command); },
-               {data.As<Napi::Object>()});
+  return start(
+      env, [command = std::move(command)](DeviceNode& node) { return blkint::sg_io(node.fd.get(), command); },
+      {data.As<Napi::Object>()});
 }
 
 Napi::Value Handle::read(const Napi::CallbackInfo& info) {
   const auto buffer = to_bytes(info[0], "buffer");
   const auto offset = to_offset(info[1], buffer.size());
-  return start(info.Env(), [buffer, offset](Node& node) { return read_at(node.fd.get(), buffer, offset); },
+  return start(info.Env(),
+               [buffer, offset](DeviceNode& node) { return read_at(node.fd.get(), buffer, offset); },
                {info[0].As<Napi::Object>()});
 }
 
 Napi::Value Handle::write(const Napi::CallbackInfo& info) {
   const auto buffer = to_bytes(info[0], "buffer");
   const auto offset = to_offset(info[1], buffer.size());
-  return start(info.Env(), [buffer, offset](Node& node) { return write_at(node.fd.get(), buffer, offset); },
+  return start(info.Env(),
+               [buffer, offset](DeviceNode& node) { return write_at(node.fd.get(), buffer, offset); },
                {info[0].As<Napi::Object>()});
 }
 
 Napi::Value Handle::read_with_pi(const Napi::CallbackInfo& info) {
   const PiTransfer asked(info);
   return start(info.Env(),
-               [buffer = asked.buffer, offset = asked.offset, pi = asked.pi](Node& node) {
+               [buffer = asked.buffer, offset = asked.offset, pi = asked.pi](DeviceNode& node) {
                  return node.ring.read(node.fd.get(), buffer, offset, pi);
                },
                {asked.buffer_array, asked.tuples_array});
@@ -282,22 +309,22 @@ Napi::Value Handle::read_with_pi(const Napi::CallbackInfo& info) {
 Napi::Value Handle::write_with_pi(const Napi::CallbackInfo& info) {
   const PiTransfer asked(info);
   return start(info.Env(),
-               [buffer = asked.buffer, offset = asked.offset, pi = asked.pi](Node& node) {
+               [buffer = asked.buffer, offset = asked.offset, pi = asked.pi](DeviceNode& node) {
                  return node.ring.write(node.fd.get(), buffer, offset, pi);
                },
                {asked.buffer_array, asked.tuples_array});
 }
 
 Napi::Value Handle::lbmd_capability(const Napi::CallbackInfo& info) {
-  return start(info.Env(), [](Node& node) { return blkint::lbmd_capability(node.fd.get()); });
+  return start(info.Env(), [](DeviceNode& node) { return blkint::lbmd_capability(node.fd.get()); });
 }
 
 Napi::Value Handle::lock_exclusive(const Napi::CallbackInfo& info) {
-  return start(info.Env(), [](Node& node) { return blkint::lock_exclusive(node.fd.get()); });
+  return start(info.Env(), [](DeviceNode& node) { return blkint::lock_exclusive(node.fd.get()); });
 }
 
 Napi::Value Handle::flush(const Napi::CallbackInfo& info) {
-  return start(info.Env(), [](Node& node) { return blkint::flush(node.fd.get()); });
+  return start(info.Env(), [](DeviceNode& node) { return blkint::flush(node.fd.get()); });
 }
 
 Napi::Value Handle::close(const Napi::CallbackInfo& info) {

@@ -6,37 +6,14 @@
 #include <deque>
 #include <initializer_list>
 #include <memory>
-#include <vector>
 
 #include "addon/addon.h"
 #include "core/executor.h"
-#include "core/fd.h"
-#include "core/io_uring.h"
 
 namespace blkint::addon {
 
-// What the thread of a handle works on.
-struct Node {
-  Fd fd;
-  PiRing ring;
-};
-
-// One call under way. Made and destroyed on the JavaScript thread; `run` alone is called on the handle's.
-class Call {
- public:
-  Call(Napi::Env env, std::initializer_list<Napi::Object> buffers);
-  virtual ~Call() = default;
-  Call(const Call&) = delete;
-  Call& operator=(const Call&) = delete;
-
-  virtual void run(Node& node, bool cancelled) = 0;
-  virtual Napi::Value answer(Napi::Env env) const = 0;
-
-  const Napi::Promise::Deferred deferred;
-
- private:
-  std::vector<Napi::ObjectReference> buffers_;  // Keeps the caller's memory alive.
-};
+struct DeviceNode;
+class Call;
 
 class Handle : public Napi::ObjectWrap<Handle> {
  public:
@@ -73,7 +50,7 @@ class Handle : public Napi::ObjectWrap<Handle> {
   Instance& instance_;
   Answered answered_;
   std::deque<std::unique_ptr<Call>> calls_;
-  std::unique_ptr<Executor<Node>> executor_;
+  std::unique_ptr<Executor<DeviceNode>> executor_;
   Napi::ObjectReference closed_;  // The promise of close().
 };
 

@@ -1,4 +1,4 @@
-// The CRC-16 guard of T10 protection information (SBC-4 4.21.4): polynomial 8BB7h, most significant bit
+// The CRC-16 guard of T10 protection information (T10 SBC-4): polynomial 8BB7h, most significant bit
 // first, no final inversion.
 #pragma once
 

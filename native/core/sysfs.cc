@@ -26,13 +26,22 @@ struct Names {
   std::vector<std::string> names;  // Sorted.
 };
 
-std::vector<std::string> split(std::string_view path) {
+struct Pattern {
   std::vector<std::string> components;
+  std::string mark;  // "@", "/" or nothing.
+};
+
+Pattern parse(std::string_view text) {
+  Pattern pattern;
+  if (text.ends_with('@') || text.ends_with('/')) {
+    pattern.mark = text.back();
+    text.remove_suffix(1);
+  }
   for (;;) {
-    const std::size_t slash = path.find('/');
-    components.emplace_back(path.substr(0, slash));
-    if (slash == std::string_view::npos) return components;
-    path.remove_prefix(slash + 1);
+    const std::size_t slash = text.find('/');
+    pattern.components.emplace_back(text.substr(0, slash));
+    if (slash == std::string_view::npos) return pattern;
+    text.remove_prefix(slash + 1);
   }
 }
 
@@ -95,9 +104,9 @@ Text read_file(const std::string& path) {
   return {.text = text};
 }
 
-Text read_entry(const std::string& path, char kind) {
-  if (kind == '@') return read_link(path);
-  if (kind == '/') return read_folder(path);
+Text read_entry(const std::string& path, const std::string& mark) {
+  if (mark == "@") return read_link(path);
+  if (mark == "/") return read_folder(path);
   return read_file(path);
 }
 
@@ -107,15 +116,13 @@ class SnapshotTaker {
  public:
   explicit SnapshotTaker(const std::string& root) : root_(root + '/') {}
 
-  void take(const std::string& pattern) {
-    const char kind = pattern.back() == '@' || pattern.back() == '/' ? pattern.back() : '\0';
-    const std::string suffix(kind == '\0' ? 0 : 1, kind);
-    for (const std::string& path : expand(pattern.substr(0, pattern.size() - suffix.size()))) {
-      Text entry = read_entry(root_ + path, kind);
+  void take(const Pattern& pattern) {
+    for (const std::string& path : expand(pattern.components)) {
+      Text entry = read_entry(root_ + path, pattern.mark);
       if (entry.error != 0) {
-        note(path + suffix, entry.error);
+        note(path + pattern.mark, entry.error);
       } else {
-        snapshot_.entries.insert_or_assign(path + suffix, std::move(entry.text));
+        snapshot_.entries.insert_or_assign(path + pattern.mark, std::move(entry.text));
       }
     }
   }
@@ -123,9 +130,9 @@ class SnapshotTaker {
   Snapshot result() && { return std::move(snapshot_); }
 
  private:
-  std::vector<std::string> expand(const std::string& pattern) {
+  std::vector<std::string> expand(const std::vector<std::string>& components) {
     std::vector<std::string> paths{""};
-    for (const std::string& component : split(pattern)) {
+    for (const std::string& component : components) {
       std::vector<std::string> longer;
       for (const std::string& path : paths) {
         const std::string folder = path.empty() ? path : path + '/';
@@ -155,9 +162,7 @@ class SnapshotTaker {
 }  // namespace
 
 bool is_pattern(const std::string& pattern) {
-  const bool marked = !pattern.empty() && (pattern.back() == '@' || pattern.back() == '/');
-  const std::vector<std::string> components =
-      split(std::string_view(pattern).substr(0, pattern.size() - (marked ? 1 : 0)));
+  const std::vector<std::string> components = parse(pattern).components;
   return pattern.find('\0') == std::string::npos &&
          std::none_of(components.begin(), components.end(), [](const std::string& component) {
            return component.empty() || component == "." || component == "..";
@@ -166,7 +171,7 @@ bool is_pattern(const std::string& pattern) {
 
 Snapshot take_snapshot(const std::string& root, const std::vector<std::string>& patterns) {
   SnapshotTaker taker(root);
-  for (const std::string& pattern : patterns) taker.take(pattern);
+  for (const std::string& pattern : patterns) taker.take(parse(pattern));
   return std::move(taker).result();
 }
 

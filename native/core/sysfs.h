@@ -8,7 +8,7 @@
 
 namespace blkint {
 
-inline constexpr std::size_t kFileBytesMax = 64 * 1024;
+inline constexpr std::size_t kFileBytesMax = 65536;
 
 // Both by path: the pattern with a name in the place of every '*'.
 struct Snapshot {

@@ -46,7 +46,8 @@ std::uint32_t ref_of(const TupleLayout& layout, std::size_t i) noexcept {
   return layout.seed + static_cast<std::uint32_t>(i);
 }
 
-// Whether `count` pieces of `size` bytes, `stride` apart, the first at `start`, lie inside `total` bytes.
+// Whether `count` pieces (1 or more) of `size` bytes, `stride` (1 or more) apart, the first at `start`, lie
+// inside `total` bytes.
 bool inside(std::size_t total, std::size_t start, std::size_t stride, std::size_t size,
             std::size_t count) noexcept {
   return size <= total && start <= total - size && count - 1 <= (total - size - start) / stride;

@@ -44,9 +44,8 @@ void generate(const TupleLayout& layout, const GenerateRule& rule, std::span<con
 
 struct VerifyRule {
   bool check_ref;
-  bool escape_needs_ref;  // Escaped is application tag FFFFh and reference tag FFFFFFFFh; else the
-                          // application tag alone.
-  std::optional<std::uint16_t> app_tag;
+  bool escape_needs_ref;                 // Reference tag FFFFFFFFh, beside application tag FFFFh.
+  std::optional<std::uint16_t> app_tag;  // Compared when there is one.
   std::size_t findings_max;
 };
 
