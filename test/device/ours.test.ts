@@ -13,6 +13,7 @@ t.test('a disk is ours only when driver and INQUIRY agree', async (t) => {
   for (const [what, theirs, said] of [
     ['a real disk that calls itself scsi_debug', disk('mpt3sas'), facts('Linux', 'scsi_debug')],
     ['another disk behind scsi_debug', disk('scsi_debug'), facts('SEAGATE', 'ST4000')],
+    ['another vendor behind scsi_debug', disk('scsi_debug'), facts('SEAGATE', 'scsi_debug')],
     ["somebody's LIO disk", disk('tcm_loopback'), facts('LIO-ORG', 'FILEIO', '5e1f')],
     ['a LIO disk without a serial number', disk('tcm_loopback'), facts('LIO-ORG', 'FILEIO')],
     ['our serial number over iSCSI', disk('iscsi_tcp'), facts('LIO-ORG', 'FILEIO', `${LIO_SERIAL_PREFIX}1`)],

@@ -80,6 +80,23 @@ t.test('what decides nothing is not proven', async (t) => {
     { result: 'absent' },
     'zeros everywhere are what a plain transfer leaves',
   );
+  t.match(await prove('interleaves other data', TYPE1, written(TYPE1)).proof, {
+    result: 'not-proven',
+    text: /plain read/,
+  });
+  const zeroGuards = written(TYPE1, zeros);
+  t.match(
+    await prove('interleaves', TYPE1, zeroGuards).proof,
+    { result: 'not-proven' },
+    'right reference tags, but every guard is zero',
+  );
+  const few = written(TYPE1, pattern(8 * 512, 1));
+  few.tuples.fill(0xff, 0, 32);
+  t.match(
+    await prove('interleaves', TYPE1, few).proof,
+    { result: 'not-proven' },
+    'half of the tuples escaped',
+  );
   const misplaced = written(TYPE1);
   misplaced.tuples.copyWithin(0, 8);
   t.match(

@@ -99,6 +99,19 @@ t.test('TAP: a point for each range, checker and path; unchecked is a skip with 
   );
 });
 
+t.test('TAP: a checker that stayed silent fails, though it refused nothing', async (t) => {
+  const silent = {
+    ...mismatch,
+    kind: 'silent',
+    checker: 'kernel',
+    path: 'block',
+    check: null,
+    text: 'stayed silent',
+  } as const;
+  const lines = crosscheckTap({ ...report, findings: [silent] }).split('\n');
+  t.ok(lines.includes('not ok 2 - blocks 0 to 15: kernel by block'));
+});
+
 t.test('TAP: findings without a cell get a point of their own', async (t) => {
   const facts = {
     ...mismatch,
@@ -141,15 +154,10 @@ t.test('prove: text and TAP say who noticed, and the outcome decides', async (t)
 });
 
 t.test('tables align and leave no blanks behind', async (t) => {
-  t.same(
-    table(
-      [
-        ['A', 'N'],
-        ['long', '7'],
-        ['x', '1234'],
-      ],
-      ['left', 'right'],
-    ),
-    ['A        N', 'long     7', 'x     1234'],
-  );
+  const rows = [
+    ['A', 'N', 'WORDS'],
+    ['long', '7', 'some words'],
+    ['x', '1234', 'few'],
+  ];
+  t.same(table(rows, ['left', 'right']), ['A        N  WORDS', 'long     7  some words', 'x     1234  few']);
 });

@@ -16,6 +16,8 @@ export type Manner =
   | 'plain, ones, residue 0'
   /** 05/24/00. */
   | 'refuses'
+  /** Escaped tuples between data that is not what a plain read delivers. */
+  | 'interleaves other data'
   /** The right data, and tuples that are nobody's. */
   | 'interleaves rubbish'
   /** The right data, and tuples of zeros. */
@@ -90,7 +92,9 @@ export class Target implements ScsiTransport {
       const tuple = tuples.slice((lba * perBlock + i) * 8, (lba * perBlock + i + 1) * 8);
       if (manner === 'interleaves rubbish') tuple[1]! ^= 0x01;
       if (manner === 'interleaves zeros') tuple.fill(0);
+      if (manner === 'interleaves other data') tuple.fill(0xff);
       buffer.set(plain.subarray(i * interval, (i + 1) * interval), at);
+      if (manner === 'interleaves other data') buffer[at]! ^= 0x01;
       buffer.set(tuple, at + interval);
     }
     return GOOD;
