@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
@@ -12,9 +12,10 @@ import t from 'tap';
 import type { IntegrityError } from '../../src/errors.js';
 import { cpioArchive } from '../../src/testbed/vm/cpio.js';
 import { archives, closure, packageRecords, suitesByVersion } from '../../src/testbed/vm/debian-archive.js';
+import { chooseKernel, hasPrefix } from '../../src/testbed/vm/debian-kernel.js';
 import { shellQuote } from '../../src/testbed/vm/guest-init.js';
 import { runInVm } from '../../src/testbed/vm/index.js';
-import { chooseKernel, findKernel, hasPrefix } from '../../src/testbed/vm/kernel-source.js';
+import { findKernel } from '../../src/testbed/vm/kernel-source.js';
 import { loadOrder } from '../../src/testbed/vm/modules.js';
 import { untilTrailer } from '../../src/testbed/vm/output.js';
 import { capture } from '../../src/testbed/vm/process.js';
@@ -46,7 +47,7 @@ t.test('a version prefix matches component by component', async (t) => {
   t.ok(hasPrefix('7.3.4-1~bpo13+1', '7.3.4-1'));
 });
 
-t.test('apt’s words are read', async (t) => {
+t.test("apt's words are read", async (t) => {
   // Printed by apt 2.6 on Debian 12, shortened.
   const shown = `Package: linux-image-amd64
 Source: linux-signed-amd64 (7.3.4+1~bpo13+1)
@@ -196,7 +197,7 @@ t.test('an output ends at its trailer, however it is cut', async (t) => {
   }
 });
 
-t.test('QEMU gets no disk and no network, and the host’s files read-only', async (t) => {
+t.test("QEMU gets no disk and no network, and the host's files read-only", async (t) => {
   const argv = qemuArguments({
     accelerator: 'TCG',
     image: '/boot/vmlinuz',
@@ -299,10 +300,10 @@ t.test('in a guest', async (t) => {
     t.equal(stderr, 'to stderr\n');
     t.strictSame(seen.argv, words);
     t.equal(seen.cwd, process.cwd());
-    t.match(seen.environment, { HOME: '/root', BLK_INTEGRITY_GUEST: '1', PATH: /(^|:)\/usr\/sbin(:|$)/ });
+    t.match(seen.environment, { HOME: homedir(), BLK_INTEGRITY_GUEST: '1', PATH: /(^|:)\/usr\/sbin(:|$)/ });
     t.equal(seen.uid, 0);
     t.equal(seen.file, 'host and guest');
-    t.equal(await readFile(file, 'utf8'), 'host', 'the host’s file is as it was');
+    t.equal(await readFile(file, 'utf8'), 'host', "the host's file is as it was");
     t.strictSame(seen.adapters, ['adapter0']);
     t.notMatch(seen.blocks.join(' '), /[vs]d[b-z]|vda|nvme/, 'no disk of the host');
     t.strictSame(seen.interfaces, ['lo']);

@@ -1,5 +1,5 @@
 /** Which accelerators are worth a try on this host. */
-import { access, constants, readFile, writeFile } from 'node:fs/promises';
+import { access, constants, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Accelerator } from './qemu.js';
 
@@ -17,6 +17,10 @@ export async function usableAccelerators(cache: string): Promise<Accelerator[]> 
   return opens && failedIn !== (await bootId()) ? ['KVM', 'TCG'] : ['TCG'];
 }
 
+/** Where that cannot be written, the next run waits for KVM again. */
 export async function rememberThatKvmFails(cache: string): Promise<void> {
-  await writeFile(noteFile(cache), await bootId());
+  const written = mkdir(cache, { recursive: true }).then(async () =>
+    writeFile(noteFile(cache), await bootId()),
+  );
+  await written.catch(() => {});
 }

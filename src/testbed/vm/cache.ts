@@ -15,6 +15,11 @@ export async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
+export async function firstThatExists(paths: readonly string[]): Promise<string | undefined> {
+  for (const path of paths) if (await exists(path)) return path;
+  return undefined;
+}
+
 /**
  * Runs `work` while holding the cache's lock, flock(1) on a file in it: the kernel lets go of it however we end. flock runs `cat`,
  * whose echo tells that the lock is held, and which ends with our end of the pipe.

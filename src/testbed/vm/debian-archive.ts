@@ -5,7 +5,7 @@
 import { mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IntegrityError } from '../../errors.js';
-import { exists } from './cache.js';
+import { firstThatExists } from './cache.js';
 import { type Argv, run } from './process.js';
 
 /** A package and the exact version of it. */
@@ -41,7 +41,7 @@ const SUITES = {
 const KEYRINGS = ['gpg', 'pgp'].map((suffix) => `/usr/share/keyrings/debian-archive-keyring.${suffix}`);
 
 /** Names that Debian's suites go by in a sources list. */
-const DEBIAN_SUITE = /^(bullseye|bookworm|trixie|forky|sid|(old)*stable|testing|unstable)(?<branch>-\w+)*$/;
+const DEBIAN_SUITE = /^(bullseye|bookworm|trixie|forky|sid|(old)*stable|testing|unstable)(-\w+)*$/;
 
 /** The base URIs of Debian's archive and of its security archive among what `apt-get update --print-uris` prints. */
 export function archives(printedUris: string): Record<keyof typeof SUITES, string[]> {
@@ -127,11 +127,9 @@ export class DebianArchive {
 
   /** Of the host's settings only those of downloads hold (proxies and the like): hooks would run on the host's behalf. */
   async #configure(): Promise<void> {
-    const keyring = (
-      await Promise.all(KEYRINGS.map(async (path) => ((await exists(path)) ? path : '')))
-    ).find((path) => path !== '');
+    const keyring = await firstThatExists(KEYRINGS);
     if (keyring === undefined) {
-      throw new IntegrityError('ERR_NO_KERNEL', 'Debian’s archive keyring is not installed', {
+      throw new IntegrityError('ERR_NO_KERNEL', "Debian's archive keyring is not installed", {
         advice: 'Run `apt-get install debian-archive-keyring`, or use --kernel host or an image of your own.',
       });
     }
@@ -226,8 +224,9 @@ export class DebianArchive {
     const unpacked = join(folder, 'unpacked');
     await mkdir(packed);
     await this.#apt(['apt-get', 'download', ...kernel.packages.map(label)], packed);
-    for (const file of await readdir(packed))
+    for (const file of await readdir(packed)) {
       await this.#host('dpkg-deb', '-x', join(packed, file), unpacked);
+    }
     // 7.x keeps both below /usr/lib/modules, earlier kernels have /boot and /lib/modules.
     await mkdir(join(folder, 'lib/modules'), { recursive: true });
     for (const modules of ['lib/modules', 'usr/lib/modules']) {
@@ -240,14 +239,14 @@ export class DebianArchive {
     if (release === undefined || releases.length > 1) {
       throw new IntegrityError(
         'ERR_NO_KERNEL',
-        `Debian’s ${kernel.packages.map(label).join(', ')} hold modules of ${releases.length} kernels, not of one`,
+        `Debian's ${kernel.packages.map(label).join(', ')} hold modules of ${releases.length} kernels, not of one`,
       );
     }
-    const image = [
+    const places = [
       join(unpacked, `boot/vmlinuz-${release}`),
       join(folder, 'lib/modules', release, 'vmlinuz'),
     ];
-    await rename((await exists(image[0]!)) ? image[0]! : image[1]!, join(folder, 'vmlinuz'));
+    await rename((await firstThatExists(places)) ?? places[0]!, join(folder, 'vmlinuz'));
     await rm(packed, { recursive: true });
     await rm(unpacked, { recursive: true });
     // Where kmod is built for /usr/lib/modules it looks there.

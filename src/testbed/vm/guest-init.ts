@@ -62,6 +62,7 @@ ln -sf /proc/self/fd /root/dev/fd
 for stream in stdin:0 stdout:1 stderr:2; do ln -sf "/proc/self/fd/\${stream#*:}" "/root/dev/\${stream%:*}"; done
 test ! -d /root/sys/kernel/config || mount -t configfs configfs /root/sys/kernel/config
 test ! -d /root/sys/kernel/debug || mount -t debugfs debugfs /root/sys/kernel/debug
+# The host's database tells of the host's disks.
 rm -rf /root/run/udev
 hostname blk-integrity
 ifconfig lo 127.0.0.1 up

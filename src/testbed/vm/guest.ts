@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Duplex, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 import { PROGRAM_FOLDERS } from './process.js';
 import { CHANNEL_FD, type Machine, QEMU, qemuArguments } from './qemu.js';
@@ -59,6 +60,29 @@ export function startGuest(machine: Machine): Guest {
       await closed;
     },
   };
+}
+
+/** The release of the guest's kernel when it has its root, or why it never will. */
+export async function booted(
+  guest: Guest,
+  limitMs: number,
+): Promise<{ release: string } | { failure: string }> {
+  const limit = new AbortController();
+  const late = delay(
+    limitMs,
+    { failure: `did not get to its root in ${limitMs / 1000} s` },
+    { signal: limit.signal },
+  );
+  late.catch(() => {});
+  try {
+    return await Promise.race([
+      guest.ready.then((release) => ({ release })),
+      guest.ended.then((words) => ({ failure: `ended before it had its root\n${words}` })),
+      late,
+    ]);
+  } finally {
+    limit.abort();
+  }
 }
 
 /** The last lines of a console, without what steers a terminal. */

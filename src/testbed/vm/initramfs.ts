@@ -23,17 +23,12 @@ const UNPACK: Record<string, (packed: Buffer, busybox: string) => Promise<Buffer
 
 async function modules(folder: string, busybox: string): Promise<CpioEntry[]> {
   const index = (name: string): Promise<string> => readFile(join(folder, name), 'utf8');
-  const dependencies = await index('modules.dep').catch((cause: Error) => {
-    throw new IntegrityError('ERR_NO_KERNEL', `${folder} has no index of modules: ${cause.message}`, {
-      cause,
-      advice: 'Make the index with `depmod -b ROOT RELEASE`; `make modules_install` does it by itself.',
-    });
-  });
+  const dependencies = await index('modules.dep');
   const builtin = await index('modules.builtin').catch(() => '');
   const needed = loadOrder(NEEDED_MODULES, dependencies, builtin);
   if (needed.missing.length > 0) {
     throw new IntegrityError('ERR_NO_KERNEL', `the kernel of ${folder} has no ${needed.missing.join(', ')}`, {
-      advice: 'Build them in or as modules: the guest reads the host’s files over 9p and virtio.',
+      advice: "Build them in or as modules: the guest reads the host's files over 9p and virtio.",
     });
   }
   const welcome = loadOrder(WELCOME_MODULES, dependencies, builtin);

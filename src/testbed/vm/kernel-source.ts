@@ -1,10 +1,10 @@
 /** Which kernel to boot: one of Debian's, the host's own, or one's own build. */
-import { access, constants, readdir, readFile, realpath, rename, writeFile } from 'node:fs/promises';
+import { access, constants, readdir, realpath } from 'node:fs/promises';
 import { release as runningRelease } from 'node:os';
 import { join, resolve } from 'node:path';
 import { IntegrityError } from '../../errors.js';
-import { buildFolder, exists, withLock } from './cache.js';
-import { DebianArchive, type DebianKernel } from './debian-archive.js';
+import { exists, firstThatExists } from './cache.js';
+import { type DebianRequest, debianKernel } from './debian-kernel.js';
 
 export interface BootableKernel {
   readonly image: string;
@@ -14,110 +14,11 @@ export interface BootableKernel {
   readonly origin: string;
 }
 
-export interface KernelRequest {
+export interface KernelRequest extends Omit<DebianRequest, 'wanted'> {
   /** `newest`, a version prefix of Debian's (`6.1`), `host`, or the path of an image. */
   readonly kernel: string;
   /** Modules of an image of one's own: lib/modules/RELEASE, or a folder that holds exactly one such. */
   readonly modules: string | undefined;
-  /** Whether anything may be downloaded. */
-  readonly install: boolean;
-  readonly cache: string;
-  readonly signal: AbortSignal | undefined;
-  /** Told what takes time. */
-  readonly note: (message: string) => void;
-}
-
-const components = (version: string): string[] => version.split(/[.\-+~]/);
-
-/** Whether `version` starts with `prefix`, component by component: 6.1 is a prefix of 6.1.176-1 and not of 6.12. */
-export function hasPrefix(version: string, prefix: string): boolean {
-  const all = components(version);
-  return components(prefix).every((component, index) => all[index] === component);
-}
-
-/** The highest kernel that matches. `kernels` are as apt lists them, the highest version first. */
-export function chooseKernel(kernels: readonly DebianKernel[], wanted: string): DebianKernel {
-  const chosen = kernels.find(({ version }) => wanted === 'newest' || hasPrefix(version, wanted));
-  if (chosen !== undefined) return chosen;
-  const served = kernels.map(({ version, suites }) => `  ${version} (${suites.join(', ')})`);
-  throw new IntegrityError(
-    'ERR_NO_KERNEL',
-    `Debian’s mirror serves no kernel ${wanted}; it serves\n${served.join('\n')}`,
-    {
-      advice: 'Give a prefix of one of these versions, such as 6.12, or newest.',
-    },
-  );
-}
-
-/** What the mirror served when it was last asked. */
-interface Served {
-  readonly readAt: number;
-  readonly kernels: readonly DebianKernel[];
-}
-
-/** How long the mirror's answer is good for. */
-const SERVED_FOR_MS = 24 * 60 * 60 * 1000;
-
-/**
- * A kernel of Debian's. What was resolved and unpacked before is used as it is, without the network; with `install` the mirror is
- * asked again when its last answer is over a day old, or does not lead to a kernel (any more).
- */
-async function debianKernel({
-  kernel: wanted,
-  install,
-  cache,
-  signal,
-  note,
-}: KernelRequest): Promise<BootableKernel> {
-  const folder = join(cache, 'debian');
-  const index = join(folder, 'served.json');
-  const archive = new DebianArchive(join(folder, 'apt'), signal);
-  const folderOf = ({ version }: DebianKernel): string => join(folder, version);
-  const packedSize = ({ bytes }: DebianKernel): string => `${Math.ceil(bytes / 1e6)} MB`;
-
-  const lastAnswer = async (): Promise<Served | undefined> => {
-    const text = await readFile(index, 'utf8').catch(() => undefined);
-    return text === undefined ? undefined : (JSON.parse(text) as Served);
-  };
-  const ask = async (): Promise<Served> => {
-    note('reading the package lists of Debian’s suites');
-    const served: Served = { readAt: Date.now(), kernels: await archive.kernels() };
-    await writeFile(`${index}.partial`, JSON.stringify(served));
-    await rename(`${index}.partial`, index);
-    return served;
-  };
-  const unpacked = async (kernel: DebianKernel): Promise<BootableKernel> => ({
-    image: join(folderOf(kernel), 'vmlinuz'),
-    modulesFolder: await releaseFolder(folderOf(kernel)),
-    origin: `Debian ${kernel.version}`,
-  });
-  const fetched = async (served: Served): Promise<BootableKernel> => {
-    const kernel = chooseKernel(served.kernels, wanted);
-    if (!(await exists(folderOf(kernel)))) {
-      note(`downloading Debian’s kernel ${kernel.version}, ${packedSize(kernel)}`);
-      await buildFolder(folderOf(kernel), (partial) => archive.unpack(kernel, partial));
-    }
-    return await unpacked(kernel);
-  };
-
-  if (install) {
-    return await withLock(cache, signal, async () => {
-      const known = await lastAnswer();
-      if (known === undefined || Date.now() - known.readAt > SERVED_FOR_MS) return await fetched(await ask());
-      return await fetched(known).catch(async () => await fetched(await ask()));
-    });
-  }
-  const known = await lastAnswer();
-  if (known === undefined) {
-    throw new IntegrityError('ERR_NO_KERNEL', `no kernel of Debian’s is here yet (wanted: ${wanted})`, {
-      advice: `--install reads the package lists of Debian’s suites (40 MB) and downloads linux-image-amd64 with what it depends on (50 to 130 MB), to be unpacked below ${folder}; nothing of it is installed. --kernel host boots this host’s own.`,
-    });
-  }
-  const kernel = chooseKernel(known.kernels, wanted);
-  if (await exists(folderOf(kernel))) return await unpacked(kernel);
-  throw new IntegrityError('ERR_NO_KERNEL', `Debian’s kernel ${kernel.version} is not here yet`, {
-    advice: `--install downloads ${kernel.packages.map(({ name }) => name).join(', ')} (${packedSize(kernel)}), to be unpacked below ${folder}; nothing of it is installed.`,
-  });
 }
 
 /** lib/modules/RELEASE in what `make modules_install INSTALL_MOD_PATH=` filled, or `folder` itself if it is such a folder. */
@@ -163,11 +64,6 @@ const hostModules = (release: string): string[] => [
   `/run/booted-system/kernel-modules/lib/modules/${release}`,
 ];
 
-async function firstThatExists(paths: readonly string[]): Promise<string | undefined> {
-  for (const path of paths) if (await exists(path)) return path;
-  return undefined;
-}
-
 async function hostKernel(): Promise<BootableKernel> {
   const release = runningRelease();
   const missing = (what: string, places: readonly string[]): IntegrityError =>
@@ -176,7 +72,7 @@ async function hostKernel(): Promise<BootableKernel> {
       `this host has no ${what} of its kernel ${release}: ${places.join(', ')}`,
       {
         advice:
-          'Use --kernel newest or a version prefix (Debian’s kernels), or --kernel IMAGE --modules DIR.',
+          "Use --kernel newest or a version prefix (Debian's kernels), or --kernel IMAGE --modules DIR.",
       },
     );
   const image = await firstThatExists(hostImages(release));
@@ -208,6 +104,13 @@ export async function findKernel(request: KernelRequest): Promise<BootableKernel
       `--modules goes with an image of your own, not with --kernel ${kernel}`,
     );
   }
-  if (isDebian) return await debianKernel(request);
+  if (isDebian) {
+    const { version, folder } = await debianKernel({ ...request, wanted: kernel });
+    return {
+      image: join(folder, 'vmlinuz'),
+      modulesFolder: await releaseFolder(folder),
+      origin: `Debian ${version}`,
+    };
+  }
   return kernel === 'host' ? await hostKernel() : await ownKernel(kernel, modules);
 }

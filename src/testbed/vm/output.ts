@@ -1,5 +1,9 @@
 /** One output of the command, as it comes, up to the trailer that the guest sends when the command has ended. */
 
+import { type Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { IntegrityError } from '../../errors.js';
+
 /** Length of the longest end of `bytes` that is a beginning of `trailer`. */
 function overlap(bytes: Buffer, trailer: Buffer): number {
   let length = Math.min(bytes.length, trailer.length);
@@ -22,4 +26,22 @@ export async function* untilTrailer(
   }
   if (held.length > 0) yield held;
   return false;
+}
+
+/** Writes the output to `destination` (nowhere if undefined), which is not ended. Whether all of it came. Throws ERR_IO. */
+export async function passOn(
+  source: Readable,
+  trailer: Buffer,
+  destination: NodeJS.WritableStream = new Writable({ write: (_chunk, _encoding, done) => done() }),
+): Promise<boolean> {
+  let whole = false;
+  const output = async function* (): AsyncGenerator<Buffer> {
+    whole = yield* untilTrailer(source, trailer);
+  };
+  await pipeline(output, destination, { end: false }).catch((cause: Error) => {
+    throw new IntegrityError('ERR_IO', `the command's output could not be passed on: ${cause.message}`, {
+      cause,
+    });
+  });
+  return whole;
 }

@@ -1,19 +1,16 @@
 /** Runs one command in a VM: a real kernel, the host's files, nothing of the host's disks. */
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { type Readable, Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import { IntegrityError } from '../../errors.js';
 import { rememberThatKvmFails, usableAccelerators } from './accelerator.js';
 import { cacheFolder } from './cache.js';
-import { consoleTail, type Guest, startGuest } from './guest.js';
+import { booted, consoleTail, type Guest, startGuest } from './guest.js';
 import type { GuestJob } from './guest-init.js';
 import { initramfs } from './initramfs.js';
 import { findKernel } from './kernel-source.js';
-import { untilTrailer } from './output.js';
+import { passOn } from './output.js';
 import { PROGRAM_FOLDERS, run } from './process.js';
 import { type Accelerator, QEMU } from './qemu.js';
 import { ensureTools } from './tools.js';
@@ -56,7 +53,7 @@ const BOOT_LIMIT_MS: Record<Accelerator, number> = { KVM: 15_000, TCG: 120_000 }
 
 const GUEST_ENVIRONMENT = {
   PATH: PROGRAM_FOLDERS.join(':'),
-  HOME: '/root',
+  HOME: homedir(),
   LANG: 'C.UTF-8',
   BLK_INTEGRITY_GUEST: '1',
 };
@@ -93,49 +90,18 @@ function rejectOnAbort(signal: AbortSignal): Promise<never> {
   return promise;
 }
 
-/** The release of the guest's kernel when it has its root, or why it never will. */
-async function booted(guest: Guest, limitMs: number): Promise<{ release: string } | { failure: string }> {
-  const limit = new AbortController();
-  const late = delay(
-    limitMs,
-    { failure: `did not get to its root in ${limitMs / 1000} s` },
-    { signal: limit.signal },
-  );
-  late.catch(() => {});
-  try {
-    return await Promise.race([
-      guest.ready.then((release) => ({ release })),
-      guest.ended.then((words) => ({ failure: `ended before it had its root\n${words}` })),
-      late,
-    ]);
-  } finally {
-    limit.abort();
-  }
-}
-
-/** Passes the outputs on while the command runs. Its exit status, or undefined when the guest ended before the outputs did. */
+/** Passes the outputs on while the command runs. Its exit status, or undefined when the guest ended before the command did. */
 async function relay(
   guest: Guest,
   trailer: Buffer,
-  outputs: Pick<VmOptions, 'stdout' | 'stderr'>,
+  { stdout, stderr }: Pick<VmOptions, 'stdout' | 'stderr'>,
 ): Promise<number | undefined> {
-  const carry = async (
-    source: Readable,
-    destination: NodeJS.WritableStream | undefined,
-  ): Promise<boolean> => {
-    let whole = false;
-    const upToTrailer = async function* (): AsyncGenerator<Buffer> {
-      whole = yield* untilTrailer(source, trailer);
-    };
-    await pipeline(upToTrailer, destination ?? new Writable({ write: (_chunk, _encoding, done) => done() }), {
-      end: false,
-    });
-    return whole;
-  };
-  const whole = await Promise.all([carry(guest.stdout, outputs.stdout), carry(guest.stderr, outputs.stderr)]);
-  return whole.includes(false)
-    ? undefined
-    : await Promise.race([guest.exitStatus, guest.ended.then(() => undefined)]);
+  const whole = await Promise.all([
+    passOn(guest.stdout, trailer, stdout),
+    passOn(guest.stderr, trailer, stderr),
+  ]);
+  if (whole.includes(false)) return undefined;
+  return await Promise.race([guest.exitStatus, guest.ended.then(() => undefined)]);
 }
 
 async function qemuVersion(): Promise<string> {
@@ -160,11 +126,13 @@ export async function runInVm(options: VmOptions): Promise<VmResult> {
     signal,
   } = options;
   const { note = () => {}, timeoutMs = 600_000, memoryMiB = 2048 } = options;
-  if (command.length === 0) throw new IntegrityError('ERR_USAGE', 'no command to run in the VM');
+  if (command.length === 0 || command.some((word) => word.includes('\0'))) {
+    throw new IntegrityError('ERR_USAGE', 'command: one word or more, none with a NUL in it');
+  }
   if (process.arch !== 'x64') {
     throw new IntegrityError(
       'ERR_TESTBED',
-      `the VM is an x86-64 machine that runs this host’s ${process.arch} programs`,
+      `the VM is an x86-64 machine, and the programs of this host are for ${process.arch}`,
     );
   }
   signal?.throwIfAborted();
@@ -177,7 +145,7 @@ export async function runInVm(options: VmOptions): Promise<VmResult> {
     cwd: resolve(cwd),
     environment: GUEST_ENVIRONMENT,
     modulesFolder: kernel.modulesFolder,
-    modulesRoot: join(await realpath('/lib'), 'modules'),
+    modulesRoot: join(await realpath('/lib').catch(() => '/lib'), 'modules'),
     trailer,
   };
   await using folder = await runFolder();
@@ -208,8 +176,9 @@ export async function runInVm(options: VmOptions): Promise<VmResult> {
       if (accelerator !== accelerators[0]) await rememberThatKvmFails(cache);
       note(`kernel ${boot.release} (${kernel.origin}), QEMU ${await qemuVersion()} with ${accelerator}`);
       const exitStatus = await Promise.race([relay(guest, Buffer.from(trailer), options), stopped]);
-      if (exitStatus === undefined)
+      if (exitStatus === undefined) {
         throw await folder.failure('ERR_GUEST', 'the guest ended before the command did');
+      }
       return { exitStatus, release: boot.release, accelerator, bootMs };
     }
   } catch (error) {
