@@ -1,10 +1,12 @@
 /**
  * blk-integrity: T10 protection information (DIF/DIX) on Linux, cross-checked.
  */
-export { Bio, type BioDevice, type BioOp, type BioOptions, type BioVec, type BlkStatus } from './bio/bio.js';
+export { Bio, type BioDevice, type BioOp, type BioOptions } from './bio/bio.js';
 export * from './bio/bio-integrity.js';
-export { BioIntegrityPayload } from './bio/payload.js';
+export type { BioIterator, BioVec } from './bio/bvec.js';
+export { BioIntegrityPayload, type BipFlag } from './bio/payload.js';
 export * from './bio/semantics.js';
+export { BLK_STATUS_ERRNO, type BlkStatus } from './bio/status.js';
 export { chain, reach } from './check/chain.js';
 export { type CrosscheckOptions, crosscheck } from './check/crosscheck.js';
 export { mirrorTuples, type WriteMemory } from './check/mirror.js';

@@ -13,9 +13,11 @@ import { defaultEngine } from '../pi/engine.js';
 import { countsReferenceTags, type Profile } from '../pi/profile.js';
 import { remapReferenceTags } from '../pi/remap.js';
 import type { CheckedField } from '../pi/verify.js';
-import { Bio, type BioIterator, BLK_STATUS_ERRNO, type BlkStatus, segmentsFrom } from './bio.js';
+import { Bio } from './bio.js';
+import { type BioIterator, segmentsFrom } from './bvec.js';
 import { BioIntegrityPayload, type BipFlag } from './payload.js';
 import { requireKnownProfile, type Semantics, type SkipRule } from './semantics.js';
+import { BLK_STATUS_ERRNO, type BlkStatus } from './status.js';
 
 /** What prep does to one bio. */
 export interface IntegrityAction {

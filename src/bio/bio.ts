@@ -4,19 +4,10 @@
  */
 import { IntegrityError } from '../errors.js';
 import type { Profile } from '../pi/profile.js';
+import { advanceIterator, type BioIterator, type BioVec, requireInside } from './bvec.js';
 import type { BioIntegrityPayload } from './payload.js';
 import type { Semantics } from './semantics.js';
-
-/** How a bio ended: BLK_STS_* without the prefix. */
-export type BlkStatus = 'OK' | 'IOERR' | 'RESOURCE' | 'PROTECTION';
-
-/** The errno that each status becomes at the system call: blk_status_to_errno, Linux 6.1 to 7.1. */
-export const BLK_STATUS_ERRNO: Readonly<Record<BlkStatus, number>> = {
-  OK: 0,
-  IOERR: -5,
-  RESOURCE: -12,
-  PROTECTION: -84,
-};
+import type { BlkStatus } from './status.js';
 
 /** Other operations carry no integrity of the kernel's making and are not modelled. */
 export type BioOp = 'read' | 'write';
@@ -28,24 +19,6 @@ export interface BioDevice {
   /** `integrity/read_verify` and `integrity/write_generate` in sysfs. */
   readonly readVerify: boolean;
   readonly writeGenerate: boolean;
-}
-
-/** One segment of memory: `length` bytes of `buffer` from `offset`. The buffer stays the caller's. */
-export interface BioVec {
-  readonly buffer: Uint8Array;
-  readonly offset: number;
-  readonly length: number;
-}
-
-/** How far an I/O has come: struct bvec_iter. */
-export interface BioIterator {
-  /** In units of 512 bytes, of the whole disk. */
-  readonly sector: bigint;
-  /** Bytes to go. */
-  readonly size: number;
-  /** The segment where it stands, and the bytes of it that are done. */
-  readonly index: number;
-  readonly done: number;
 }
 
 /** The memory of an I/O is `data`, one segment, or `segments`: either way a whole number of intervals. */
@@ -123,39 +96,4 @@ export class Bio {
     this.iterator = advanceIterator(this.segments, this.iterator, bytes);
     this.integrity?.advance(Math.floor(bytes / this.device.profile.interval));
   }
-}
-
-/** The bytes from `iterator` to the end, one view a segment. */
-export function segmentsFrom(segments: readonly BioVec[], iterator: BioIterator): Uint8Array[] {
-  return segments.slice(iterator.index).map(({ buffer, offset, length }, i) => {
-    const done = i === 0 ? iterator.done : 0;
-    return buffer.subarray(offset + done, offset + length);
-  });
-}
-
-function advanceIterator(segments: readonly BioVec[], iterator: BioIterator, bytes: number): BioIterator {
-  if (!(Number.isInteger(bytes) && bytes >= 0 && bytes <= iterator.size)) {
-    throw new IntegrityError('ERR_OUT_OF_RANGE', `cannot advance ${bytes} bytes with ${iterator.size} to go`);
-  }
-  let { index, done } = iterator;
-  done += bytes;
-  while (index < segments.length && done >= segments[index]!.length) {
-    done -= segments[index]!.length;
-    index++;
-  }
-  return {
-    sector: iterator.sector + BigInt(Math.floor(bytes / SECTOR)),
-    size: iterator.size - bytes,
-    index,
-    done,
-  };
-}
-
-function requireInside({ buffer, offset, length }: BioVec, index: number): void {
-  const whole = [offset, length].every((value) => Number.isInteger(value) && value >= 0);
-  if (whole && offset + length <= buffer.length) return;
-  throw new IntegrityError(
-    'ERR_OUT_OF_RANGE',
-    `segment ${index}: ${length} bytes from ${offset} do not lie in a buffer of ${buffer.length}`,
-  );
 }

@@ -1,5 +1,5 @@
 /** The kernel's struct bio_integrity_payload: the metadata that travels with a bio. */
-import type { BioIterator } from './bio.js';
+import type { BioIterator } from './bvec.js';
 
 /** BIP_* without the prefix. The kernel's numbers for them have moved and are no interface. */
 export type BipFlag = 'BLOCK_INTEGRITY' | 'MAPPED_INTEGRITY' | 'IP_CHECKSUM' | 'CHECK_GUARD' | 'CHECK_REFTAG';

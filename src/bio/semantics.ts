@@ -5,7 +5,7 @@
 import { IntegrityError } from '../errors.js';
 import type { IpGuardCovers, Type3Ref } from '../pi/engine.js';
 import type { Profile } from '../pi/profile.js';
-import type { BlkStatus } from './bio.js';
+import type { BlkStatus } from './status.js';
 
 /** A reason for which a bio gets no integrity of the kernel's making. */
 export type SkipRule = 'no-profile' | 'no-sectors' | 'has-payload' | 'switched-off';
@@ -63,7 +63,10 @@ export const SEMANTICS: readonly Semantics[] = [
   {
     name: '6.1',
     since: [6, 1],
-    source: { read: 'Linux 6.1.192, block/bio-integrity.c and block/t10-pi.c', run: null },
+    source: {
+      read: 'Linux 6.1.192, block/bio-integrity.c and block/t10-pi.c',
+      run: 'Debian 6.1.192, scsi_debug types 0 to 3 by verdict, LIO fileio types 1 and 3 byte for byte',
+    },
     prepResult: 'bool',
     allocationFailure: 'ends-the-bio',
     skipOrder: ['no-profile', 'no-sectors', 'has-payload', 'switched-off'],
@@ -101,7 +104,7 @@ export const SEMANTICS: readonly Semantics[] = [
     since: [7, 1],
     source: {
       read: 'Linux 7.1 in its merge window, block/bio-integrity.c, block/bio-integrity-auto.c and block/t10-pi.c',
-      run: null,
+      run: 'Debian 7.3.4, scsi_debug types 0 to 3 and LIO fileio types 1 and 3, byte for byte',
     },
     prepResult: 'void',
     allocationFailure: 'waits-for-the-pool',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { Bio, type BioDevice, type BioVec } from '../../src/bio/bio.js';
+import { Bio, type BioDevice } from '../../src/bio/bio.js';
 import {
   bioIntegrityAction,
   bioIntegrityBytes,
@@ -12,6 +12,7 @@ import {
   blkIntegrityComplete,
   blkIntegrityPrepare,
 } from '../../src/bio/bio-integrity.js';
+import type { BioVec } from '../../src/bio/bvec.js';
 import { SEMANTICS, SEMANTICS_NAMES, semanticsByName, semanticsForRelease } from '../../src/bio/semantics.js';
 import { type IntegrityError, KernelBugError } from '../../src/errors.js';
 import { plainEngine } from '../../src/pi/engine.js';
