@@ -364,6 +364,15 @@ t.test('a guest that takes too long is ended', async (t) => {
   t.notOk(await qemuRuns(log));
 });
 
+t.test("a panic is told in the kernel's words", async (t) => {
+  const error = await failure(
+    runInVm({ command: ['sh', '-c', 'echo c >/proc/sysrq-trigger'], install: true }),
+  );
+  t.equal(error.code, 'ERR_GUEST');
+  t.match(error.message, /^Kernel panic - not syncing: sysrq triggered crash$/m);
+  t.equal(error.message.split('\n').length, 22);
+});
+
 t.test('an abort ends the guest', async (t) => {
   const abort = new AbortController();
   const before = await readdir(temporary);

@@ -85,11 +85,12 @@ export async function booted(
   }
 }
 
-/** The last lines of a console, without what steers a terminal. */
-export async function consoleTail(consoleLog: string, lines = 20): Promise<string[]> {
+/** The last lines of a guest's console, without what steers a terminal, and the kernel's words of a panic, which a trace follows. */
+export async function readConsole(consoleLog: string): Promise<{ panic: string[]; tail: string[] }> {
   const log = await readFile(consoleLog, 'utf8').catch(() => '');
-  return stripVTControlCharacters(log)
+  const lines = stripVTControlCharacters(log)
     .split(/\r?\n/)
-    .filter((line) => line.trim() !== '')
-    .slice(-lines);
+    .filter((line) => line.trim() !== '');
+  const panic = lines.flatMap((line) => /Kernel panic - not syncing: .*/.exec(line) ?? []);
+  return { panic: panic.slice(0, 1), tail: lines.slice(-20) };
 }

@@ -1,12 +1,13 @@
 /** Runs one command in a VM: a real kernel, the host's files, nothing of the host's disks. */
 import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { IntegrityError } from '../../errors.js';
 import { rememberThatKvmFails, usableAccelerators } from './accelerator.js';
 import { cacheFolder } from './cache.js';
-import { booted, consoleTail, type Guest, startGuest } from './guest.js';
+import { booted, type Guest, readConsole, startGuest } from './guest.js';
 import type { GuestJob } from './guest-init.js';
 import { initramfs } from './initramfs.js';
 import { findKernel } from './kernel-source.js';
@@ -64,18 +65,23 @@ async function runFolder() {
   const initramfsFile = join(path, 'initramfs');
   const consoleLog = join(path, 'console.log');
   let keepsLog = false;
+  // A process.exit() on the way leaves no time for anything else.
+  const removeNow = (): void => rmSync(path, { recursive: true, force: true });
+  process.once('exit', removeNow);
   return {
     initramfsFile,
     consoleLog,
     /** What failed, with the end of the guest's console. */
     async failure(code: 'ERR_GUEST' | 'ERR_TIMEOUT', what: string): Promise<IntegrityError> {
       keepsLog = true;
-      const tail = await consoleTail(consoleLog);
-      return new IntegrityError(code, [what.trim(), ...tail.map((line) => `  ${line}`)].join('\n'), {
+      const { panic, tail } = await readConsole(consoleLog);
+      const lines = [what, ...panic, ...tail.map((line) => `  ${line}`)];
+      return new IntegrityError(code, lines.join('\n'), {
         advice: `The whole console of the guest is in ${consoleLog}.`,
       });
     },
     async [Symbol.asyncDispose](): Promise<void> {
+      process.off('exit', removeNow);
       await rm(keepsLog ? initramfsFile : path, { recursive: true, force: true });
     },
   };
@@ -168,7 +174,7 @@ export async function runInVm(options: VmOptions): Promise<VmResult> {
       });
       const boot = await Promise.race([booted(guest, BOOT_LIMIT_MS[accelerator]), stopped]);
       if ('failure' in boot) {
-        failure = `the guest with ${accelerator} ${boot.failure}`;
+        failure = `the guest with ${accelerator} ${boot.failure}`.trim();
         if (accelerator === 'KVM') note('no guest boots with KVM here: going on with TCG');
         continue;
       }
