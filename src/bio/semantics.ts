@@ -84,7 +84,10 @@ export const SEMANTICS: readonly Semantics[] = [
   {
     name: '6.12',
     since: [6, 12],
-    source: { read: 'Linux 6.12.117, block/bio-integrity.c and block/t10-pi.c', run: null },
+    source: {
+      read: 'Linux 6.12.117, block/bio-integrity.c and block/t10-pi.c',
+      run: 'Debian 6.12.117, scsi_debug types 0 to 3 by verdict, LIO fileio types 1 and 3 byte for byte',
+    },
     prepResult: 'bool',
     allocationFailure: 'ends-the-bio',
     skipOrder: ['no-profile', 'no-sectors', 'has-payload', 'switched-off'],

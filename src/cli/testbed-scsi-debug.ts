@@ -4,6 +4,7 @@ import { fillDisk } from '../testbed/fill.js';
 import { createScsiDebug, removeScsiDebug, scsiDebugDisks } from '../testbed/scsi-debug.js';
 import type { CommandIo } from './io.js';
 import { parseChoice, parseInteger } from './options.js';
+import type { OutputOptions } from './output.js';
 
 interface CreateOptions {
   readonly dif: string;
@@ -13,6 +14,7 @@ interface CreateOptions {
   readonly size: string;
   readonly partitions: string;
   readonly fill?: boolean;
+  readonly json?: boolean;
 }
 
 const SECTOR_SIZES = { '512': 512, '1024': 1024, '2048': 2048, '4096': 4096 } as const;
@@ -29,6 +31,7 @@ export function testbedScsiDebugCommand(io: CommandIo): Command {
     .option('--size <MiB>', 'size of the disk', '16')
     .option('--partitions <n>', 'equal partitions that it comes with', '0')
     .option('--fill', 'write the whole disk once, so that every block has a tuple')
+    .option('--json', 'one JSON object')
     .action(async (options: CreateOptions) => {
       const sizes = Object.keys(SECTOR_SIZES) as SectorSize[];
       const made = await createScsiDebug({
@@ -43,11 +46,19 @@ export function testbedScsiDebugCommand(io: CommandIo): Command {
         await using disk = await openDevice(made.device, { signal: io.signal });
         await fillDisk(disk, io.signal);
       }
-      io.stdout.write(`${made.device}\n`);
+      printDisks(io, options, [made.device]);
     });
-  const list = new Command('list').description('the disks of scsi_debug in this kernel').action(async () => {
-    for (const { name } of await scsiDebugDisks()) io.stdout.write(`/dev/${name}\n`);
-  });
+  const list = new Command('list')
+    .description('the disks of scsi_debug in this kernel')
+    .option('--json', 'one JSON object')
+    .action(async (options: OutputOptions) => {
+      const disks = await scsiDebugDisks();
+      printDisks(
+        io,
+        options,
+        disks.map(({ name }) => `/dev/${name}`),
+      );
+    });
   const remove = new Command('remove')
     .description('unload the scsi_debug that this package loaded')
     .action(removeScsiDebug);
@@ -56,4 +67,10 @@ export function testbedScsiDebugCommand(io: CommandIo): Command {
     .addCommand(create)
     .addCommand(list)
     .addCommand(remove);
+}
+
+/** A node a line, or one object. */
+function printDisks(io: CommandIo, options: OutputOptions, devices: readonly string[]): void {
+  if (options.json) io.stdout.write(`${JSON.stringify({ devices })}\n`);
+  else for (const device of devices) io.stdout.write(`${device}\n`);
 }

@@ -1,6 +1,7 @@
 /**
  * Buffers for O_DIRECT and SG_IO: page-aligned, and filled with a poison that tells what a transfer did not touch.
  */
+import { markAsUntransferable } from 'node:worker_threads';
 import { native } from '../binding.js';
 
 const PAGE = 4096;
@@ -8,6 +9,8 @@ const PAGE = 4096;
 /** A page-aligned buffer of `length` bytes, zeroed. It never shares memory with another buffer. */
 export function alignedBuffer(length: number): Uint8Array {
   const memory = new ArrayBuffer(length + PAGE);
+  // A transfer to a worker would take the memory from under a command in flight.
+  markAsUntransferable(memory);
   return new Uint8Array(memory, native().alignedOffset(memory, PAGE), length);
 }
 

@@ -53,6 +53,7 @@ export async function badInput(t: Test): Promise<void> {
   await notOurs(t);
   await busy(t, disk);
   await alreadyLoaded(t, made.device);
+  await t.test('a UNIT ATTENTION', (t) => unitAttention(t, disk));
   await t.test('a region that is claimed', (t) => outsideTheRegion(t, disk));
   await disk.close();
   await made[Symbol.asyncDispose]();
@@ -135,6 +136,18 @@ async function alreadyLoaded(t: Test, device: string): Promise<void> {
   const seen = await cli('crosscheck', '--testbed', 'scsi-debug');
   t.match(seen, { status: 3, stderr: /loaded already/ });
   t.match((await cli('testbed', 'scsi-debug', 'list')).stdout, `${device}\n`, 'and stays as it is');
+}
+
+/** scsi_debug reports changed logical units once to every disk: whatever was proved before has lapsed. */
+async function unitAttention(t: Test, disk: Disk): Promise<void> {
+  const before = await disk.proof();
+  t.equal(await disk.proof(), before, 'a proof holds');
+  await writeFile('/sys/bus/pseudo/drivers/scsi_debug/max_luns', '2');
+  const { answer } = await disk.read('passthrough', 0n, 1);
+  t.equal(answer.kind, 'good', 'the command was retried');
+  const after = await disk.proof();
+  t.not(after, before, 'and the proof made again');
+  t.equal(after?.text, before?.text);
 }
 
 async function outsideTheRegion(t: Test, disk: Disk): Promise<void> {

@@ -1,26 +1,8 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { computeGuard, crc16T10Dif, crc64Nvme, ipChecksum } from '../../src/pi/guard.js';
+import { type Pattern, patternBytes as pattern } from '../vectors/vectors.js';
 
-/** The patterns of the vector files. */
-const PATTERNS: Record<string, (length: number) => Uint8Array> = {
-  zeros: (length) => new Uint8Array(length),
-  ones: (length) => new Uint8Array(length).fill(0xff),
-  inc: (length) => Uint8Array.from({ length }, (_, i) => i),
-  dec: (length) => Uint8Array.from({ length }, (_, i) => 0xff - (i & 0xff)),
-  spdk: (length) => Uint8Array.from({ length }, (_, i) => 0xab + i),
-  xs32: (length) => {
-    let x = 0x12345678;
-    return Uint8Array.from({ length }, () => {
-      x ^= x << 13;
-      x ^= x >>> 17;
-      x ^= x << 5;
-      return x;
-    });
-  },
-};
-
-const pattern = (name: string, length: number) => PATTERNS[name]!(length);
 const ascii = (text: string) => new TextEncoder().encode(text);
 const NOTHING = new Uint8Array(0);
 
@@ -32,7 +14,7 @@ t.test('CRC-16 T10-DIF', async (t) => {
   t.test("ISA-L's values, from every seed", async (t) => {
     const { seeds, vectors: rows } = vectors('crc16_t10dif');
     t.equal(rows.length, 750);
-    const wrong = rows.filter(([name, length, ...crcs]: [string, number, ...string[]]) => {
+    const wrong = rows.filter(([name, length, ...crcs]: [Pattern, number, ...string[]]) => {
       const data = pattern(name, length);
       return crcs.some((crc, i) => crc16T10Dif(Number(seeds[i]), data) !== Number.parseInt(crc, 16));
     });
