@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import t from 'tap';
 import type { IntegrityError } from '../../src/errors.js';
+import { buildFolder, withLock } from '../../src/testbed/vm/cache.js';
 import { cpioArchive } from '../../src/testbed/vm/cpio.js';
 import { archives, closure, packageRecords, suitesByVersion } from '../../src/testbed/vm/debian-archive.js';
 import { chooseKernel, hasPrefix } from '../../src/testbed/vm/debian-kernel.js';
@@ -157,6 +158,34 @@ kernel/drivers/net/dummy-net.ko.xz:
       missing: ['virtio_pci'],
     },
   );
+});
+
+t.test('one run at a time fills the cache, and an unfinished folder is never there', async (t) => {
+  const cache = join(temporary, 'cache');
+  const order: string[] = [];
+  const first = withLock(cache, undefined, async () => {
+    order.push('first begins');
+    await delay(300);
+    order.push('first ends');
+  });
+  while (order.length === 0) await delay(10);
+  const abort = new AbortController();
+  const aborted = failure(withLock(cache, abort.signal, async () => t.fail('the lock was not held')));
+  const second = withLock(cache, undefined, async () => order.push('second'));
+  abort.abort();
+  t.equal((await aborted).name, 'AbortError');
+  await Promise.all([first, second]);
+  t.strictSame(order, ['first begins', 'first ends', 'second']);
+
+  const folder = join(cache, 'folder');
+  const interrupted = buildFolder(folder, async (partial) => {
+    await writeFile(join(partial, 'half'), '');
+    throw new Error('interrupted');
+  });
+  t.equal((await failure(interrupted)).message, 'interrupted');
+  t.strictSame(await readdir(cache), ['lock']);
+  await buildFolder(folder, (partial) => writeFile(join(partial, 'whole'), ''));
+  t.strictSame(await readdir(folder), ['whole']);
 });
 
 t.test('every word comes out of a shell as it went in', async (t) => {

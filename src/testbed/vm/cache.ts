@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { IntegrityError } from '../../errors.js';
 
 /** $XDG_CACHE_HOME/blk-integrity/vm, or ~/.cache/blk-integrity/vm (XDG Base Directory Specification: relative paths are ignored). */
 export function cacheFolder(environment: NodeJS.ProcessEnv): string {
@@ -30,11 +31,18 @@ export async function withLock<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   await mkdir(cache, { recursive: true });
-  const holder = spawn('flock', [join(cache, 'lock'), 'cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const holder = spawn('flock', [join(cache, 'lock'), 'cat'], {
+    // Out of reach of a Ctrl-C on our terminal.
+    detached: true,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const ended = once(holder, 'exit');
   try {
-    holder.stdin.write('held');
-    await Promise.race([once(holder.stdout, 'data', signal && { signal }), ended]);
+    holder.stdin.on('error', () => {}).write('held');
+    const failed = ended.then(([status]) => {
+      throw new IntegrityError('ERR_TESTBED', `flock ${join(cache, 'lock')}: exit status ${status}`);
+    });
+    await Promise.race([once(holder.stdout, 'data', signal && { signal }), failed]);
     return await work();
   } finally {
     holder.stdin.end();
