@@ -47,6 +47,7 @@ async function runVerbInVm(io: CommandIo, verb: readonly string[]): Promise<void
     signal: io.signal,
     stdout: io.stdout,
     stderr: io.stderr,
+    note: (line) => io.stderr.write(`blk-integrity: ${line}\n`),
   });
   io.setExitStatus(exitStatus);
 }

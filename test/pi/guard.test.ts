@@ -53,7 +53,7 @@ t.test('IP checksum', async (t) => {
   const { vectors: rows } = vectors('ip_checksum');
   t.equal(rows.length, 162);
   const wrong = rows.filter(
-    ({ pattern: name, length, beValue }: { pattern: string; length: number; beValue: string }) =>
+    ({ pattern: name, length, beValue }: { pattern: Pattern; length: number; beValue: string }) =>
       ipChecksum(pattern(name, length)) !== Number(beValue),
   );
   t.same(wrong, [], "the kernel's values, as stored");
@@ -70,7 +70,7 @@ t.test('CRC-64 NVMe', async (t) => {
   const { vectors: rows } = vectors('crc64_nvme_crc32c');
   t.equal(rows.length, 750);
   const wrong = rows.filter(
-    ([name, length, crc]: [string, number, string]) =>
+    ([name, length, crc]: [Pattern, number, string]) =>
       crc64Nvme(0n, pattern(name, length)) !== BigInt(`0x${crc}`),
   );
   t.same(wrong, []);
