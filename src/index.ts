@@ -19,7 +19,8 @@ export { Disk, type OpenDiskOptions, openDevice } from './device/disk.js';
 export type { DiskFacts } from './device/facts.js';
 export { type TestbedKind, testbedKind } from './device/ours.js';
 export { type Proof, proveTuplesCross } from './device/proof.js';
-export { claimRegion, type Region, type RegionRange, type Restored } from './device/safeguard.js';
+export type { Region, RegionRange, Restored } from './device/region.js';
+export { claimRegion } from './device/safeguard.js';
 export type { ScsiCommand, ScsiReply, ScsiTransport } from './device/transport.js';
 export { ERROR_CODES, type ErrorCode, IntegrityError, KernelBugError } from './errors.js';
 export {

@@ -3,7 +3,8 @@
  */
 import type { Disk } from '../device/disk.js';
 import { testbedKind } from '../device/ours.js';
-import { claimRegion, type Region, requireOurs } from '../device/safeguard.js';
+import type { Region } from '../device/region.js';
+import { claimRegion, requireOurs } from '../device/safeguard.js';
 import { IntegrityError } from '../errors.js';
 import { defaultEngine } from '../pi/engine.js';
 import type { Finding, ProveReport, RangeReport } from '../report/model.js';

@@ -3,7 +3,8 @@
  */
 import { randomFillSync } from 'node:crypto';
 import type { Disk } from '../device/disk.js';
-import { claimRegion, type Region } from '../device/safeguard.js';
+import type { Region } from '../device/region.js';
+import { claimRegion } from '../device/safeguard.js';
 import type { Finding } from '../report/model.js';
 import type { PathName } from '../words.js';
 import { finding } from './judge.js';
