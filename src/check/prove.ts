@@ -59,7 +59,7 @@ export async function prove(disk: Disk, options: ProveOptions = {}): Promise<Pro
   const vacuous = await whyVacuous(disk, lba, planted, signal);
   onStep('read the block by every path');
   const { range, findings } = await checkRange(disk, await rulesOf(disk, signal), { lba, blocks: 1 }, signal);
-  const delivered = (await disk.read('block', lba, 1, signal)).answer.kind === 'good';
+  const delivered = await deliveredByBlockLayer(disk, lba, signal);
   onStep('put the block back');
   const restored = await region.restore();
   await requireClean(disk, lba);
@@ -135,6 +135,13 @@ async function whyVacuous(
   if (tuples === null) return null;
   const { ok } = defaultEngine().verify(planted, tuples, { profile, layout: 'separate', seed: lba });
   return ok ? 'the tuple on the medium fits the changed data: the disk made a new one' : null;
+}
+
+/** An application's read. One that fails for another reason than protection tells nothing: its error is thrown. */
+async function deliveredByBlockLayer(disk: Disk, lba: bigint, signal?: AbortSignal): Promise<boolean> {
+  const { answer } = await disk.read('block', lba, 1, signal);
+  if (answer.kind === 'failed') throw answer.error;
+  return answer.kind === 'good';
 }
 
 /** Who noticed the fault, as `checker by path`, and which checkers did so by no path. */

@@ -65,7 +65,10 @@ export async function createLioFileio(options: LioFileioOptions = {}): Promise<L
   const group = join(port, 'tpgt_1');
   const undo: (() => Promise<unknown>)[] = [];
   const remove = async () => {
-    for (const step of undo.splice(0).reverse()) await step();
+    const failures: unknown[] = [];
+    // One step that fails must not leave the others undone.
+    for (const step of undo.splice(0).reverse()) await step().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   };
   try {
     await writeFile(file, '');

@@ -57,6 +57,7 @@ export async function badInput(t: Test): Promise<void> {
   await t.test('a region that is claimed', (t) => outsideTheRegion(t, disk));
   await disk.close();
   await made[Symbol.asyncDispose]();
+  await t.test('blocks that cannot be read', mediumErrors);
   await t.test('SIGINT in the middle of prove', interrupted);
   await t.test('a disk that vanishes during a read', vanished);
 }
@@ -163,6 +164,27 @@ async function outsideTheRegion(t: Test, disk: Disk): Promise<void> {
     await t.rejects(region.write('block', lba, data), { code: 'ERR_OUT_OF_RANGE' });
   }
   await t.rejects(claimRegion(disk, { lba: 0n, blocks: 1 }), { code: 'ERR_BUSY' }, 'a second claim');
+}
+
+/** scsi_debug's own medium errors: ten blocks from 1234h on (opts bit 1). */
+async function mediumErrors(t: Test): Promise<void> {
+  await using made = await createScsiDebug({ sizeMiB: 4 });
+  await using disk = await openDevice(made.device);
+  await writeFile('/sys/bus/pseudo/drivers/scsi_debug/opts', '2');
+  const { findings } = await crosscheck(disk, { ranges: [{ lba: 0x1230n, blocks: 24 }] });
+  const lbas = [...new Set(findings.map(({ lba }) => lba))];
+  t.same(
+    lbas,
+    Array.from({ length: 10 }, (_, i) => 0x1234 + i),
+    'every bad block is found, and no other',
+  );
+  t.same([...new Set(findings.map(({ kind }) => kind))], ['read-error']);
+  t.match(await cli('prove', disk.device, '--lba', '0x1235'), { status: 3, stderr: /cannot be saved/ });
+  t.match(await cli('crosscheck', disk.device, '--lba', '0x1235', '--blocks', '1'), {
+    status: 1,
+    stdout: /error 1/,
+  });
+  await writeFile('/sys/bus/pseudo/drivers/scsi_debug/opts', '0');
 }
 
 async function interrupted(t: Test): Promise<void> {
