@@ -3,9 +3,10 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NativeHandle, SgRequest, SgResult } from '../binding.js';
-import { IntegrityError } from '../errors.js';
+import { type ErrorCode, IntegrityError } from '../errors.js';
 import { cdbText, isReadOnlyCdb } from '../scsi/cdb.js';
 import { classify, describeOutcome, type ScsiOutcome } from '../scsi/outcome.js';
+import { SENSE_KEY } from '../scsi/sense.js';
 import { ERRNO, errnoError } from './errno.js';
 
 /** Milliseconds that one command may take: the kernel's own default for a disk. */
@@ -14,7 +15,7 @@ export const COMMAND_TIMEOUT_MS = 30_000;
 /** Milliseconds to wait before each further try of a command that the target was too busy for. */
 const BUSY_BACKOFF_MS = [20, 100, 500] as const;
 
-/** A storm of different UNIT ATTENTIONs ends somewhere. */
+/** A storm of different UNIT ATTENTIONs in answer to one command ends somewhere. */
 const UNIT_ATTENTIONS_MAX = 8;
 
 export interface ScsiCommand {
@@ -54,8 +55,10 @@ export class SgTransport implements ScsiTransport {
   }
 
   async send(command: ScsiCommand): Promise<ScsiReply> {
-    const { cdb, direction, data, timeoutMs = COMMAND_TIMEOUT_MS, signal } = command;
-    if (!this.#writable && !isReadOnlyCdb(cdb)) {
+    const { direction, data, timeoutMs = COMMAND_TIMEOUT_MS, signal } = command;
+    // What is checked is what is sent: the caller's array may change between two tries.
+    const cdb = Uint8Array.from(command.cdb);
+    if (!this.#writable && (direction === 'to-device' || !isReadOnlyCdb(cdb))) {
       throw new IntegrityError(
         'ERR_READ_ONLY',
         `${this.#disk}: refused to send ${cdbText(cdb)}: it could alter the medium`,
@@ -67,6 +70,7 @@ export class SgTransport implements ScsiTransport {
     }
     const retries: string[] = [];
     let busy = 0;
+    let attentions = 0;
     let attention = '';
     for (;;) {
       signal?.throwIfAborted();
@@ -82,9 +86,10 @@ export class SgTransport implements ScsiTransport {
       }
       if (outcome.kind === 'unit-attention') {
         this.unitAttentions++;
+        attentions++;
         const condition = describeOutcome(outcome);
         // Once a condition: the same one twice is an answer, not an event.
-        if (condition !== attention && this.unitAttentions <= UNIT_ATTENTIONS_MAX) {
+        if (condition !== attention && attentions <= UNIT_ATTENTIONS_MAX) {
           attention = condition;
           retries.push(condition);
           continue;
@@ -102,7 +107,11 @@ export class SgTransport implements ScsiTransport {
   }
 }
 
-/** Sends a command that returns up to `length` bytes and returns those that came, or null when the target refused it. */
+/**
+ * Sends a command that returns up to `length` bytes and returns those that came, or null when the target answered that it
+ * does not support this: ILLEGAL REQUEST. That nobody answered says nothing of what the target supports: every other outcome
+ * throws ERR_CHECK_CONDITION, ERR_TIMEOUT or ERR_TRANSPORT.
+ */
 export async function fetch(
   transport: ScsiTransport,
   cdb: Uint8Array,
@@ -111,7 +120,25 @@ export async function fetch(
 ): Promise<Uint8Array | null> {
   const data = new Uint8Array(length);
   const { outcome, result } = await transport.send({ cdb, direction: 'from-device', data, signal });
-  if (outcome.kind !== 'good') return null;
+  if (isUnsupported(outcome)) return null;
+  if (outcome.kind !== 'good') {
+    throw new IntegrityError(errorCode(outcome), `${cdbText(cdb)}: ${describeOutcome(outcome)}`, {
+      cdb,
+      sense: result.sense,
+    });
+  }
   // A negative residue is a device's overrun: the buffer is full all the same.
   return data.subarray(0, length - Math.min(Math.max(result.resid, 0), length));
+}
+
+/** A deferred error is that of an earlier command. */
+function isUnsupported(outcome: ScsiOutcome): boolean {
+  if (outcome.kind !== 'check-condition' || outcome.sense === null) return false;
+  return outcome.sense.key === SENSE_KEY.ILLEGAL_REQUEST && !outcome.sense.deferred;
+}
+
+function errorCode(outcome: ScsiOutcome): ErrorCode {
+  if (outcome.kind === 'timeout') return 'ERR_TIMEOUT';
+  // The outcomes with a place for sense are those of CHECK CONDITION.
+  return 'sense' in outcome ? 'ERR_CHECK_CONDITION' : 'ERR_TRANSPORT';
 }

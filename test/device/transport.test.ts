@@ -15,6 +15,13 @@ function handle(...answers: SgResult[]): NativeHandle & { requests: SgRequest[] 
   return { requests, sgIo } as unknown as NativeHandle & { requests: SgRequest[] };
 }
 
+/** The same sense, of a command before this one. */
+function deferred(result: SgResult): SgResult {
+  const sense = result.sense.slice();
+  sense[0] = 0x71;
+  return { ...result, sense };
+}
+
 const READ = {
   cdb: readCdb({ size: 16, lba: 0n, blocks: 1 }),
   direction: 'from-device',
@@ -37,9 +44,27 @@ t.test('a transport that may not write sends nothing that could', async (t) => {
       code: 'ERR_READ_ONLY',
     });
   }
+  await t.rejects(transport.send({ ...READ, direction: 'to-device' }), { code: 'ERR_READ_ONLY' });
   t.equal(node.requests.length, 0);
   t.equal((await transport.send(READ)).outcome.kind, 'good');
   t.equal((await new SgTransport(node, '/dev/sdx', true).send(WRITE)).outcome.kind, 'good');
+});
+
+t.test('what was checked is what is sent, whatever becomes of the array meanwhile', async (t) => {
+  for (const answers of [
+    [{ ...GOOD, status: 0x08 }, GOOD],
+    [RESET, GOOD],
+  ]) {
+    const node = handle(...answers);
+    const cdb = READ.cdb.slice();
+    const reply = new SgTransport(node, '/dev/sdx', false).send({ ...READ, cdb });
+    cdb.set(WRITE.cdb);
+    t.equal((await reply).outcome.kind, 'good');
+    t.same(
+      node.requests.map((request) => request.cdb),
+      [READ.cdb, READ.cdb],
+    );
+  }
 });
 
 t.test('UNIT ATTENTION is retried once a condition', async (t) => {
@@ -52,6 +77,19 @@ t.test('UNIT ATTENTION is retried once a condition', async (t) => {
   const stuck = await new SgTransport(handle(RESET), '/dev/sdx', false).send(READ);
   t.equal(stuck.outcome.kind, 'unit-attention');
   t.equal(stuck.retries.length, 1);
+});
+
+t.test('UNIT ATTENTIONs are many over a day, and end within one command', async (t) => {
+  const day = Array.from({ length: 10 }, () => [RESET, GOOD]).flat();
+  const transport = new SgTransport(handle(...day), '/dev/sdx', false);
+  for (let i = 1; i <= 10; i++) {
+    t.equal((await transport.send(READ)).outcome.kind, 'good');
+    t.equal(transport.unitAttentions, i);
+  }
+  const storm = handle(...Array.from({ length: 50 }, () => [RESET, CHANGED]).flat());
+  const reply = await new SgTransport(storm, '/dev/sdx', false).send(READ);
+  t.equal(reply.outcome.kind, 'unit-attention');
+  t.equal(storm.requests.length, 9, 'eight retries');
 });
 
 t.test('BUSY and TASK SET FULL are retried with a pause, and not for ever', async (t) => {
@@ -96,7 +134,19 @@ t.test('fetch returns what came, and nothing of what did not', async (t) => {
   t.equal(await got({ ...GOOD, resid: 6 }), 30);
   t.equal(await got({ ...GOOD, resid: 37 }), 0, 'a residue larger than the buffer');
   t.equal(await got({ ...GOOD, resid: -4 }), 36, 'an overrun');
-  t.equal(await got(checkCondition(5, 0x24, 0)), null);
+  t.equal(await got(checkCondition(5, 0x24, 0)), null, 'not supported, says the target');
+  for (const [result, code] of [
+    [checkCondition(2, 0x04, 1), 'ERR_CHECK_CONDITION'],
+    [checkCondition(4, 0x44, 0), 'ERR_CHECK_CONDITION'],
+    [RESET, 'ERR_CHECK_CONDITION'],
+    [deferred(checkCondition(5, 0x24, 0)), 'ERR_CHECK_CONDITION'],
+    [{ ...GOOD, status: 2 }, 'ERR_CHECK_CONDITION'],
+    [{ ...GOOD, status: 0x18 }, 'ERR_TRANSPORT'],
+    [{ ...GOOD, hostStatus: 7 }, 'ERR_TRANSPORT'],
+    [{ ...GOOD, hostStatus: 3 }, 'ERR_TIMEOUT'],
+  ] as const) {
+    await t.rejects(got(result), { code, message: /^INQUIRY/, cdb, sense: result.sense });
+  }
 });
 
 t.test('an errno becomes a code and advice', async (t) => {
