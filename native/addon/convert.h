@@ -32,7 +32,7 @@ std::uint64_t to_bigint(Napi::Value value, const std::string& name, std::uint64_
 
 // The bytes of a Uint8Array over a plain ArrayBuffer. One that is shared, resizable or detached is refused:
 // its memory can change hands under a system call. Runs no JavaScript of the caller's. Valid until the
-// caller's JavaScript runs again; a call that outlasts that also holds a reference to the array.
+// caller's JavaScript runs again, which may transfer the memory away: a call that outlasts that takes a copy.
 std::span<std::uint8_t> to_bytes(Napi::Value value, const std::string& name);
 
 // The index of `value` in `words`.

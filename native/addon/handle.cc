@@ -16,6 +16,7 @@
 #include "core/fd.h"
 #include "core/io_uring.h"
 #include "core/lbmd.h"
+#include "core/page_buffer.h"
 #include "core/sg_io.h"
 
 namespace blkint::addon {
@@ -29,20 +30,21 @@ struct DeviceNode {
 // One call under way, made and destroyed on the JavaScript thread.
 class Call {
  public:
-  Call(Napi::Env env, std::initializer_list<Napi::Object> buffers)
-      : deferred(Napi::Promise::Deferred::New(env)) {
-    for (const Napi::Object& buffer : buffers) buffers_.push_back(Napi::Persistent(buffer));
-  }
+  explicit Call(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
   virtual ~Call() = default;
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
-  virtual Napi::Value answer(Napi::Env env) const = 0;
+  virtual Napi::Value answer(Napi::Env env) = 0;
 
   const Napi::Promise::Deferred deferred;
+};
 
- private:
-  std::vector<Napi::ObjectReference> buffers_;  // Keeps the caller's memory alive.
+// Where the caller wants the bytes that a call brings. The kernel only ever works on a PageBuffer of ours: a
+// reference to an array keeps it from the garbage collector, but not its memory from being transferred away.
+struct Destination {
+  Napi::Object array;
+  std::span<const std::uint8_t> bytes;
 };
 
 namespace {
@@ -103,65 +105,105 @@ Napi::Value to_js(Napi::Env env, const LbmdAnswer& answer) {
   return result;
 }
 
+// The destinations of one call until it is answered.
+class Destinations {
+ public:
+  explicit Destinations(std::initializer_list<Destination> destinations) {
+    for (const auto& [array, bytes] : destinations) pending_.push_back({Napi::Persistent(array), bytes});
+  }
+
+  // All or none: false when the memory of an array is no longer the caller's. A detached array has no length.
+  [[nodiscard]] bool deliver() const {
+    const bool all_there = std::ranges::all_of(
+        pending_, [](const Pending& pending) { return view_of(pending).ByteLength() == pending.bytes.size(); });
+    if (!all_there) return false;
+    for (const Pending& pending : pending_) std::ranges::copy(pending.bytes, view_of(pending).Data());
+    return true;
+  }
+
+ private:
+  struct Pending {
+    Napi::ObjectReference array;
+    std::span<const std::uint8_t> bytes;
+  };
+  static Napi::Uint8Array view_of(const Pending& pending) { return pending.array.Value().As<Napi::Uint8Array>(); }
+
+  std::vector<Pending> pending_;
+};
+
 // A call whose work answers with one of the structs of core, which all have an `error`.
 template <typename Work>
 class WorkCall final : public Call {
  public:
   using Answer = std::invoke_result_t<Work&, DeviceNode&>;
 
-  WorkCall(Napi::Env env, Work work, std::initializer_list<Napi::Object> buffers)
-      : Call(env, buffers), work_(std::move(work)) {}
+  WorkCall(Napi::Env env, Work work, std::initializer_list<Destination> destinations)
+      : Call(env), work_(std::move(work)), destinations_(destinations) {}
 
   // On the handle's thread.
   void run(DeviceNode& node, bool cancelled) {
     if (cancelled) {
-      answer_.error = ECANCELED;
+      refuse(ECANCELED);
     } else {
       answer_ = work_(node);
+      has_run_ = true;
     }
   }
   void refuse(int error) { answer_.error = error; }
-  Napi::Value answer(Napi::Env env) const override { return to_js(env, answer_); }
+  // What failed may have brought bytes all the same.
+  Napi::Value answer(Napi::Env env) override {
+    if (has_run_ && !destinations_.deliver()) answer_ = {.error = EFAULT};
+    return to_js(env, answer_);
+  }
 
  private:
   Work work_;
+  Destinations destinations_;
+  bool has_run_ = false;
   Answer answer_{};
 };
 
 // close() has no work of its own: its turn comes when the thread has finished.
 class CloseCall final : public Call {
  public:
-  explicit CloseCall(Napi::Env env) : Call(env, {}) {}
-  Napi::Value answer(Napi::Env env) const override { return env.Undefined(); }
+  using Call::Call;
+  Napi::Value answer(Napi::Env env) override { return env.Undefined(); }
 };
 
 std::uint64_t to_offset(Napi::Value value, std::size_t bytes) {
   return to_bigint(value, "offset", static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()) - bytes);
 }
 
-// The arguments of readWithPi and writeWithPi.
+// The arguments of readWithPi and writeWithPi, with the caller's bytes copied.
 struct PiTransfer {
-  explicit PiTransfer(const Napi::CallbackInfo& info) {
+  static PiTransfer of(const Napi::CallbackInfo& info) {
     const Napi::Object attribute = to_object(info[2], "pi");
-    pi.flags = static_cast<std::uint16_t>(to_integer(attribute.Get("flags"), "pi.flags", 0, 7));
-    pi.app_tag = to_unsigned<std::uint16_t>(attribute.Get("appTag"), "pi.appTag");
-    pi.seed = to_bigint(attribute.Get("seed"), "pi.seed", std::numeric_limits<std::uint64_t>::max());
-    const Napi::Value tuples = attribute.Get("tuples");
-    buffer = to_bytes(info[0], "buffer");
-    pi.tuples = to_bytes(tuples, "pi.tuples");
+    PiAttribute pi{
+        .flags = static_cast<std::uint16_t>(to_integer(attribute.Get("flags"), "pi.flags", 0, 7)),
+        .app_tag = to_unsigned<std::uint16_t>(attribute.Get("appTag"), "pi.appTag"),
+        .seed = to_bigint(attribute.Get("seed"), "pi.seed", std::numeric_limits<std::uint64_t>::max()),
+        .tuples = {}};
+    const Napi::Value tuples_array = attribute.Get("tuples");
+    const auto buffer = to_bytes(info[0], "buffer");
+    const auto tuples = to_bytes(tuples_array, "pi.tuples");
     if (buffer.size() > kTransferBytesMax)
       throw out_of_range(info.Env(), "buffer", "at most 7FFFF000h bytes");
-    if (pi.tuples.size() > kTransferBytesMax)
+    if (tuples.size() > kTransferBytesMax)
       throw out_of_range(info.Env(), "pi.tuples", "at most 7FFFF000h bytes");
-    offset = to_offset(info[1], buffer.size());
-    buffer_array = info[0].As<Napi::Object>();
-    tuples_array = tuples.As<Napi::Object>();
+    const auto offset = to_offset(info[1], buffer.size());
+    PageBuffer own_tuples(tuples);
+    pi.tuples = own_tuples.bytes();
+    return {.buffer = PageBuffer(buffer),
+            .tuples = std::move(own_tuples),
+            .offset = offset,
+            .pi = pi,
+            .tuples_array = tuples_array.As<Napi::Object>()};
   }
 
-  std::span<std::uint8_t> buffer;
+  PageBuffer buffer;
+  PageBuffer tuples;
   std::uint64_t offset;
-  PiAttribute pi;
-  Napi::Object buffer_array;
+  PiAttribute pi;  // Its tuples are those above.
   Napi::Object tuples_array;
 };
 
@@ -199,8 +241,8 @@ void Handle::end() {
 }
 
 template <typename Work>
-Napi::Value Handle::start(Napi::Env env, Work work, std::initializer_list<Napi::Object> buffers) {
-  auto owned = std::make_unique<WorkCall<Work>>(env, std::move(work), buffers);
+Napi::Value Handle::start(Napi::Env env, Work work, std::initializer_list<Destination> destinations) {
+  auto owned = std::make_unique<WorkCall<Work>>(env, std::move(work), destinations);
   WorkCall<Work>& call = *owned;
   const Napi::Promise promise = call.deferred.Promise();
   const auto refuse = [&](int error) {
@@ -272,47 +314,59 @@ Napi::Value Handle::sg_io(const Napi::CallbackInfo& info) {
       return blkint::sg_io(node.fd.get(), command);
     });
   }
-  command.data = to_bytes(data, "request.data");
-  if (command.data.size() > std::numeric_limits<std::uint32_t>::max()) {
+  const auto bytes = to_bytes(data, "request.data");
+  if (bytes.size() > std::numeric_limits<std::uint32_t>::max()) {
     throw out_of_range(env, "request.data", "at most FFFFFFFFh bytes long");
   }
-  return start(
-      env, [command = std::move(command)](DeviceNode& node) { return blkint::sg_io(node.fd.get(), command); },
-      {data.As<Napi::Object>()});
+  PageBuffer memory(bytes);
+  command.data = memory.bytes();
+  const Destination destination{data.As<Napi::Object>(), command.data};
+  const bool brings = command.direction == Direction::kFromDevice;
+  auto work = [memory = std::move(memory), command = std::move(command)](DeviceNode& node) {
+    return blkint::sg_io(node.fd.get(), command);
+  };
+  return brings ? start(env, std::move(work), {destination}) : start(env, std::move(work));
 }
 
 Napi::Value Handle::read(const Napi::CallbackInfo& info) {
   const auto buffer = to_bytes(info[0], "buffer");
   const auto offset = to_offset(info[1], buffer.size());
+  // The caller's bytes go along: what the read does not touch stays as it was.
+  PageBuffer memory(buffer);
+  const Destination destination{info[0].As<Napi::Object>(), memory.bytes()};
   return start(info.Env(),
-               [buffer, offset](DeviceNode& node) { return read_at(node.fd.get(), buffer, offset); },
-               {info[0].As<Napi::Object>()});
+               [memory = std::move(memory), offset](DeviceNode& node) {
+                 return read_at(node.fd.get(), memory.bytes(), offset);
+               },
+               {destination});
 }
 
 Napi::Value Handle::write(const Napi::CallbackInfo& info) {
   const auto buffer = to_bytes(info[0], "buffer");
   const auto offset = to_offset(info[1], buffer.size());
-  return start(info.Env(),
-               [buffer, offset](DeviceNode& node) { return write_at(node.fd.get(), buffer, offset); },
-               {info[0].As<Napi::Object>()});
+  return start(info.Env(), [memory = PageBuffer(buffer), offset](DeviceNode& node) {
+    return write_at(node.fd.get(), memory.bytes(), offset);
+  });
 }
 
 Napi::Value Handle::read_with_pi(const Napi::CallbackInfo& info) {
-  const PiTransfer asked(info);
+  PiTransfer asked = PiTransfer::of(info);
+  const Destination data{info[0].As<Napi::Object>(), asked.buffer.bytes()};
+  const Destination tuples{asked.tuples_array, asked.tuples.bytes()};
   return start(info.Env(),
-               [buffer = asked.buffer, offset = asked.offset, pi = asked.pi](DeviceNode& node) {
-                 return node.ring.read(node.fd.get(), buffer, offset, pi);
+               [buffer = std::move(asked.buffer), kept = std::move(asked.tuples), offset = asked.offset,
+                pi = asked.pi](DeviceNode& node) {
+                 return node.ring.read(node.fd.get(), buffer.bytes(), offset, pi);
                },
-               {asked.buffer_array, asked.tuples_array});
+               {data, tuples});
 }
 
 Napi::Value Handle::write_with_pi(const Napi::CallbackInfo& info) {
-  const PiTransfer asked(info);
-  return start(info.Env(),
-               [buffer = asked.buffer, offset = asked.offset, pi = asked.pi](DeviceNode& node) {
-                 return node.ring.write(node.fd.get(), buffer, offset, pi);
-               },
-               {asked.buffer_array, asked.tuples_array});
+  PiTransfer asked = PiTransfer::of(info);
+  return start(info.Env(), [buffer = std::move(asked.buffer), kept = std::move(asked.tuples),
+                            offset = asked.offset, pi = asked.pi](DeviceNode& node) {
+    return node.ring.write(node.fd.get(), buffer.bytes(), offset, pi);
+  });
 }
 
 Napi::Value Handle::lbmd_capability(const Napi::CallbackInfo& info) {

@@ -13,6 +13,7 @@
 namespace blkint::addon {
 
 struct DeviceNode;
+struct Destination;
 class Call;
 
 class Handle : public Napi::ObjectWrap<Handle> {
@@ -44,7 +45,7 @@ class Handle : public Napi::ObjectWrap<Handle> {
   Napi::Value close(const Napi::CallbackInfo& info);
 
   template <typename Work>
-  Napi::Value start(Napi::Env env, Work work, std::initializer_list<Napi::Object> buffers = {});
+  Napi::Value start(Napi::Env env, Work work, std::initializer_list<Destination> destinations = {});
   void keep(std::unique_ptr<Call> call);
 
   Instance& instance_;

@@ -1,5 +1,6 @@
 #include "core/io_uring.h"
 
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -40,6 +41,9 @@ namespace {
 constexpr std::uint32_t kFeatureRwAttribute = 1U << 16;
 // IORING_RW_ATTR_FLAG_PI
 constexpr std::uint64_t kAttributePi = 1;
+
+// Milliseconds between two looks for a completion that the kernel will not let us wait for.
+constexpr int kRecheckMs = 10;
 
 // struct io_uring_attr_pi
 struct AttributePi {
@@ -167,8 +171,11 @@ std::int32_t PiRing::run(const Sqe& sqe) noexcept {
   }
   std::uint32_t& cq_head = *queues_.at<std::uint32_t>(cq.head);
   std::uint32_t& cq_tail = *queues_.at<std::uint32_t>(cq.tail);
-  // Nothing but the completion may end this wait: until then the kernel holds the caller's buffers.
-  while (load(cq_tail) == cq_head) io_uring_enter(ring_.get(), 0);
+  // Nothing but the completion may end this wait: until then the kernel holds the buffers.
+  while (load(cq_tail) == cq_head) {
+    if (io_uring_enter(ring_.get(), 0) >= 0 || errno == EINTR) continue;
+    ::poll(nullptr, 0, kRecheckMs);  // A seccomp filter, say: the completion comes without our asking.
+  }
   const std::uint32_t done = cq_head & *queues_.at<std::uint32_t>(cq.ring_mask);
   const std::int32_t result = queues_.at<io_uring_cqe>(cq.cqes)[done].res;
   store(cq_head, cq_head + 1);

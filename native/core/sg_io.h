@@ -17,7 +17,7 @@ enum class Direction { kNone, kFromDevice, kToDevice };
 struct SgCommand {
   std::vector<std::uint8_t> cdb;
   Direction direction;
-  std::span<std::uint8_t> data;  // The caller's own buffer; the kernel maps or bounces it.
+  std::span<std::uint8_t> data;  // The kernel maps or bounces it.
   std::uint32_t timeout_ms;
 };
 

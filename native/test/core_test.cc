@@ -1,7 +1,12 @@
 // The tests of core without Node, as TAP. Built by node-gyp with -Dnative_tests=1.
+#include <dirent.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -9,12 +14,14 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <functional>
 #include <future>
 #include <limits>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/block_io.h"
@@ -24,6 +31,7 @@
 #include "core/io_uring.h"
 #include "core/ip_checksum.h"
 #include "core/lbmd.h"
+#include "core/page_buffer.h"
 #include "core/sg_io.h"
 #include "core/sysfs.h"
 #include "core/tuples.h"
@@ -387,6 +395,77 @@ void pi_is_refused_where_it_would_be_dropped() {
   CHECK(buffer == Bytes(512, 0x51) && tuples == Bytes(8, 0x51));
 }
 
+// From now on, on this thread: io_uring_enter that submits says that it did and does not; one that only waits
+// fails.
+void break_io_uring_enter() {
+  constexpr auto kSubmit = static_cast<std::uint32_t>(offsetof(seccomp_data, args) + sizeof(std::uint64_t));
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kSubmit),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+  };
+  const sock_fprog program{.len = std::size(filter), .filter = filter};
+  CHECK(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+  CHECK(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+// The descriptor of the one ring that this process has, or -1.
+int ring_descriptor() {
+  int found = -1;
+  DIR* folder = ::opendir("/proc/self/fd");
+  while (const dirent* entry = ::readdir(folder)) {
+    std::array<char, 64> target{};
+    if (::readlinkat(::dirfd(folder), entry->d_name, target.data(), target.size() - 1) > 0 &&
+        std::string(target.data()) == "anon_inode:[io_uring]") {
+      found = std::atoi(entry->d_name);
+    }
+  }
+  ::closedir(folder);
+  return found;
+}
+
+void a_completion_is_waited_for_without_spinning() {
+  if ((io_uring_features().features & (1U << 16)) == 0) return;  // No command is ever sent there.
+  TemporaryFolder folder;
+  Fd fd;
+  CHECK(open_node(fd, folder.file("disk", std::string(4096, 'a')), O_RDWR).error == 0);
+  Bytes buffer(512);
+  Bytes tuples(8);
+  Transfer answer;
+  timespec used{};
+  std::thread waiting([&] {
+    break_io_uring_enter();
+    PiRing ring;
+    answer = ring.read(fd.get(), buffer, 0, {.flags = 7, .app_tag = 0, .seed = 0, .tuples = tuples});
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  });
+  while (ring_descriptor() == -1) ::usleep(1000);
+  ::usleep(300'000);
+  // This thread may still submit what that one wrote into the ring.
+  CHECK(::syscall(SYS_io_uring_enter, ring_descriptor(), 1, 0, 0, nullptr, 0) == 1);
+  waiting.join();
+  CHECK(answer.error == EINVAL);  // Of a file without metadata: the command's own answer.
+  CHECK(used.tv_sec == 0 && used.tv_nsec < 100'000'000);
+}
+
+void page_buffers_are_aligned_copies() {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{4097}}) {
+    Bytes content = counting(size);
+    const PageBuffer buffer(content);
+    const auto bytes = buffer.bytes();
+    CHECK(reinterpret_cast<std::uintptr_t>(bytes.data()) % 4096 == 0);
+    CHECK(Bytes(bytes.begin(), bytes.end()) == content);
+    if (size > 0) {
+      content[0] ^= 0xff;
+      CHECK(bytes[0] == 0);
+    }
+  }
+}
+
 void snapshots_follow_their_patterns() {
   TemporaryFolder tree;
   tree.folder("block");
@@ -458,6 +537,8 @@ constexpr std::array kTests{
     Test{"block I/O: files are read and written whole", files_are_read_and_written_whole},
     Test{"ioctls: what is no disk answers with an errno", what_is_no_disk_answers_with_an_errno},
     Test{"io_uring: PI is refused where it would be dropped", pi_is_refused_where_it_would_be_dropped},
+    Test{"io_uring: a completion is waited for without spinning", a_completion_is_waited_for_without_spinning},
+    Test{"page buffer: an aligned copy", page_buffers_are_aligned_copies},
     Test{"snapshot: follows its patterns", snapshots_follow_their_patterns},
     Test{"snapshot: waits for nothing", snapshots_wait_for_nothing},
     Test{"snapshot: patterns stay below the root", patterns_stay_below_the_root},

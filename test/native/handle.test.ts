@@ -13,6 +13,8 @@ import { admit, descriptorsOf, makeFifo, untilOpening } from './fifo.js';
 const { Handle, ioUringFeatures, alignedOffset } = native();
 const { errno } = constants;
 const QUEUE_MAX = 64;
+/** Bytes that take a read some milliseconds. */
+const LONG = 64 * 1024 * 1024;
 
 /** A regular file of `size` bytes that count up, and a handle open on it until the test ends. */
 async function openFile(
@@ -104,7 +106,9 @@ t.test('read and write', async (t) => {
     new Uint8Array(200).map((_, i) => (i >= 10 && i < 110 ? 700 + i - 10 : 0)),
     'nothing beside the view is touched',
   );
+  buffer.fill(0x51);
   t.same(await handle.read(buffer, 900n), { errno: 0, bytes: 100 }, 'short at the end');
+  t.same(buffer.subarray(100), new Uint8Array(100).fill(0x51), 'what did not come leaves what was there');
   t.same(await handle.read(buffer, 5000n), { errno: 0, bytes: 0 }, 'nothing beyond it');
   t.same(await handle.read(new Uint8Array(0), 0n), { errno: 0, bytes: 0 });
   t.same(await handle.write(Uint8Array.of(7, 8, 9), 998n), { errno: 0, bytes: 3 });
@@ -114,10 +118,10 @@ t.test('read and write', async (t) => {
   t.same(await readOnly.write(Uint8Array.of(1), 0n), { errno: errno.EBADF, bytes: 0 });
 });
 
-t.test('O_DIRECT into an aligned buffer', async (t) => {
+t.test("O_DIRECT, wherever the caller's bytes lie", async (t) => {
   const { handle, path } = await openFile(t, 8192, fs.O_RDWR | fs.O_DIRECT);
-  const memory = new ArrayBuffer(8192 + 4096);
-  const buffer = new Uint8Array(memory, alignedOffset(memory, 4096), 8192);
+  const memory = new ArrayBuffer(8192 + 4096 + 1);
+  const buffer = new Uint8Array(memory, alignedOffset(memory, 4096) + 1, 8192);
   t.same(await handle.read(buffer, 0n), { errno: 0, bytes: 8192 });
   t.same(Buffer.from(buffer), readFileSync(path));
   buffer.fill(0x33, 4096);
@@ -176,6 +180,55 @@ t.test('PI where none can go: refused, the buffers as they were', async (t) => {
   t.same(await handle.writeWithPi(buffer, 512n, attribute({ tuples })), refused);
   t.same([buffer, tuples], [new Uint8Array(512).fill(0x51), new Uint8Array(8).fill(0x52)]);
   t.same(readFileSync(path), before);
+});
+
+t.test('memory that is transferred away in flight', async (t) => {
+  const bytes = (length: number) => new Uint8Array(length).fill(0x51);
+  const take = (array: Uint8Array) => structuredClone(array, { transfer: [array.buffer as ArrayBuffer] });
+  const { handle, path } = await openFile(t, LONG);
+  /** Keeps the handle's thread busy until all that is called beside it is queued. */
+  const occupy = () => handle.read(new Uint8Array(LONG), 0n);
+
+  const read = bytes(LONG);
+  const reading = handle.read(read, 0n);
+  const taken = take(read);
+  t.same(await reading, { errno: errno.EFAULT, bytes: 0 });
+  t.ok(Buffer.from(taken).equals(bytes(LONG)), 'nothing comes into memory that is no longer the call’s');
+
+  const busy = occupy();
+  const written = bytes(512);
+  const writing = handle.write(written, 1024n);
+  take(written).fill(0x99);
+  const cdb = Uint8Array.of(0x12, 0, 0, 0, 36, 0);
+  const data = { from: bytes(36), to: bytes(36) };
+  const asked = [
+    handle.sgIo(inquiry({ cdb, data: data.from })),
+    handle.sgIo(inquiry({ cdb, data: data.to, direction: 'to-device' })),
+  ];
+  for (const array of [cdb, data.from, data.to]) take(array);
+  const pi = { buffer: bytes(512), tuples: bytes(8), kept: bytes(512), gone: bytes(8) };
+  const withPi = [
+    handle.readWithPi(pi.buffer, 0n, attribute()),
+    handle.readWithPi(pi.kept, 0n, attribute({ tuples: pi.gone })),
+    handle.writeWithPi(bytes(512), 0n, attribute({ tuples: pi.tuples })),
+  ];
+  for (const array of [pi.buffer, pi.tuples, pi.gone]) take(array);
+  await busy;
+  t.same(await writing, { errno: 0, bytes: 512 });
+  t.same(readFileSync(path).subarray(1024, 1536), Buffer.from(bytes(512)), 'what was there at the call');
+  t.match(await asked[0], { errno: errno.EFAULT, status: 0 });
+  t.match(await asked[1], { errno: errno.ENOTTY }, 'nothing was to come back');
+  t.same(await withPi[0], { errno: errno.EFAULT, bytes: 0 });
+  t.same(await withPi[1], { errno: errno.EFAULT, bytes: 0 });
+  t.not((await withPi[2])!.errno, errno.EFAULT);
+  t.same(pi.kept, bytes(512));
+
+  const last = occupy();
+  const never = bytes(512);
+  const cancelled = handle.read(never, 0n);
+  take(never);
+  await handle.close();
+  t.match([await last, await cancelled], [{ bytes: LONG }, { errno: errno.ECANCELED }], 'it never ran');
 });
 
 t.test('the lock', async (t) => {
