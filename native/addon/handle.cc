@@ -114,9 +114,10 @@ class Destinations {
 
   // All or none: false when the memory of an array is no longer the caller's. A detached array has no length.
   [[nodiscard]] bool deliver() const {
-    const bool all_there = std::ranges::all_of(
-        pending_, [](const Pending& pending) { return view_of(pending).ByteLength() == pending.bytes.size(); });
-    if (!all_there) return false;
+    const auto is_there = [](const Pending& pending) {
+      return view_of(pending).ByteLength() == pending.bytes.size();
+    };
+    if (!std::ranges::all_of(pending_, is_there)) return false;
     for (const Pending& pending : pending_) std::ranges::copy(pending.bytes, view_of(pending).Data());
     return true;
   }
@@ -126,7 +127,9 @@ class Destinations {
     Napi::ObjectReference array;
     std::span<const std::uint8_t> bytes;
   };
-  static Napi::Uint8Array view_of(const Pending& pending) { return pending.array.Value().As<Napi::Uint8Array>(); }
+  static Napi::Uint8Array view_of(const Pending& pending) {
+    return pending.array.Value().As<Napi::Uint8Array>();
+  }
 
   std::vector<Pending> pending_;
 };

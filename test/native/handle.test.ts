@@ -362,7 +362,7 @@ t.test("every order of a handle's, a worker's and a process's end", async (t) =>
   const lives: [life: string, output: string][] = [
     ['ends with an idle handle open', ''],
     ['ends with a handle that was never opened', ''],
-    ['waits for calls that are under way', '67108864\n'],
+    ['waits for calls that are under way', '16777216\n'],
     ['waits for a close that nobody waits for', 'closed\n'],
     ['exits in the middle of reads', ''],
     ['exits in the middle of a close', ''],
