@@ -15,7 +15,7 @@ export { type BlockRange, namedRange, sampleRanges } from './check/ranges.js';
 export { writeCheck } from './check/write-check.js';
 export { type Answer, type BlocksRead, deinterleave, type ProtectedBlocks } from './device/blocks.js';
 export { alignedBuffer } from './device/buffers.js';
-export { Disk, type OpenDiskOptions, openDevice } from './device/disk.js';
+export { type Disk, type OpenDiskOptions, openDevice } from './device/disk.js';
 export type { DiskFacts } from './device/facts.js';
 export { type TestbedKind, testbedKind } from './device/ours.js';
 export { type Proof, proveTuplesCross } from './device/proof.js';

@@ -58,26 +58,28 @@ function application({ integrity }: SysfsDisk): ChainLink {
   };
 }
 
-function blockLayer({ integrity, queue }: SysfsDisk): ChainLink {
+function blockLayer({ integrity }: SysfsDisk): ChainLink {
   const { present, format, interval, writeGenerate, readVerify } = integrity;
   if (!present) {
     const text = `integrity/format is ${format ?? 'missing'}: it neither makes nor checks tuples`;
     return { link: 'block layer', makes: false, carries: false, checks: false, text };
   }
-  const stable = queue.stableWrites ? '' : '; queue/stable_writes is 0: pages may change under their tuples';
-  const text = `${format}, a tuple for ${interval} bytes; write_generate ${Number(writeGenerate)}, read_verify ${Number(readVerify)}${stable}`;
+  const text = `${format}, a tuple for ${interval} bytes; write_generate ${Number(writeGenerate)}, read_verify ${Number(readVerify)}`;
   return { link: 'block layer', makes: writeGenerate, carries: true, checks: readVerify, text };
 }
 
-function hostAdapter({ host, integrity }: SysfsDisk): ChainLink | null {
+function hostAdapter({ host, integrity, scsiDisk }: SysfsDisk): ChainLink | null {
   if (host === null) return null;
   const list = (types: readonly number[]) => types.join(', ') || 'none';
+  // Without DIX sd still asks for tuples on the wire (READ_STRIP, WRITE_INSERT): the adapter makes and takes them away.
+  const difOnly = !integrity.present && (scsiDisk?.protectionType ?? 0) !== 0;
+  const does = difOnly ? 'makes the tuples on the way to the disk and strips them on the way back; ' : '';
   return {
     link: 'host adapter',
-    makes: false,
-    carries: integrity.present && host.dix.length > 0,
+    makes: difOnly,
+    carries: difOnly || (integrity.present && host.dix.length > 0),
     checks: false,
-    text: `host${host.number} ${host.driver ?? ''}: DIF types ${list(host.dif)}; DIX types ${list(host.dix)}; guards ${host.guards.join(', ') || 'none'}; whether it checks it does not say`,
+    text: `${does}host${host.number} ${host.driver ?? ''}: DIF types ${list(host.dif)}; DIX types ${list(host.dix)}; guards ${host.guards.join(', ') || 'none'}; whether it checks it does not say`,
   };
 }
 
@@ -110,7 +112,7 @@ function device({ scsiDisk, integrity, kind }: SysfsDisk, facts: DiskFacts | nul
     makes: true,
     carries: scsiDisk === null || scsiDisk.protectionType !== 0,
     checks: claims.length > 0,
-    text: `formatted with type ${capacity.protectionType}, ${2 ** capacity.intervalExponent} tuple a block; says that it checks ${claims.join(', ') || 'nothing'}; sd uses ${scsiDisk?.protectionMode ?? 'nothing'}`,
+    text: `formatted with type ${capacity.protectionType}, ${2 ** capacity.intervalExponent} tuple${capacity.intervalExponent === 0 ? '' : 's'} a block; says that it checks ${claims.join(', ') || 'nothing'}; sd uses ${scsiDisk?.protectionMode ?? 'nothing'}`,
   };
 }
 

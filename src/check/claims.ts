@@ -1,12 +1,12 @@
 /**
- * Who is supposed to check on which path. GOOD from somebody who checks nothing says nothing.
+ * Who is supposed to check what on which path. GOOD from somebody who checks nothing says nothing.
  */
 import type { Disk } from '../device/disk.js';
 import type { Proof } from '../device/proof.js';
-import type { PathName } from '../words.js';
+import type { Check, PathName } from '../words.js';
 
-/** Null when the checker is supposed to check reads on this path, else why it is not. */
-export type Claim = string | null;
+/** The tags that a checker is supposed to check in reads on one path, or why it checks none. */
+export type Claim = readonly Check[] | string;
 
 export interface Claims {
   /** Why the software has nothing to judge on a path by which no tuple came. */
@@ -24,7 +24,9 @@ export function claimsOf(disk: Disk, proof: Proof | null): Claims {
   return {
     software: {
       passthrough: noTuples,
-      block: 'the block layer keeps its tuples to itself',
+      block: disk.kernelProfile
+        ? 'the block layer keeps its tuples to itself'
+        : 'the block layer has no tuples for this disk',
       'block-pi': 'the kernel delivered no tuples',
     },
     kernel: {
@@ -34,6 +36,7 @@ export function claimsOf(disk: Disk, proof: Proof | null): Claims {
     },
     hba: { passthrough: silent, block: silent, 'block-pi': silent },
     device: {
+      // T10 SBC-4 has a plain READ checked as well, but targets that show no tuples do not prove to do so.
       passthrough: proof?.result === 'crosses' ? deviceChecks(disk) : noTuples,
       block: device,
       'block-pi': device,
@@ -42,27 +45,34 @@ export function claimsOf(disk: Disk, proof: Proof | null): Claims {
 }
 
 function kernelOnBlock({ kernelProfile, sysfs }: Disk): Claim {
-  if (kernelProfile === null || kernelProfile.guard === null)
-    return 'the block layer has no integrity profile for this disk';
+  if (!kernelProfile?.guard) return 'the block layer has no integrity profile for this disk';
   if (!sysfs.integrity.readVerify) return 'integrity/read_verify is 0';
-  return null;
+  return kernelProfile.type === 3 ? ['guard'] : ['guard', 'ref'];
 }
 
 function deviceOnBlockPaths(disk: Disk): Claim {
   const checks = deviceChecks(disk);
   const { scsiDisk, host } = disk.sysfs;
-  if (checks !== null || scsiDisk === null) return checks;
+  if (typeof checks === 'string' || scsiDisk === null) return checks;
   // The sd driver sends RDPROTECT only where the host offers DIF of the disk's type.
-  if (scsiDisk.protectionType === 0)
+  if (scsiDisk.protectionType === 0) {
     return `host${host?.number ?? ''} does not offer DIF type ${disk.diskProfile?.type}`;
+  }
   return disk.kernelProfile === null
-    ? 'no tuples travel: the block layer has no integrity profile for this disk'
-    : null;
+    ? 'DIF only: tuples travel, if at all, between adapter and disk, and no path shows them'
+    : checks;
 }
 
 function deviceChecks({ facts, diskProfile }: Disk): Claim {
   if (facts === null) return 'the disk does not say what it checks';
   if (diskProfile === null) return 'the disk is formatted without protection';
-  if (facts.extended === null) return 'the disk has no VPD 86h, which says what it checks';
-  return facts.extended.guardCheck ? null : 'the disk says that it does not check guards (VPD 86h GRD_CHK 0)';
+  const { extended } = facts;
+  if (extended === null) return 'the disk has no VPD 86h, which says what it checks';
+  const checks: [boolean, Check][] = [
+    [extended.guardCheck, 'guard'],
+    [extended.appCheck, 'app'],
+    [extended.refCheck && diskProfile.type !== 3, 'ref'],
+  ];
+  const said = checks.filter(([does]) => does).map(([, check]) => check);
+  return said.length > 0 ? said : 'the disk says that it checks no tag (VPD 86h)';
 }

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { BlocksRead } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
 import type { CrosscheckReport, Finding, RangeReport } from '../report/model.js';
-import type { PathName } from '../words.js';
+import type { PathName, Verdict } from '../words.js';
 import { claimsOf } from './claims.js';
 import { differingBlocks, finding, judge, type Reads, type Rules, softwareView } from './judge.js';
 import type { BlockRange } from './ranges.js';
@@ -44,7 +44,33 @@ export async function crosscheck(disk: Disk, options: CrosscheckOptions): Promis
     reports.push(report.range);
     findings.push(...report.findings);
   }
-  return { verb: 'crosscheck', disk: await summarise(disk, signal), note, ranges: reports, findings };
+  findings.push(...(await switchedMeanwhile(disk)));
+  const checked = reports.reduce((sum, range) => sum + checkedIn(range), 0);
+  const summary = await summarise(disk, signal);
+  return { verb: 'crosscheck', disk: summary, note, ranges: reports, checked, written: null, findings };
+}
+
+/** Intervals of a range that the checker which judged most of them judged. */
+function checkedIn({ cells }: RangeReport): number {
+  const judged: readonly Verdict[] = ['ok', 'guard', 'app', 'ref', 'protection'];
+  return Math.max(
+    0,
+    ...cells.map(({ counts }) => judged.reduce((sum, verdict) => sum + (counts[verdict] ?? 0), 0)),
+  );
+}
+
+/** What the kernel was supposed to check is only so while its switches and the profile stay as they were. */
+async function switchedMeanwhile(disk: Disk): Promise<Finding[]> {
+  const now = await disk.integrityNow();
+  const then = disk.sysfs.integrity;
+  return (['format', 'readVerify', 'writeGenerate'] as const)
+    .filter((name) => now?.[name] !== then[name])
+    .map((name) =>
+      finding({
+        kind: 'facts',
+        text: `integrity: ${name} was ${then[name]} and is ${now?.[name]}: verdicts of the kernel say nothing`,
+      }),
+    );
 }
 
 /** By what the reads of this disk are judged. */

@@ -9,7 +9,7 @@ import { defaultEngine } from '../pi/engine.js';
 import type { Profile } from '../pi/profile.js';
 import type { Finding } from '../report/model.js';
 import { type Checker, PATHS, type PathName, type Verdict } from '../words.js';
-import type { Claims } from './claims.js';
+import type { Claim, Claims } from './claims.js';
 import type { Judgement, Tally } from './tally.js';
 
 /** The same blocks by every path that the disk has. */
@@ -58,46 +58,48 @@ export function softwareView(reads: Reads, path: PathName, rules: Rules): Softwa
   return { escaped, bad };
 }
 
-/** The first view there is: the block layer's tuples, else those that crossed SG_IO. */
-function anyView(reads: Reads, rules: Rules): SoftwareView | null {
-  return softwareView(reads, 'block-pi', rules) ?? softwareView(reads, 'passthrough', rules);
+/** The path's own tuples, else another path's of the same intervals: the block layer's before those that crossed SG_IO. */
+function viewFor(path: PathName, reads: Reads, rules: Rules): SoftwareView | null {
+  const own = softwareView(reads, path, rules);
+  if (own !== null) return own;
+  const interval = rules.profiles[path]?.interval;
+  for (const other of ['block-pi', 'passthrough'] as const) {
+    const fits = interval === undefined || rules.profiles[other]?.interval === interval;
+    const view = fits ? softwareView(reads, other, rules) : null;
+    if (view !== null) return view;
+  }
+  return null;
 }
 
 /** Judges a run of blocks: verdicts go into the tally, what is wrong is returned. A run with something wrong is one block long. */
 export function judge(reads: Reads, rules: Rules, tally: Tally): Finding[] {
   const findings: Finding[] = [];
-  const view = anyView(reads, rules);
   for (const path of PATHS) {
     const read = reads[path];
     if (read === undefined) continue;
-    const intervals = read.blocks * intervalsPerBlockOf(rules);
+    const { answer, tuples } = read;
+    const profile = rules.profiles[path];
+    const intervals = profile === null ? read.blocks : read.blocks * (rules.blockSize / profile.interval);
     const own = softwareView(reads, path, rules);
-    const why =
-      read.tuples === null ? rules.claims.software[path] : 'no data was read to judge the tuples by';
-    for (const verdict of softwareVerdicts(own, intervals, why))
-      tally.add('software', path, verdict, verdict.intervals);
+    const why = tuples === null ? rules.claims.software[path] : 'no data was read to judge the tuples by';
+    for (const one of softwareVerdicts(own, intervals, why)) tally.add('software', path, one, one.intervals);
     findings.push(...mismatches(own, path));
+    const view = viewFor(path, reads, rules);
     for (const checker of ['kernel', 'hba', 'device'] as const) {
       const claim = rules.claims[checker][path];
-      const { answer } = read;
-      const { verdicts, silence } = hardwareView({ checker, claim, answer, view: own ?? view, intervals });
-      for (const verdict of verdicts) tally.add(checker, path, verdict, verdict.intervals);
+      const { verdicts, silence } = hardwareView({ checker, claim, answer, view, intervals });
+      for (const one of verdicts) tally.add(checker, path, one, one.intervals);
       if (silence === undefined) continue;
       const text = `the ${checker} stayed silent: ${silence}`;
       findings.push(finding({ kind: 'silent', lba: Number(read.lba), checker, path, text }));
     }
-    if (read.answer.kind === 'refused' && read.answer.checker === 'kernel-or-device') {
-      tally.add('kernel-or-device', path, { verdict: 'protection', why: read.answer.text }, intervals);
+    if (answer.kind === 'refused' && answer.checker === 'kernel-or-device') {
+      tally.add('kernel-or-device', path, { verdict: 'protection', why: answer.text }, intervals);
     }
-    if (read.answer.kind !== 'good') findings.push(answerFinding(read, read.answer, path, view));
+    if (answer.kind !== 'good') findings.push(answerFinding(read, answer, path, view));
   }
   findings.push(...dataDifferences(reads));
   return findings;
-}
-
-function intervalsPerBlockOf({ profiles, blockSize }: Rules): number {
-  const profile = profiles['block-pi'] ?? profiles.block ?? profiles.passthrough;
-  return profile === null ? 1 : blockSize / profile.interval;
 }
 
 type Counted = Judgement & { readonly intervals: number };
@@ -127,8 +129,7 @@ function mismatches(view: SoftwareView | null, path: PathName): Finding[] {
 
 interface HardwareCase {
   readonly checker: 'kernel' | 'hba' | 'device';
-  /** Why this checker is not supposed to check on this path; null when it is. */
-  readonly claim: string | null;
+  readonly claim: Claim;
   readonly answer: Answer;
   readonly view: SoftwareView | null;
   readonly intervals: number;
@@ -144,22 +145,36 @@ function hardwareView({ checker, claim, answer, view, intervals }: HardwareCase)
   const all = (verdict: Verdict, why: string): HardwareView => ({ verdicts: [{ verdict, why, intervals }] });
   if (answer.kind === 'failed') return all('error', answer.error.message);
   if (answer.kind === 'refused' && answer.checker === checker) return all(answer.check, answer.text);
-  if (claim !== null) return all('unchecked', claim);
-  if (answer.kind === 'refused') {
-    if (!passedBefore(checker, answer))
-      return all('unchecked', `refused by ${answer.checker} before it came so far`);
-    const silence = `it delivered a block that the ${answer.checker} refused`;
-    return { ...all('unchecked', silence), silence };
+  if (typeof claim === 'string') return all('unchecked', claim);
+  if (answer.kind === 'refused' && !passedBefore(checker, answer)) return all('unchecked', beforeIt(answer));
+  if (view === null) {
+    return all(
+      'unchecked',
+      answer.kind === 'refused'
+        ? `delivered a block that the ${answer.checker} refused`
+        : 'GOOD, but no path shows the tuples: they may be escaped',
+    );
   }
-  if (view === null) return all('unchecked', 'GOOD, but no path shows the tuples: they may be escaped');
-  const bad = view.bad.length;
-  const passed: HardwareView['verdicts'] = [
-    { verdict: 'ok', intervals: intervals - view.escaped - bad },
+  const missed = view.bad.filter(({ check }) => claim.includes(check));
+  const others = view.bad.length - missed.length;
+  const verdicts: Counted[] = [
+    { verdict: 'ok', intervals: intervals - view.escaped - view.bad.length },
     { verdict: 'escaped', intervals: view.escaped },
+    { verdict: 'unchecked', why: `says that it checks ${claim.join(' and ')} tags alone`, intervals: others },
   ];
-  if (bad === 0) return { verdicts: passed };
-  const silence = `it delivered a block whose ${view.bad[0]?.check} tag is wrong`;
-  return { verdicts: [...passed, { verdict: 'unchecked', why: silence, intervals: bad }], silence };
+  const [first] = missed;
+  if (first === undefined) return { verdicts };
+  const silence = `it delivered a block whose ${first.check} tag is wrong`;
+  return {
+    verdicts: [...verdicts, { verdict: 'unchecked', why: silence, intervals: missed.length }],
+    silence,
+  };
+}
+
+function beforeIt({ checker }: Refusal): string {
+  return checker === 'kernel-or-device'
+    ? 'refused, and the kernel log does not say by whom'
+    : `refused by the ${checker} before it came so far`;
 }
 
 /** Whether a refusal by somebody else means that this checker had passed the block: on a read the device comes first, the kernel last. */
@@ -175,17 +190,23 @@ function answerFinding(
 ): Finding {
   const lba = Number(read.lba);
   if (answer.kind === 'failed') return finding({ kind: 'read-error', lba, path, text: answer.error.message });
-  const { checker, check, text } = answer;
+  const { checker, check, text, tags } = answer;
   const contradicted =
     view !== null && view.bad.length === 0 ? ', though the software finds nothing wrong' : '';
+  const told = { stored: tags ? tag(tags.stored) : null, computed: tags ? tag(tags.computed) : null };
   return finding({
     kind: 'refused',
     lba,
     checker,
     path,
     check,
-    text: `the ${checker} refused the block: ${text}${contradicted}`,
+    ...told,
+    text: `${refuser(checker)} refused the block: ${text}${contradicted}`,
   });
+}
+
+function refuser(checker: Checker): string {
+  return checker === 'kernel-or-device' ? 'somebody' : `the ${checker}`;
 }
 
 /** Blocks of which two paths delivered different data, as findings. */

@@ -1,6 +1,7 @@
 /**
  * The active negative test: plants one genuine fault on a testbed disk, asks every checker on every path, and puts the block back.
  */
+import type { Answer } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
 import { testbedKind } from '../device/ours.js';
 import type { Region } from '../device/region.js';
@@ -23,6 +24,9 @@ export interface ProveOptions {
 
 /** The bit that is flipped: in the middle of the block, so that no checker can miss it by looking at its ends alone. */
 const FLIPPED_BIT = 0x10;
+
+/** Verdicts of somebody who noticed. */
+const REFUSALS: readonly Verdict[] = ['guard', 'app', 'ref', 'protection'];
 
 /**
  * Changes one block's data under its tuple by a plain SG_IO write and reads it by every path.
@@ -47,19 +51,19 @@ export async function prove(disk: Disk, options: ProveOptions = {}): Promise<Pro
   await makeCheckable(region, onStep);
   await requireClean(disk, lba, signal);
 
-  const was = region.savedData;
+  const was = region.savedData();
   const byte = was.length >> 1;
   const planted = was.slice();
   planted[byte]! ^= FLIPPED_BIT;
   onStep(`flip a bit of byte ${byte} of block ${lba} by a plain SG_IO write`);
   signal?.throwIfAborted();
-  await region.write('passthrough', lba, planted);
+  requireWritten(disk, lba, await region.write('passthrough', lba, planted));
 
   onStep('see by an independent read that the fault is on the medium');
   const vacuous = await whyVacuous(disk, lba, planted, signal);
   onStep('read the block by every path');
   const { range, findings } = await checkRange(disk, await rulesOf(disk, signal), { lba, blocks: 1 }, signal);
-  const delivered = await deliveredByBlockLayer(disk, lba, signal);
+  const delivered = await deliveredByBlockLayer(disk, lba, planted, range, signal);
   onStep('put the block back');
   const restored = await region.restore();
   await requireClean(disk, lba);
@@ -79,11 +83,12 @@ export async function prove(disk: Disk, options: ProveOptions = {}): Promise<Pro
 
 /** A fresh scsi_debug disk is escaped all over, and where no path shows tuples nobody knows: one write by the kernel makes a tuple. */
 async function makeCheckable(region: Region, onStep: (step: string) => void): Promise<void> {
-  const { disk, range, savedData, savedTuples } = region;
+  const { disk, range } = region;
   const profile = disk.kernelProfile;
   if (profile === null) return;
-  if (savedTuples !== null) {
-    const { escaped } = defaultEngine().verify(savedData, savedTuples, {
+  const [data, tuples] = [region.savedData(), region.savedTuples()];
+  if (tuples !== null) {
+    const { escaped } = defaultEngine().verify(data, tuples, {
       profile,
       layout: 'separate',
       seed: range.lba,
@@ -93,13 +98,15 @@ async function makeCheckable(region: Region, onStep: (step: string) => void): Pr
   onStep(
     `write the same data through the block layer, so that block ${range.lba} has a tuple that is checked`,
   );
-  const answer = await region.write('block', range.lba, savedData);
+  requireWritten(disk, range.lba, await region.write('block', range.lba, data));
+}
+
+function requireWritten(disk: Disk, lba: bigint, answer: Answer): void {
   if (answer.kind === 'good') return;
-  throw new IntegrityError(
-    'ERR_CANNOT_PLANT',
-    `${disk.device}: block ${range.lba} could not be given a tuple`,
-    { disk: disk.device },
-  );
+  const why = answer.kind === 'failed' ? answer.error.message : answer.text;
+  throw new IntegrityError('ERR_CANNOT_PLANT', `${disk.device}: block ${lba} cannot be written: ${why}`, {
+    disk: disk.device,
+  });
 }
 
 /** A block that is refused already proves nothing. */
@@ -137,17 +144,34 @@ async function whyVacuous(
   return ok ? 'the tuple on the medium fits the changed data: the disk made a new one' : null;
 }
 
-/** An application's read. One that fails for another reason than protection tells nothing: its error is thrown. */
-async function deliveredByBlockLayer(disk: Disk, lba: bigint, signal?: AbortSignal): Promise<boolean> {
-  const { answer } = await disk.read('block', lba, 1, signal);
+/** An application's read: whether it got the wrong data. What is neither that nor a refusal tells nothing and is thrown. */
+async function deliveredByBlockLayer(
+  disk: Disk,
+  lba: bigint,
+  planted: Uint8Array,
+  range: RangeReport,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const { answer, data } = await disk.read('block', lba, 1, signal);
+  const seen = range.cells.some(
+    ({ path, counts }) => path === 'block' && REFUSALS.some((verdict) => counts[verdict]),
+  );
   if (answer.kind === 'failed') throw answer.error;
-  return answer.kind === 'good';
+  if (answer.kind === 'refused' && seen) return false;
+  if (answer.kind === 'good' && !seen && data !== null && Buffer.compare(data, planted) === 0) return true;
+  throw new IntegrityError(
+    'ERR_IO',
+    `${disk.device}: two reads of block ${lba} through the block layer ended differently`,
+    {
+      disk: disk.device,
+      advice: 'Something else works on this disk: try again when it is alone.',
+    },
+  );
 }
 
 /** Who noticed the fault, as `checker by path`, and which checkers did so by no path. */
 function witnesses({ cells }: RangeReport): { noticed: string[]; silent: Checker[] } {
-  const refusals: readonly Verdict[] = ['guard', 'app', 'ref', 'protection'];
-  const noticing = cells.filter(({ counts }) => refusals.some((verdict) => counts[verdict]));
+  const noticing = cells.filter(({ counts }) => REFUSALS.some((verdict) => counts[verdict]));
   const silent = new Set(cells.map(({ checker }) => checker));
   for (const { checker } of noticing) silent.delete(checker);
   return { noticed: noticing.map(({ checker, path }) => `${checker} by ${path}`), silent: [...silent] };

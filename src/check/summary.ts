@@ -20,6 +20,7 @@ export async function summarise(disk: Disk, signal?: AbortSignal): Promise<DiskS
     protectionType: disk.diskProfile?.type ?? 0,
     interval: profile?.interval ?? null,
     paths: disk.paths,
+    noBlockPi: disk.noBlockPi,
     passthroughTuples: proof?.text ?? 'takes no SCSI commands',
     kernel: release(),
   };

@@ -5,7 +5,7 @@ import { randomFillSync } from 'node:crypto';
 import type { Disk } from '../device/disk.js';
 import type { Region } from '../device/region.js';
 import { claimRegion } from '../device/safeguard.js';
-import type { Finding } from '../report/model.js';
+import type { Finding, WriteReport } from '../report/model.js';
 import type { PathName } from '../words.js';
 import { finding } from './judge.js';
 import { mirrorTuples } from './mirror.js';
@@ -14,18 +14,34 @@ import type { BlockRange } from './ranges.js';
 /** The paths that write tuples: the kernel's, and ours. */
 const WRITING_PATHS = ['block', 'block-pi'] as const;
 
-/** Writes random data over the range by each path, block runs of one transfer each. Errors: as claimRegion. */
-export async function writeCheck(disk: Disk, range: BlockRange, signal?: AbortSignal): Promise<Finding[]> {
+/**
+ * Writes random data over the range by each path, a transfer at a time, and puts the region back. Errors: as claimRegion; a range
+ * that does not read well is not written.
+ */
+export async function writeCheck(
+  disk: Disk,
+  range: BlockRange,
+  signal?: AbortSignal,
+): Promise<{ written: WriteReport; findings: Finding[] }> {
   const findings: Finding[] = [];
+  const paths = WRITING_PATHS.filter((candidate) => disk.paths.includes(candidate));
   await using region = await claimRegion(disk, range, signal);
-  for (const path of WRITING_PATHS.filter((candidate) => disk.paths.includes(candidate))) {
+  for (const path of paths) {
     for (let at = 0; at < range.blocks; at += disk.transferBlocksMax) {
       signal?.throwIfAborted();
       const blocks = Math.min(disk.transferBlocksMax, range.blocks - at);
       findings.push(...(await writeRun(region, path, range.lba + BigInt(at), blocks)));
     }
   }
-  return findings;
+  const restored = await region.restore();
+  const tuplesCompared = disk.paths.includes('block-pi');
+  const written: WriteReport = {
+    lba: Number(range.lba),
+    blocks: range.blocks,
+    paths: paths.map((path) => ({ path, tuplesCompared })),
+    restored,
+  };
+  return { written, findings };
 }
 
 async function writeRun(region: Region, path: PathName, lba: bigint, blocks: number): Promise<Finding[]> {

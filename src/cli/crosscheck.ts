@@ -21,7 +21,7 @@ interface CrosscheckOptions extends OutputOptions {
 export function crosscheckCommand(io: CommandIo): Command {
   return new Command('crosscheck')
     .description(
-      'read by every path, judge by every checker, print the matrix and each disagreement; reads only',
+      'read by every path, judge by every checker, print the matrix and each disagreement; reads only, unless --write',
     )
     .argument('[device]')
     .option('--lba <n>', 'first block')
@@ -48,9 +48,13 @@ export function crosscheckCommand(io: CommandIo): Command {
         const { ranges, note } = named
           ? { ranges: [namedRange(disk, lba ?? 0n, blocks)], note: null }
           : sampleRanges(disk);
-        const written = options.write ? await writeCheck(disk, ranges[0]!, io.signal) : [];
         const read = await crosscheck(disk, { ranges, note, signal: io.signal });
-        const report = { ...read, findings: [...written, ...read.findings] };
+        // What is wrong already would be written over: it is reported instead.
+        const writes = options.write && read.findings.length === 0;
+        const check = writes ? await writeCheck(disk, ranges[0]!, io.signal) : null;
+        const report = check
+          ? { ...read, written: check.written, findings: [...read.findings, ...check.findings] }
+          : read;
         printReport(io, options, report, { text: crosscheckText, tap: crosscheckTap });
         if (report.findings.length > 0) io.setExitStatus(1);
       });

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { reach } from '../check/chain.js';
+import { DISK_TYPES } from '../device/disk.js';
 import { listText } from '../report/text.js';
 import { interpret } from '../sysfs/disks.js';
 import { readSnapshot } from '../sysfs/snapshot.js';
@@ -14,6 +15,7 @@ export function listCommand(io: CommandIo): Command {
     .action(async (options: OutputOptions) => {
       const disks = interpret(await readSnapshot())
         .filter(({ sizeBytes, sg }) => sizeBytes !== 0n || sg !== null)
+        .filter(({ peripheralType }) => peripheralType === null || DISK_TYPES.includes(peripheralType))
         .map((disk) => {
           const { endToEnd, text } = reach(disk);
           return {

@@ -43,8 +43,13 @@ export function testbedScsiDebugCommand(io: CommandIo): Command {
         partitions: parseInteger('--partitions', options.partitions, { min: 0, max: 15 }),
       });
       if (options.fill) {
-        await using disk = await openDevice(made.device, { signal: io.signal });
-        await fillDisk(disk, io.signal);
+        try {
+          await using disk = await openDevice(made.device, { signal: io.signal });
+          await fillDisk(disk, io.signal);
+        } catch (error) {
+          await made[Symbol.asyncDispose]();
+          throw error;
+        }
       }
       printDisks(io, options, [made.device]);
     });

@@ -23,6 +23,8 @@ export type Answer =
       readonly check: Check;
       /** The kernel's or the sense's own words. */
       readonly text: string;
+      /** What the kernel's log says it found in the tuple and made from the data. */
+      readonly tags?: { readonly stored: number; readonly computed: number };
     }
   | { readonly kind: 'failed'; readonly error: IntegrityError };
 

@@ -9,11 +9,12 @@ import { type DeviceNode, findDisk, interpret, type SysfsDisk } from '../sysfs/d
 import { readSnapshot } from '../sysfs/snapshot.js';
 import type { PathName } from '../words.js';
 import type { BlocksRead } from './blocks.js';
+import { errnoName } from './errno.js';
 import { type DiskFacts, disagreements, diskProfile, kernelProfile, learnFacts } from './facts.js';
 import { KernelLog } from './kernel-log.js';
 import { deviceNumber, openNode, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
 import { type BlockSource, readBlock } from './paths/block.js';
-import { type BlockPiSource, readBlockPi } from './paths/block-pi.js';
+import { readBlockPi } from './paths/block-pi.js';
 import { type PassthroughSource, proofHolds, readInterleaved, readPlain } from './paths/passthrough.js';
 import { type Proof, proveTuplesCross } from './proof.js';
 import { type ScsiTransport, SgTransport } from './transport.js';
@@ -21,11 +22,23 @@ import { type ScsiTransport, SgTransport } from './transport.js';
 /** IORING_FEAT_RW_ATTR: the running kernel takes attributes with a read or write (Linux 6.14). */
 const IORING_FEAT_RW_ATTR = 1 << 16;
 
+/** SCSI peripheral device types that hold logical blocks as a disk does: direct access, reduced block commands, host-managed zones. */
+export const DISK_TYPES: readonly number[] = [0x00, 0x0e, 0x14];
+
 /** Bytes of data that one transfer carries at most: within what every host takes, and enough that calls cost nothing. */
 const TRANSFER_BYTES_MAX = 256 * 1024;
 
 export interface OpenDiskOptions {
   readonly signal?: AbortSignal;
+}
+
+/** The kernel's log as each disk reads it; nobody's business outside. */
+const logs = new WeakMap<Disk, KernelLog>();
+
+/** What the block paths of a disk work on, with a descriptor of the caller's. */
+export function blockSourceOf(disk: Disk, handle: NativeHandle): BlockSource {
+  const { device, blockSize, sysfs } = disk;
+  return { disk: device, name: sysfs.name, hctl: sysfs.hctl, handle, log: logs.get(disk) ?? null, blockSize };
 }
 
 /** An open disk. Reading only: writes are claimed from the safeguard. Close it, or declare it with `await using`. */
@@ -46,10 +59,11 @@ export class Disk implements AsyncDisposable {
   /** SCSI commands to this disk that cannot alter it; null for a disk that takes none. */
   readonly transport: ScsiTransport | null;
   readonly paths: readonly PathName[];
+  /** Why there is no path block-pi; null when there is. */
+  readonly noBlockPi: string | null;
   readonly logReadable: boolean;
   readonly #sg: NativeHandle | null;
   readonly #block: NativeHandle | null;
-  readonly #log: KernelLog | null;
   #proof: Proof | null = null;
 
   /** @internal Use {@link openDevice}. */
@@ -58,7 +72,7 @@ export class Disk implements AsyncDisposable {
     sysfs: SysfsDisk;
     facts: DiskFacts | null;
     lbmd: LbmdCapability | null;
-    rwAttributes: boolean;
+    noBlockPi: string | null;
     sg: NativeHandle | null;
     block: NativeHandle | null;
     transport: ScsiTransport | null;
@@ -69,23 +83,26 @@ export class Disk implements AsyncDisposable {
     this.sysfs = sysfs;
     this.facts = facts;
     this.lbmd = lbmd;
-    this.kernelProfile = kernelProfile(sysfs, facts);
+    this.kernelProfile = kernelProfile(sysfs, facts, lbmd);
+    this.noBlockPi = this.kernelProfile?.tupleSize
+      ? parts.noBlockPi
+      : 'the block layer has no integrity profile for this disk';
     this.diskProfile = diskProfile(facts);
     this.disagreements = disagreements(sysfs, facts);
     this.transport = transport;
     this.logReadable = log !== null;
     this.#sg = sg;
     this.#block = block;
-    this.#log = log;
+    if (log !== null) logs.set(this, log);
     this.paths = [
       ...(transport && facts ? (['passthrough'] as const) : []),
       ...(block ? (['block'] as const) : []),
-      ...(block && parts.rwAttributes && this.kernelProfile?.tupleSize ? (['block-pi'] as const) : []),
+      ...(block && this.noBlockPi === null ? (['block-pi'] as const) : []),
     ];
   }
 
   get blockSize(): number {
-    return this.facts?.capacity?.blockSize ?? this.sysfs.logicalBlockSize ?? 512;
+    return this.facts?.capacity?.blockSize || this.sysfs.logicalBlockSize || 512;
   }
 
   get blocks(): bigint {
@@ -149,11 +166,16 @@ export class Disk implements AsyncDisposable {
         ? readInterleaved(source, this.diskProfile, lba, blocks, signal)
         : readPlain(source, lba, blocks, signal);
     },
-    block: (lba, blocks) => readBlock(this.blockSource(), lba, blocks),
-    'block-pi': (lba, blocks) => readBlockPi(this.blockPiSource(), lba, blocks),
+    block: (lba, blocks) => readBlock(blockSourceOf(this, this.#block as NativeHandle), lba, blocks),
+    'block-pi': (lba, blocks) =>
+      readBlockPi(
+        { ...blockSourceOf(this, this.#block as NativeHandle), profile: this.kernelProfile as Profile },
+        lba,
+        blocks,
+      ),
   };
 
-  /** A plain READ by SG_IO, which delivers what is on the medium without anybody else's check. */
+  /** A plain READ by SG_IO (RDPROTECT 000b): the kernel does not check it; the disk may. */
   readMedium(lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
     this.requireRange(lba, BigInt(blocks));
     return readPlain(this.#passthrough(), lba, blocks, signal);
@@ -161,17 +183,6 @@ export class Disk implements AsyncDisposable {
 
   #passthrough(): PassthroughSource {
     return { disk: this.device, transport: this.transport as ScsiTransport, blockSize: this.blockSize };
-  }
-
-  /** @internal What the block paths work on; the safeguard puts its own handle in. */
-  blockSource(handle: NativeHandle = this.#block as NativeHandle): BlockSource {
-    const { device: disk, blockSize } = this;
-    return { disk, name: this.sysfs.name, hctl: this.sysfs.hctl, handle, log: this.#log, blockSize };
-  }
-
-  /** @internal */
-  blockPiSource(handle?: NativeHandle): BlockPiSource {
-    return { ...this.blockSource(handle), profile: this.kernelProfile as Profile };
   }
 
   /** Throws ERR_OUT_OF_RANGE unless the blocks are all on the disk. */
@@ -186,14 +197,22 @@ export class Disk implements AsyncDisposable {
 
   /** Whether the kernel still lists this very disk. */
   async stillThere(): Promise<boolean> {
-    const now = interpret(await readSnapshot());
+    return (await this.#listed()) !== undefined;
+  }
+
+  /** What sysfs says of its integrity at this moment; null when it is gone. */
+  async integrityNow(): Promise<SysfsDisk['integrity'] | null> {
+    return (await this.#listed())?.integrity ?? null;
+  }
+
+  async #listed(): Promise<SysfsDisk | undefined> {
     const { name, hctl } = this.sysfs;
-    return now.some((disk) => disk.name === name && disk.hctl === hctl);
+    return interpret(await readSnapshot()).find((disk) => disk.name === name && disk.hctl === hctl);
   }
 
   async close(): Promise<void> {
     await Promise.all([this.#sg?.close(), this.#block?.close()]);
-    this.#log?.[Symbol.dispose]();
+    logs.get(this)?.[Symbol.dispose]();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -222,6 +241,10 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
     });
   }
   const sysfs = found.disk;
+  if (sysfs.peripheralType !== null && !DISK_TYPES.includes(sysfs.peripheralType)) {
+    const message = `${path} is no disk: its SCSI peripheral device type is ${sysfs.peripheralType.toString(16)}h`;
+    throw new IntegrityError('ERR_NOT_A_DISK', message, { disk: path });
+  }
   const handles: NativeHandle[] = [];
   const open = async (node: DeviceNode, flags: number) => {
     const handle = await openNode(node, flags);
@@ -238,14 +261,13 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
     const transport = scsi && new SgTransport(scsi, device, false);
     const facts = transport && (await learnFacts(transport, signal));
     const lbmd = block && (await block.lbmdCapability());
-    const { errno, features } = native().ioUringFeatures();
     log = KernelLog.open();
     return new Disk({
       device,
       sysfs,
       facts,
       lbmd: lbmd?.errno === 0 ? lbmd : null,
-      rwAttributes: errno === 0 && (features & IORING_FEAT_RW_ATTR) !== 0,
+      noBlockPi: whyNoAttribute(),
       sg,
       block,
       transport,
@@ -256,4 +278,12 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
     await Promise.all(handles.map((handle) => handle.close()));
     throw error;
   }
+}
+
+/** Why this kernel takes no tuples by io_uring; null when it does. */
+function whyNoAttribute(): string | null {
+  const { errno, features } = native().ioUringFeatures();
+  if (errno !== 0) return `io_uring cannot be used: ${errnoName(errno)} (sysctl kernel.io_uring_disabled)`;
+  if ((features & IORING_FEAT_RW_ATTR) !== 0) return null;
+  return 'this kernel takes no tuples by io_uring (Linux 6.14 and later do)';
 }

@@ -1,6 +1,8 @@
 /**
  * What the disk says of itself, and where the kernel says otherwise.
  */
+import type { LbmdCapability } from '../binding.js';
+import { IntegrityError } from '../errors.js';
 import type { Profile } from '../pi/profile.js';
 import { profileByName } from '../pi/profile.js';
 import { inquiryCdb, modeSense10Cdb, readCapacity16Cdb } from '../scsi/cdb.js';
@@ -40,11 +42,19 @@ export interface DiskFacts extends DiskIdentity {
 
 type Ask = <T>(cdb: Uint8Array, length: number, decode: (bytes: Uint8Array) => T) => Promise<T | null>;
 
-/** Every answer is hostile input: the decoders check its bounds. Null for a command that the disk refused. */
+/**
+ * Every answer is hostile input: the decoders check its bounds. Null for a command that the disk refused, and for an answer that
+ * makes no sense: bridges answer pages that they do not know with others.
+ */
 function asker(transport: ScsiTransport, signal?: AbortSignal): Ask {
   return async (cdb, length, decode) => {
     const bytes = await fetch(transport, cdb, length, signal);
-    return bytes === null ? null : decode(bytes);
+    try {
+      return bytes === null ? null : decode(bytes);
+    } catch (error) {
+      if (error instanceof IntegrityError && error.code === 'ERR_MALFORMED_RESPONSE') return null;
+      throw error;
+    }
   };
 }
 
@@ -61,6 +71,16 @@ export async function learnIdentity(
   const names = await ask(vpdCdb(0x83), PAGE_BYTES, decodeDeviceIdentification);
   const serial = await ask(vpdCdb(0x80), PAGE_BYTES, decodeUnitSerialNumber);
   return { inquiry, identity: names?.identity ?? null, serial };
+}
+
+/** Whether two answers name one and the same disk. */
+export function sameIdentity(a: DiskIdentity, b: DiskIdentity): boolean {
+  return (
+    a.inquiry.vendor === b.inquiry.vendor &&
+    a.inquiry.product === b.inquiry.product &&
+    a.identity === b.identity &&
+    a.serial === b.serial
+  );
 }
 
 /** Asks the disk for all that this package knows how to ask. */
@@ -82,11 +102,17 @@ export async function learnFacts(transport: ScsiTransport, signal?: AbortSignal)
 }
 
 /** The profile by which the kernel's block layer works, or null when it has none for this disk. */
-export function kernelProfile(sysfs: SysfsDisk, facts: DiskFacts | null): Profile | null {
+export function kernelProfile(
+  sysfs: SysfsDisk,
+  facts: DiskFacts | null,
+  lbmd: LbmdCapability | null,
+): Profile | null {
   const { integrity, logicalBlockSize } = sysfs;
   if (!integrity.present || integrity.format === null) return null;
   return profileByName(integrity.format, {
     interval: integrity.interval ?? logicalBlockSize ?? 512,
+    // Only this ioctl (Linux 6.17) tells of metadata that is wider than the tuple.
+    ...(lbmd?.size ? { metadataSize: lbmd.size, piOffset: lbmd.piOffset } : {}),
     // The kernel registers type 2 under the type 1 name: the checks are the same, the commands are not.
     ...(facts?.capacity?.protectionType === 2 ? { type: 2 as const } : {}),
   });
@@ -106,17 +132,17 @@ export function diskProfile(facts: DiskFacts | null): Profile | null {
 export function disagreements(sysfs: SysfsDisk, facts: DiskFacts | null): string[] {
   const capacity = facts?.capacity;
   if (!capacity) return [];
-  const { scsiDisk, host, integrity } = sysfs;
+  const { block, scsiDisk, host, integrity } = sysfs;
   const type = capacity.protectionType;
   const hostHasDif = host?.dif.includes(type) ?? false;
   const hostHasDix = host?.dix.includes(type) ?? false;
   const rules: [boolean, string][] = [
     [
-      capacity.blockSize !== sysfs.logicalBlockSize,
+      block !== null && capacity.blockSize !== sysfs.logicalBlockSize,
       `READ CAPACITY(16) says ${capacity.blockSize} bytes a block, the kernel ${sysfs.logicalBlockSize}`,
     ],
     [
-      capacity.blocks !== sysfs.blocks,
+      block !== null && capacity.blocks !== sysfs.blocks,
       `READ CAPACITY(16) says ${capacity.blocks} blocks, the kernel ${sysfs.blocks}`,
     ],
     [
@@ -132,7 +158,7 @@ export function disagreements(sysfs: SysfsDisk, facts: DiskFacts | null): string
       `the disk is formatted with protection type ${type}, but host${host?.number} (${host?.driver}) does not offer it: DIF is off`,
     ],
     [
-      type !== 0 && hostHasDix && integrity.present === false,
+      block !== null && type !== 0 && hostHasDix && integrity.present === false,
       `host${host?.number} offers DIX type ${type} and the disk is formatted with it, but the block layer has no profile: DIX is off`,
     ],
     [

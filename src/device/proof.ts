@@ -7,7 +7,7 @@ import type { Profile } from '../pi/profile.js';
 import { readCdb, type TransferCdbSize, transferLength } from '../scsi/cdb.js';
 import { describeOutcome } from '../scsi/outcome.js';
 import { deinterleave } from './blocks.js';
-import { alignedBuffer, poison } from './buffers.js';
+import { alignedBuffer, isPoison, poison } from './buffers.js';
 import type { ScsiTransport } from './transport.js';
 
 /** Blocks that the proof reads: enough that chance cannot stand in for a device. */
@@ -53,90 +53,106 @@ function same(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0;
 }
 
-/** Whether `received` is what a transfer of the plain data alone leaves: `plain`, then a tail of poison, zeros or ones. */
-function explainedWithoutTuples(received: Uint8Array, plain: Uint8Array, poisoned: Uint8Array): boolean {
-  if (!same(received.subarray(0, plain.length), plain)) return false;
-  const tail = received.subarray(plain.length);
-  return (
-    tail.every((byte) => byte === 0x00) ||
-    tail.every((byte) => byte === 0xff) ||
-    same(tail, poisoned.subarray(plain.length))
-  );
+/** What one place on the disk says. `undecided`: its content would look the same either way, or did not stand still. */
+type PlaceResult = 'crosses' | 'absent' | 'refused' | 'contradicts' | 'undecided';
+
+interface Place {
+  readonly result: PlaceResult;
+  readonly text: string;
 }
 
-/** What the content of one interleaved read says, beside a plain read of the same blocks that stood still. */
+/**
+ * What the content of one interleaved read says, beside a plain read of the same blocks that stood still. A target that sent the plain
+ * data alone left it in one piece at the beginning, whatever lies behind it: its own next blocks, zeros, or an earlier command's bytes.
+ */
 export function judgeInterleaved(
   received: Uint8Array,
   plain: Uint8Array,
-  poisoned: Uint8Array,
   profile: Profile,
   lba: bigint,
-): Pick<Proof, 'result' | 'text'> {
-  if (explainedWithoutTuples(received, plain, poisoned)) {
-    return { result: 'absent', text: 'accepts RDPROTECT, transfers no tuples' };
-  }
+): Place {
   const { data, tuples } = deinterleave(received, profile.interval, 8);
-  if (!same(data, plain)) {
+  const inOnePiece = same(received.subarray(0, plain.length), plain);
+  const untouched = isPoison(received, plain.length, received.length);
+  const between = same(data, plain);
+  const escapes = tuples.every((byte) => byte === 0xff);
+  const { ok, escaped } = defaultEngine().verify(data, tuples, { profile, layout: 'separate', seed: lba });
+  if (inOnePiece && !untouched && between && ok) {
+    return { result: 'undecided', text: 'the data looks the same with tuples and without' };
+  }
+  if (inOnePiece) return { result: 'absent', text: 'accepts RDPROTECT, transfers no tuples' };
+  if (!between) {
     return {
-      result: 'not-proven',
+      result: 'contradicts',
       text: 'the data between the supposed tuples is not the data of a plain read',
     };
   }
-  if (tuples.every((byte) => byte === 0xff)) {
-    return { result: 'crosses', text: 'tuples cross SG_IO (all escaped)' };
+  if (escapes) return { result: 'crosses', text: 'tuples cross SG_IO (all escaped)' };
+  if (!ok) {
+    return {
+      result: 'contradicts',
+      text: 'what came in the place of the tuples fits neither the data nor an escape',
+    };
   }
-  const { ok, escaped } = defaultEngine().verify(data, tuples, { profile, layout: 'separate', seed: lba });
   const telling = tuples.some((byte, i) => i % 8 < 2 && byte !== 0);
-  return ok && escaped === 0 && telling
+  return escaped === 0 && telling
     ? { result: 'crosses', text: 'tuples cross SG_IO' }
-    : {
-        result: 'not-proven',
-        text: 'what came in the place of the tuples fits neither the data nor an escape',
-      };
+    : { result: 'undecided', text: 'zero guards or single escapes prove nothing' };
 }
 
-/** Reads, never writes. Settles as soon as one place on the disk decides; `not-proven` when none does. */
+/** The first of these that any place says is the proof's: one place that speaks against it outweighs all others. */
+const WEIGHT = [
+  ['absent', 'absent'],
+  ['refused', 'refused'],
+  ['contradicts', 'not-proven'],
+  ['crosses', 'crosses'],
+  ['undecided', 'not-proven'],
+] as const satisfies readonly (readonly [PlaceResult, Proof['result']])[];
+
+/** Reads three places of the disk, never writes. */
 export async function proveTuplesCross(subject: ProofSubject, signal?: AbortSignal): Promise<Proof> {
-  const { transport, blockSize, blocks, profile } = subject;
-  if (profile === null || blocks < BigInt(PROOF_BLOCKS)) {
-    const text = profile === null ? 'formatted without protection' : 'too small a disk to prove anything';
-    return { result: profile === null ? 'unformatted' : 'not-proven', text, cdbSize: 16, unitAttentions: 0 };
-  }
-  const cdbSize = protectedCdbSize(profile);
-  const count = BigInt(PROOF_BLOCKS);
-  const intervalsPerBlock = blockSize / profile.interval;
-  const interleavedLength = transferLength({
-    blocks: PROOF_BLOCKS,
-    blockSize,
-    intervalsPerBlock,
-    protect: PROTECT,
+  const { transport, blocks, profile } = subject;
+  const cdbSize = profile === null ? 16 : protectedCdbSize(profile);
+  const conclude = (result: Proof['result'], text: string): Proof => ({
+    result,
+    text,
+    cdbSize,
+    unitAttentions: transport.unitAttentions,
   });
-  let last: Pick<Proof, 'result' | 'text'> = {
-    result: 'not-proven',
-    text: 'the blocks changed between two reads',
-  };
-  for (const lba of [0n, (blocks - count) / 2n, blocks - count]) {
-    for (let attempt = 0; attempt < STANDSTILL_TRIES; attempt++) {
-      const before = await readPlain(transport, lba, blockSize, signal);
-      const received = alignedBuffer(interleavedLength);
-      poison(received);
-      const poisoned = received.slice();
-      const cdb = protectedReadCdb(profile, lba, PROOF_BLOCKS);
-      const { outcome } = await transport.send({ cdb, direction: 'from-device', data: received, signal });
-      const after = await readPlain(transport, lba, blockSize, signal);
-      if (outcome.kind !== 'good') {
-        last = { result: 'refused', text: `refuses RDPROTECT: ${describeOutcome(outcome)}` };
-        break;
-      }
-      if (before === null || after === null || !same(before, after)) continue;
-      last = judgeInterleaved(received, before, poisoned, profile, lba);
-      if (last.result === 'crosses' || last.result === 'absent') {
-        return { ...last, cdbSize, unitAttentions: transport.unitAttentions };
-      }
-      break;
-    }
+  if (profile === null) return conclude('unformatted', 'formatted without protection');
+  const count = BigInt(PROOF_BLOCKS);
+  if (blocks < count) return conclude('not-proven', 'too small a disk to prove anything');
+  const places: Place[] = [];
+  for (const lba of new Set([0n, (blocks - count) / 2n, blocks - count])) {
+    places.push(await readPlace({ ...subject, profile }, lba, signal));
   }
-  return { ...last, cdbSize, unitAttentions: transport.unitAttentions };
+  for (const [said, result] of WEIGHT) {
+    const place = places.find((one) => one.result === said);
+    if (place) return conclude(result, place.text);
+  }
+  throw new TypeError('a place without a result');
+}
+
+async function readPlace(
+  { transport, blockSize, profile }: ProofSubject & { readonly profile: Profile },
+  lba: bigint,
+  signal?: AbortSignal,
+): Promise<Place> {
+  const intervalsPerBlock = blockSize / profile.interval;
+  const length = transferLength({ blocks: PROOF_BLOCKS, blockSize, intervalsPerBlock, protect: PROTECT });
+  for (let attempt = 0; attempt < STANDSTILL_TRIES; attempt++) {
+    const before = await readPlain(transport, lba, blockSize, signal);
+    const received = alignedBuffer(length);
+    poison(received);
+    const cdb = protectedReadCdb(profile, lba, PROOF_BLOCKS);
+    const { outcome } = await transport.send({ cdb, direction: 'from-device', data: received, signal });
+    const after = await readPlain(transport, lba, blockSize, signal);
+    if (outcome.kind !== 'good')
+      return { result: 'refused', text: `refuses RDPROTECT: ${describeOutcome(outcome)}` };
+    if (before === null || after === null || !same(before, after)) continue;
+    return judgeInterleaved(received, before, profile, lba);
+  }
+  return { result: 'undecided', text: 'the blocks changed between two reads' };
 }
 
 async function readPlain(

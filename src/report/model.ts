@@ -67,7 +67,18 @@ export interface DiskSummary {
   readonly paths: readonly PathName[];
   /** What the proof said of tuples over SG_IO. */
   readonly passthroughTuples: string;
+  /** Why there is no path block-pi; null when there is. */
+  readonly noBlockPi: string | null;
   readonly kernel: string;
+}
+
+/** What `crosscheck --write` did. */
+export interface WriteReport {
+  readonly lba: number;
+  readonly blocks: number;
+  /** The paths that wrote, and whether the tuples that they left could be read and compared. */
+  readonly paths: readonly { readonly path: PathName; readonly tuplesCompared: boolean }[];
+  readonly restored: 'exact' | 'tuples regenerated';
 }
 
 export interface CrosscheckReport {
@@ -76,6 +87,10 @@ export interface CrosscheckReport {
   /** How the ranges were chosen, when the user did not. */
   readonly note: string | null;
   readonly ranges: readonly RangeReport[];
+  /** Intervals that somebody judged: the software, or a hardware checker over a tuple that was read. 0: nothing was checked. */
+  readonly checked: number;
+  /** Null unless `--write` was given and the disk read well enough for it. */
+  readonly written: WriteReport | null;
   readonly findings: readonly Finding[];
 }
 

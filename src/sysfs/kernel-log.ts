@@ -5,6 +5,8 @@ import type { Check } from '../words.js';
 
 /** One record of /dev/kmsg. */
 export interface KernelLogRecord {
+  /** syslog facility: 0 is the kernel; whoever may write to the log writes with another. */
+  readonly facility: number;
   /** syslog level: 0 emergency to 7 debug. */
   readonly level: number;
   readonly seq: number;
@@ -21,8 +23,17 @@ export function parseKmsgRecord(record: string): KernelLogRecord | null {
   const [, priority, seq, usec, text] =
     /^(\d{1,9}),(\d{1,15}),(\d{1,15}),[^;\n]*;([^\n]*)/.exec(record) ?? [];
   if (text === undefined) return null;
-  return { level: Number(priority) & 7, seq: Number(seq), usec: Number(usec), text: text.trimEnd() };
+  const facility = Number(priority) >> 3;
+  return {
+    facility,
+    level: Number(priority) & 7,
+    seq: Number(seq),
+    usec: Number(usec),
+    text: text.trimEnd(),
+  };
 }
+
+const KERNEL = 0;
 
 /** One refusal of a read or write, as the log tells it. */
 export interface Refusal {
@@ -109,7 +120,7 @@ export function explainRefusals(records: readonly KernelLogRecord[], disk: Logge
     if (refusal) refusals.push(refusal);
     failed.delete(tag);
   };
-  for (const record of records) {
+  for (const record of records.filter(({ facility }) => facility === KERNEL)) {
     const line = sdLine(record.text, disk);
     const request = REQUEST_ERROR.exec(record.text);
     if (line) {

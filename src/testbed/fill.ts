@@ -20,16 +20,24 @@ export function pattern(length: number, seed: number): Uint8Array {
   return data;
 }
 
+/** Blocks are claimed, and so kept in memory, in pieces of this many bytes. */
+const PIECE_BYTES = 16 * 1024 * 1024;
+
 /** Writes the whole disk; what was on it is gone. Only for disks of the testbed: the safeguard refuses others. */
 export async function fillDisk(disk: Disk, signal?: AbortSignal): Promise<void> {
   const total = Number(disk.blocks);
+  const piece = PIECE_BYTES / disk.blockSize;
+  for (let at = 0; at < total; at += piece) await fillPiece(disk, at, Math.min(piece, total - at), signal);
+}
+
+async function fillPiece(disk: Disk, first: number, blocks: number, signal?: AbortSignal): Promise<void> {
   const { blockSize, transferBlocksMax } = disk;
-  await using region = await claimRegion(disk, { lba: 0n, blocks: total }, signal);
-  for (let at = 0; at < total; at += transferBlocksMax) {
+  await using region = await claimRegion(disk, { lba: BigInt(first), blocks }, signal);
+  for (let at = first; at < first + blocks; at += transferBlocksMax) {
     signal?.throwIfAborted();
-    const blocks = Math.min(transferBlocksMax, total - at);
-    const data = new Uint8Array(blocks * blockSize);
-    for (let i = 0; i < blocks; i++) data.set(pattern(blockSize, at + i), i * blockSize);
+    const count = Math.min(transferBlocksMax, first + blocks - at);
+    const data = new Uint8Array(count * blockSize);
+    for (let i = 0; i < count; i++) data.set(pattern(blockSize, at + i), i * blockSize);
     const answer = await region.write('block', BigInt(at), data);
     if (answer.kind === 'good') continue;
     const why = answer.kind === 'failed' ? answer.error.message : answer.text;
@@ -37,5 +45,5 @@ export async function fillDisk(disk: Disk, signal?: AbortSignal): Promise<void> 
       disk: disk.device,
     });
   }
-  region.keep();
+  await region.keep();
 }

@@ -5,9 +5,11 @@ import { randomBytes } from 'node:crypto';
 import {
   access,
   mkdir,
+  mkdtemp,
   open,
   readdir,
   readFile,
+  realpath,
   rm,
   rmdir,
   symlink,
@@ -57,7 +59,7 @@ export async function createLioFileio(options: LioFileioOptions = {}): Promise<L
     await loadModule(module);
   const id = randomBytes(5).toString('hex');
   const name = `blkint${id}`;
-  const file = join(folder, `${name}.data`);
+  const file = join(await ownFolder(folder), 'data');
   const tuples = `${file}.protection`;
   const store = join(TARGET, 'core', await freeAdapter(), name);
   // NAA 6 names of nobody's company: target port and nexus of one loop.
@@ -73,16 +75,14 @@ export async function createLioFileio(options: LioFileioOptions = {}): Promise<L
   try {
     await writeFile(file, '');
     await truncate(file, sizeMiB * 1024 * 1024);
-    undo.push(
-      () => rm(tuples, { force: true }),
-      () => rm(file),
-    );
+    undo.push(() => rm(dirname(file), { recursive: true }));
     await mkdir(store, { recursive: true });
     undo.push(
       () => rmdir(dirname(store)),
       () => rmdir(store),
     );
     await writeFile(join(store, 'control'), `fd_dev_name=${file},fd_dev_size=${sizeMiB * 1024 * 1024}`);
+    await requireExported(store, file);
     await writeFile(join(store, 'enable'), '1');
     await writeFile(join(store, 'attrib/block_size'), String(blockSize));
     await writeFile(join(store, 'wwn/vpd_unit_serial'), `${LIO_SERIAL_PREFIX}${id}`);
@@ -129,6 +129,23 @@ export async function createLioFileio(options: LioFileioOptions = {}): Promise<L
       advice: 'It takes root, configfs on /sys/kernel/config and the modules target_core_file and tcm_loop.',
     });
   }
+}
+
+/** A folder of nobody else's, whose name LIO reads whole: it takes a comma for the end of the name. */
+async function ownFolder(parent: string): Promise<string> {
+  const made = await mkdtemp(join(await realpath(parent), 'blk-integrity-lio-'));
+  if (/^[\x20-\x2b\x2d-\x7e]+$/.test(made)) return made;
+  await rm(made, { recursive: true });
+  throw new IntegrityError('ERR_TESTBED', `LIO cannot take the folder ${JSON.stringify(parent)}`, {
+    advice: 'Name one without commas and control characters.',
+  });
+}
+
+/** Before anything is exported: LIO has understood the very name that was meant. */
+async function requireExported(store: string, file: string): Promise<void> {
+  const info = await readFile(join(store, 'info'), 'utf8');
+  if (info.includes(` File: ${file} `)) return;
+  throw new IntegrityError('ERR_TESTBED', `LIO took another file than ${file}: ${info.trim()}`);
 }
 
 /** A name for the backstore's adapter that nobody has taken. */

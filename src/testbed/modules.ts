@@ -2,7 +2,7 @@
  * Kernel modules, by modprobe and argument vectors: never through a shell.
  */
 import { execFile } from 'node:child_process';
-import { access } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { IntegrityError } from '../errors.js';
 
@@ -31,21 +31,29 @@ async function modprobe(args: readonly string[]): Promise<void> {
   }
 }
 
-export async function isLoaded(module: string): Promise<boolean> {
+/** Tells one loading of a module from another: its folder in sysfs is a new one each time. Null while it is not loaded. */
+export async function loadedInstance(module: string): Promise<string | null> {
   try {
-    await access(`/sys/module/${module}`);
-    return true;
+    const { ino, ctimeMs } = await stat(`/sys/module/${module}`);
+    const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
+    return `${boot.trim()} ${ino} ${ctimeMs}`;
   } catch {
-    return false;
+    return null;
   }
 }
 
-/** Loads a module with parameters, and what it depends on. One that is loaded already stays as it is. */
-export function loadModule(
+/** Loads a module, and what it depends on. One that is loaded already stays as it is. */
+export function loadModule(module: string): Promise<void> {
+  return modprobe([module]);
+}
+
+/** Loads a module with parameters; ERR_TESTBED when somebody has loaded it already. */
+export function loadModuleFirst(
   module: string,
-  parameters: Readonly<Record<string, string | number>> = {},
+  parameters: Readonly<Record<string, string | number>>,
 ): Promise<void> {
-  return modprobe([module, ...Object.entries(parameters).map(([name, value]) => `${name}=${value}`)]);
+  const words = Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
+  return modprobe(['--first-time', module, ...words]);
 }
 
 export function unloadModule(module: string): Promise<void> {

@@ -5,12 +5,12 @@ import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { IntegrityError } from '../errors.js';
 import { interpret, type SysfsDisk } from '../sysfs/disks.js';
 import { readSnapshot } from '../sysfs/snapshot.js';
-import { isLoaded, loadModule, unloadModule } from './modules.js';
+import { loadedInstance, loadModule, loadModuleFirst, unloadModule } from './modules.js';
 import { waitFor } from './wait.js';
 
 const DRIVER = 'scsi_debug';
 
-/** Says that this package loaded the module; it lasts as long as the boot, as the module does. */
+/** Says which loading of the module was this package's. */
 const RECORD = '/run/blk-integrity/scsi_debug';
 
 const APPEAR_MS = 20_000;
@@ -58,7 +58,7 @@ export async function createScsiDebug(options: ScsiDebugOptions = {}): Promise<S
     partitions = 0,
     delayMs = 0,
   } = options;
-  if (await isLoaded(DRIVER)) {
+  if ((await loadedInstance(DRIVER)) !== null) {
     const disks = (await scsiDebugDisks()).map(({ name }) => `/dev/${name}`);
     throw new IntegrityError(
       'ERR_TESTBED',
@@ -71,7 +71,7 @@ export async function createScsiDebug(options: ScsiDebugOptions = {}): Promise<S
   }
   await loadModule('sd_mod');
   await loadModule('sg');
-  await loadModule(DRIVER, {
+  await loadModuleFirst(DRIVER, {
     dif,
     dix,
     guard: guard === 'ip' ? 1 : 0,
@@ -81,7 +81,7 @@ export async function createScsiDebug(options: ScsiDebugOptions = {}): Promise<S
     ...(delayMs === 0 ? { delay: 0 } : { ndelay: delayMs * 1_000_000 }),
   });
   await mkdir('/run/blk-integrity', { recursive: true });
-  await writeFile(RECORD, `pid ${process.pid}\n`);
+  await writeFile(RECORD, (await loadedInstance(DRIVER)) ?? '');
   const disk = await waitFor(readyDisk, APPEAR_MS);
   if (disk === null) {
     await removeScsiDebug();
@@ -119,7 +119,7 @@ async function readyDisk(): Promise<SysfsDisk | null> {
 /** Removes the scsi_debug that this package loaded. Errors: ERR_TESTBED when it did not, or while it is in use. */
 export async function removeScsiDebug(): Promise<void> {
   const ours = await readFile(RECORD, 'utf8').catch(() => null);
-  if (ours === null || !(await isLoaded(DRIVER))) {
+  if (ours === null || ours !== (await loadedInstance(DRIVER))) {
     throw new IntegrityError('ERR_TESTBED', 'there is no scsi_debug that this package loaded', {
       advice: 'One that you loaded yourself is removed with `modprobe -r scsi_debug`.',
     });

@@ -56,29 +56,74 @@ t.test('a plain transfer is told from one with tuples, whatever status and resid
     'plain with residue',
     'plain, zeroed, residue 0',
     'plain, ones, residue 0',
+    'plain and on',
   ] as const) {
     for (const [what, data] of [
       ['patterned', pattern(BLOCKS * 512, 1)],
       ['zero', zeros],
       ['all-ones', ones],
     ] as const) {
-      const { proof } = prove(manner, TYPE1, { data, tuples: escaped });
+      // Ones between ones may be escaped tuples as well.
+      const both = what === 'all-ones' && manner === 'plain, ones, residue 0';
+      const expected = both
+        ? { result: 'not-proven' }
+        : { result: 'absent', text: 'accepts RDPROTECT, transfers no tuples' };
       t.match(
-        await proof,
-        { result: 'absent', text: 'accepts RDPROTECT, transfers no tuples' },
+        await prove(manner, TYPE1, { data, tuples: escaped }).proof,
+        expected,
         `${manner}, ${what} data`,
       );
     }
   }
 });
 
+t.test(
+  'content made to look like blocks with tuples, from a target that sends its medium in one piece',
+  async (t) => {
+    // Block k repeats the tuples of the blocks before it, so that the medium itself reads as interleaved blocks.
+    const medium = new Uint8Array((BLOCKS + 8) * 512);
+    const lba = BigInt(BLOCKS - 8);
+    const at = Number(lba) * 512;
+    for (let k = 0; k < 8; k++) {
+      const stream = medium.subarray(at);
+      const block = pattern(512, 40 + k);
+      for (let j = 0; j < k; j++) block.set(stream.subarray(j * 520 + 512, j * 520 + 520), 8 * j);
+      stream.set(block.subarray(0, 512), k * 520);
+      const options = {
+        profile: TYPE1,
+        layout: 'separate',
+        seed: lba + BigInt(k),
+        type3Ref: 'zero',
+      } as const;
+      stream.set(plainEngine.generate(stream.slice(k * 520, k * 520 + 512), options), k * 520 + 512);
+    }
+    const { proof } = prove(
+      'plain and on',
+      TYPE1,
+      { data: medium.subarray(0, BLOCKS * 512), tuples: escaped },
+      { beyond: medium },
+    );
+    t.match(await proof, { result: 'absent' });
+  },
+);
+
+t.test('one place that speaks against it outweighs those that speak for it', async (t) => {
+  const medium = written(TYPE1);
+  const last = prove('interleaves', TYPE1, medium, { refuseFrom: BLOCKS - 8 });
+  t.match(await last.proof, { result: 'refused' });
+  const bent = written(TYPE1);
+  bent.tuples[(BLOCKS - 1) * 8]! ^= 0x01;
+  t.match(await prove('interleaves', TYPE1, bent).proof, { result: 'not-proven' });
+});
+
 t.test('what decides nothing is not proven', async (t) => {
   t.match(await prove('interleaves rubbish', TYPE1, written(TYPE1)).proof, { result: 'not-proven' });
   t.match(await prove('interleaves zeros', TYPE1, written(TYPE1)).proof, { result: 'not-proven' });
+  const nothing = { data: zeros, tuples: new Uint8Array(BLOCKS * 8) };
   t.match(
-    await prove('interleaves zeros', TYPE1, { data: zeros, tuples: new Uint8Array(BLOCKS * 8) }).proof,
-    { result: 'absent' },
-    'zeros everywhere are what a plain transfer leaves',
+    await prove('interleaves zeros', TYPE3, nothing).proof,
+    { result: 'not-proven' },
+    'zeros everywhere fit both',
   );
   t.match(await prove('interleaves other data', TYPE1, written(TYPE1)).proof, {
     result: 'not-proven',

@@ -17,6 +17,7 @@ const disk: CrosscheckReport['disk'] = {
   interval: 512,
   paths: ['passthrough', 'block', 'block-pi'],
   passthroughTuples: 'accepts RDPROTECT, transfers no tuples',
+  noBlockPi: null,
   kernel: '6.1.0',
 };
 
@@ -49,6 +50,8 @@ const report: CrosscheckReport = {
       ],
     },
   ],
+  checked: 15,
+  written: null,
   findings: [mismatch],
 };
 

@@ -23,6 +23,8 @@ export function goodBlocks(lba: bigint, blocks: number): { data: Uint8Array; tup
 
 export type Reader = (path: PathName, lba: bigint, blocks: number) => BlocksRead;
 
+const INTEGRITY = { present: true, readVerify: true, writeGenerate: true, format: 'T10-DIF-TYPE1-CRC' };
+
 /** A type 1 disk that kernel and device both check, read by `reader`. */
 export function fakeDisk(
   reader: Reader,
@@ -46,10 +48,11 @@ export function fakeDisk(
     },
     sysfs: {
       sg: { name: 'sg9' },
-      integrity: { present: true, readVerify: true, format: 'T10-DIF-TYPE1-CRC' },
+      integrity: INTEGRITY,
       scsiDisk: { protectionType: 1 },
       host: { number: 3 },
     },
+    integrityNow: async () => INTEGRITY,
     proof: async () => ({ result: 'absent', text: 'accepts RDPROTECT, transfers no tuples' }),
     read: async (path: PathName, lba: bigint, blocks: number) => reader(path, lba, blocks),
   } as unknown as Disk;

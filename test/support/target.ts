@@ -14,6 +14,8 @@ export type Manner =
   | 'plain, zeroed, residue 0'
   /** Plain data, and ones behind it. */
   | 'plain, ones, residue 0'
+  /** The medium on and on, whatever lies behind the blocks that were asked for. */
+  | 'plain and on'
   /** 05/24/00. */
   | 'refuses'
   /** Escaped tuples between data that is not what a plain read delivers. */
@@ -47,6 +49,10 @@ export interface TargetOptions {
   /** The whole medium. */
   readonly data: Uint8Array;
   readonly tuples: Uint8Array;
+  /** The medium with what lies behind it, for a target that sends on. */
+  readonly beyond?: Uint8Array;
+  /** The first block from which RDPROTECT is refused. */
+  readonly refuseFrom?: number;
   /** Called before each command. */
   readonly onCommand?: (cdb: Uint8Array) => void;
 }
@@ -79,9 +85,12 @@ export class Target implements ScsiTransport {
       buffer.set(plain);
       return GOOD;
     }
-    if (manner === 'refuses') return checkCondition(5, 0x24, 0);
+    if (manner === 'refuses' || lba >= (this.#options.refuseFrom ?? Number.POSITIVE_INFINITY))
+      return checkCondition(5, 0x24, 0);
     if (manner.startsWith('plain')) {
       buffer.set(plain);
+      const { beyond = data } = this.#options;
+      if (manner === 'plain and on') buffer.set(beyond.subarray(lba * blockSize).subarray(0, buffer.length));
       if (manner.includes('zeroed')) buffer.fill(0x00, plain.length);
       if (manner.includes('ones')) buffer.fill(0xff, plain.length);
       return { ...GOOD, resid: manner.includes('with residue') ? buffer.length - plain.length : 0 };

@@ -48,6 +48,7 @@ t.test('one record of /dev/kmsg', async (t) => {
       '6,339,5140900,-;NET: Registered protocol family 10\n SUBSYSTEM=acpi\n DEVICE=+acpi:PNP0A03:00\n',
     ),
     {
+      facility: 0,
       level: 6,
       seq: 339,
       usec: 5140900,
@@ -225,6 +226,13 @@ function hba(sector: bigint): Partial<Refusal> {
 function kernel(sector: bigint, stored: bigint, computed: bigint): Partial<Refusal> {
   return { checker: 'kernel', check: 'guard', sector, unit: 'seed', stored, computed };
 }
+
+t.test('what others than the kernel write into its log is no witness', async (t) => {
+  const line = 'sda: guard tag error at sector 8 (rcvd 0001, want 0002)';
+  const record = (priority: number) => [parseKmsgRecord(`${priority},1,1,-;${line}`)!];
+  t.equal(explainRefusals(record(3), { diskName: 'sda' }).length, 1);
+  t.same(explainRefusals(record(8 + 3), { diskName: 'sda' }), []);
+});
 
 for (const release of ['6.1', '7.3']) {
   t.test(`what Linux ${release} logged`, async (t) => {

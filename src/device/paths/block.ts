@@ -68,8 +68,12 @@ function refusal({ log, name, hctl, blockSize }: BlockSource, { lba, length }: B
       checker !== 'kernel-or-device' && (sector === null || (sector >= first && sector < end)),
   );
   if (named === undefined) return unnamed('the kernel log does not say who refused');
-  const { checker, check, text } = named;
-  return { kind: 'refused', checker, check, text: `EILSEQ; kernel log: ${text}` };
+  const { checker, check, text, stored, computed } = named;
+  const tags =
+    stored === null || computed === null
+      ? {}
+      : { tags: { stored: Number(stored), computed: Number(computed) } };
+  return { kind: 'refused', checker, check, text: `EILSEQ; kernel log: ${text}`, ...tags };
 }
 
 function unnamed(why: string): Answer {

@@ -1,14 +1,21 @@
 /**
  * `passthrough`: READ by SG_IO. Data alone, or data with tuples interleaved where the proof holds that they cross.
  */
-import { IntegrityError } from '../../errors.js';
+import { type ErrorCode, IntegrityError } from '../../errors.js';
 import type { Profile } from '../../pi/profile.js';
 import { readCdb, transferLength } from '../../scsi/cdb.js';
 import { describeOutcome, type ScsiOutcome } from '../../scsi/outcome.js';
 import { type Answer, type BlocksRead, deinterleave, GOOD } from '../blocks.js';
 import { alignedBuffer, poison } from '../buffers.js';
 import { type Proof, protectedReadCdb } from '../proof.js';
-import type { ScsiTransport } from '../transport.js';
+import type { ScsiReply, ScsiTransport } from '../transport.js';
+
+/** Outcomes that have a code of their own. */
+const FAILURE_CODES: Partial<Record<ScsiOutcome['kind'], ErrorCode>> = {
+  'check-condition': 'ERR_CHECK_CONDITION',
+  'not-ready': 'ERR_CHECK_CONDITION',
+  timeout: 'ERR_TIMEOUT',
+};
 
 export interface PassthroughSource {
   readonly disk: string;
@@ -16,15 +23,20 @@ export interface PassthroughSource {
   readonly blockSize: number;
 }
 
-/** Why a reply is no success, for the one who reads by this path. */
-export function answerOf(outcome: ScsiOutcome, disk: string, cdb: Uint8Array, sense: Uint8Array): Answer {
-  if (outcome.kind === 'good') return GOOD;
+/** What a reply says of the transfer. One with a residue is not the one that was asked for. */
+export function plainAnswerOf({ outcome, result }: ScsiReply, disk: string, cdb: Uint8Array): Answer {
+  const { sense, resid } = result;
+  const failed = (code: ErrorCode, text: string): Answer => ({
+    kind: 'failed',
+    error: new IntegrityError(code, `${disk}: ${text}`, { disk, cdb, sense }),
+  });
   const text = describeOutcome(outcome);
-  if (outcome.kind === 'protection') {
-    return { kind: 'refused', checker: outcome.checker, check: outcome.check, text };
+  if (outcome.kind === 'good') {
+    return resid === 0 ? GOOD : failed('ERR_TRANSPORT', `GOOD, but ${resid} bytes were not transferred`);
   }
-  const code = outcome.kind === 'check-condition' ? 'ERR_CHECK_CONDITION' : 'ERR_TRANSPORT';
-  return { kind: 'failed', error: new IntegrityError(code, `${disk}: ${text}`, { disk, cdb, sense }) };
+  if (outcome.kind === 'protection')
+    return { kind: 'refused', checker: outcome.checker, check: outcome.check, text };
+  return failed(FAILURE_CODES[outcome.kind] ?? 'ERR_TRANSPORT', text);
 }
 
 /** Reads the data alone: RDPROTECT 000b. */
@@ -37,8 +49,11 @@ export async function readPlain(
   const { disk, transport, blockSize } = source;
   const data = alignedBuffer(transferLength({ blocks, blockSize, intervalsPerBlock: 1, protect: 0 }));
   const cdb = readCdb({ size: 16, lba, blocks });
-  const { outcome, result } = await transport.send({ cdb, direction: 'from-device', data, signal });
-  const answer = shortOrAnswer(answerOf(outcome, disk, cdb, result.sense), result.resid, disk, cdb);
+  const answer = plainAnswerOf(
+    await transport.send({ cdb, direction: 'from-device', data, signal }),
+    disk,
+    cdb,
+  );
   return { lba, blocks, data: answer.kind === 'good' ? data : null, tuples: null, answer };
 }
 
@@ -55,17 +70,10 @@ export async function readInterleaved(
   const received = alignedBuffer(transferLength({ blocks, blockSize, intervalsPerBlock, protect: 1 }));
   poison(received);
   const cdb = protectedReadCdb(profile, lba, blocks);
-  const { outcome, result } = await transport.send({ cdb, direction: 'from-device', data: received, signal });
-  const answer = shortOrAnswer(answerOf(outcome, disk, cdb, result.sense), result.resid, disk, cdb);
+  const reply = await transport.send({ cdb, direction: 'from-device', data: received, signal });
+  const answer = plainAnswerOf(reply, disk, cdb);
   if (answer.kind !== 'good') return { lba, blocks, data: null, tuples: null, answer };
   return { lba, blocks, ...deinterleave(received, profile.interval, profile.tupleSize), answer };
-}
-
-/** A transfer with a residue is not the one that was asked for. */
-function shortOrAnswer(answer: Answer, resid: number, disk: string, cdb: Uint8Array): Answer {
-  if (answer.kind !== 'good' || resid === 0) return answer;
-  const message = `${disk}: GOOD, but ${resid} bytes of the transfer did not come`;
-  return { kind: 'failed', error: new IntegrityError('ERR_TRANSPORT', message, { disk, cdb }) };
 }
 
 /** Whether a proof still speaks for the disk that this transport reaches. */
