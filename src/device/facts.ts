@@ -60,7 +60,7 @@ function asker(transport: ScsiTransport, signal?: AbortSignal): Ask {
 
 const vpdCdb = (page: number) => inquiryCdb(PAGE_BYTES, page);
 
-/** Asks the disk who it is; null when it does not answer INQUIRY. */
+/** Asks the disk who it is; null when it refuses INQUIRY. */
 export async function learnIdentity(
   transport: ScsiTransport,
   signal?: AbortSignal,
