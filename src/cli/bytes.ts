@@ -1,10 +1,12 @@
 /**
  * Bytes in and out of the commands that work on files and pipes. Memory stays constant whatever their length.
  */
-import { constants, type Stats } from 'node:fs';
+import { constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { IntegrityError } from '../errors.js';
 import type { CommandIo } from './io.js';
 
@@ -17,24 +19,26 @@ const PIECE = 1024 * 1024;
 /** A file or stdin, read from its beginning to its end. */
 export class ByteSource {
   readonly name: string;
-  /** Null for stdin. */
+  /** Null for a stdin that is no open file of the process. */
   readonly stats: Stats | null;
+  /** Known beforehand for a named regular file only: stdin may stand anywhere in its file. */
+  readonly size: number | null;
   /** Bytes handed out so far. */
   position = 0;
   readonly #stream: Readable;
   readonly #chunks: AsyncIterator<Uint8Array>;
   #held: Uint8Array = new Uint8Array(0);
 
-  constructor(name: string, stats: Stats | null, stream: Readable, signal: AbortSignal) {
+  constructor(
+    { name, stats, size }: Pick<ByteSource, 'name' | 'stats' | 'size'>,
+    stream: Readable,
+    signal: AbortSignal,
+  ) {
     this.name = name;
     this.stats = stats;
+    this.size = size;
     this.#stream = addAbortSignal(signal, stream);
     this.#chunks = stream[Symbol.asyncIterator]();
-  }
-
-  /** Known beforehand for a regular file only. */
-  get size(): number | null {
-    return this.stats?.isFile() ? this.stats.size : null;
   }
 
   /** The next `length` bytes; fewer only at the end. @throws ERR_IO, ERR_ABORTED */
@@ -49,7 +53,7 @@ export class ByteSource {
         bytes += value.length;
       }
     } catch (cause) {
-      throw failure('read', this.name, cause);
+      throw streamError('read', this.name, cause);
     }
     const all = parts.length === 1 ? this.#held : Buffer.concat(parts);
     this.#held = all.subarray(length);
@@ -76,19 +80,52 @@ export class ByteSource {
 /** Opens a file; no name, or `-`, is stdin. @throws ERR_IO, ERR_PERMISSION */
 export async function openSource(name: string | undefined, io: CommandIo): Promise<ByteSource> {
   if (name === undefined || name === STANDARD_STREAM) {
-    return new ByteSource('stdin', null, io.stdin as Readable, io.signal);
+    const stats = statsOf(io.stdin);
+    return new ByteSource({ name: 'stdin', stats, size: null }, io.stdin as Readable, io.signal);
   }
   try {
+    const stats = await stat(name);
+    if (stats.isFIFO()) return new ByteSource({ name, stats, size: null }, fifoToRead(name), io.signal);
     const handle = await open(name, 'r');
-    const stats = await handle.stat();
-    return new ByteSource(name, stats, handle.createReadStream({ highWaterMark: PIECE }), io.signal);
+    const opened = await handle.stat();
+    const size = opened.isFile() ? opened.size : null;
+    const stream = handle.createReadStream({ highWaterMark: PIECE });
+    return new ByteSource({ name, stats: opened, size }, stream, io.signal);
   } catch (cause) {
-    throw failure('read', name, cause);
+    throw streamError('read', name, cause);
+  }
+}
+
+/** Of the file behind one of the process's own streams. */
+function statsOf(stream: object): Stats | null {
+  return 'fd' in stream && typeof stream.fd === 'number' ? fstatSync(stream.fd) : null;
+}
+
+/*
+ * The open, read or write of a FIFO waits in the kernel for the other end, and no signal of ours reaches a thread there. So both ends
+ * are opened with O_NONBLOCK and given to the event loop, which waits: a FIFO that had no writer yet is not at its end for poll(2).
+ */
+function fifoToRead(name: string): Readable {
+  const fd = openSync(name, constants.O_RDONLY | constants.O_NONBLOCK);
+  return new Socket({ fd, readable: true, writable: false });
+}
+
+/** How often a FIFO is asked whether it has a reader by now: until then its open fails with ENXIO. */
+const READER_POLL_MS = 50;
+
+async function openFifoToWrite(name: string, signal: AbortSignal): Promise<number> {
+  for (;;) {
+    try {
+      return openSync(name, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
+    }
+    await delay(READER_POLL_MS, undefined, { signal });
   }
 }
 
 /**
- * Writes all that `pieces` yields to a file, or to stdout for `null`.
+ * Writes all that `pieces` yields to a file, or to stdout for `null`; no more once the reader of stdout has gone.
  *
  * @throws ERR_IO, ERR_PERMISSION, ERR_ABORTED, and whatever `pieces` throws
  */
@@ -97,11 +134,11 @@ export async function deliver(
   output: OutputFile | null,
   io: CommandIo,
 ): Promise<void> {
-  const name = output?.name ?? 'stdout';
   try {
     await pipeline(pieces, output?.stream ?? io.stdout, { signal: io.signal, end: output !== null });
   } catch (cause) {
-    throw failure('write', name, cause);
+    if (output === null && (cause as NodeJS.ErrnoException).code === 'EPIPE') return;
+    throw streamError('write', output?.name ?? 'stdout', cause);
   }
 }
 
@@ -119,10 +156,21 @@ export interface OutputFile {
 export async function openOutput(
   name: string | undefined,
   sources: readonly ByteSource[],
+  io: CommandIo,
 ): Promise<OutputFile | null> {
-  if (name === undefined || name === STANDARD_STREAM) return null;
+  if (name === undefined || name === STANDARD_STREAM) {
+    const stats = statsOf(io.stdout);
+    if (stats?.isFile()) requireWritable('stdout', stats, sources);
+    return null;
+  }
   try {
-    requireWritable(name, await statIfExists(name), sources);
+    const before = await statIfExists(name);
+    requireWritable(name, before, sources);
+    if (before?.isFIFO()) {
+      const fd = await openFifoToWrite(name, io.signal);
+      requireWritable(name, fstatSync(fd), sources);
+      return { name, stream: new Socket({ fd, readable: false, writable: true }) };
+    }
     // Without O_TRUNC: what was opened is looked at again before a byte of it changes.
     const handle = await open(name, constants.O_WRONLY | constants.O_CREAT | constants.O_NOCTTY, 0o666);
     const stats = await handle.stat();
@@ -135,7 +183,7 @@ export async function openOutput(
     }
     return { name, stream: handle.createWriteStream() };
   } catch (cause) {
-    throw failure('write', name, cause);
+    throw streamError('write', name, cause);
   }
 }
 
@@ -162,7 +210,7 @@ async function statIfExists(name: string): Promise<Stats | null> {
 }
 
 /** A failed system call as an error of ours; anything else, a fault of ours, as it is. */
-function failure(verb: 'read' | 'write', name: string, cause: unknown): unknown {
+export function streamError(verb: 'read' | 'write', name: string, cause: unknown): unknown {
   const { code, message } = cause as NodeJS.ErrnoException;
   if (cause instanceof IntegrityError || code === undefined) return cause;
   if (code === 'ABORT_ERR') return new IntegrityError('ERR_ABORTED', 'interrupted', { cause });

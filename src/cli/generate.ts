@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { IntegrityError } from '../errors.js';
 import { defaultEngine, type GenerateOptions } from '../pi/engine.js';
 import { countIntervals } from '../pi/layout.js';
+import { printable } from '../report/printable.js';
 import { type ByteSource, deliver, openOutput, openSource } from './bytes.js';
 import type { CommandIo } from './io.js';
 import { addMirrorOptions, type MirrorOptions, mirrorOf, seedAfter } from './mirror.js';
@@ -27,10 +28,10 @@ async function generate(name: string, options: GenerateVerbOptions, io: CommandI
 
   using source = await openSource(name, io);
   if (source.size !== null) countIntervals(job.profile, 'separate', source.size);
-  const output = await openOutput(options.output, [source]);
+  const output = await openOutput(options.output, [source], io);
   const made = { intervals: 0, bytes: 0 };
   await deliver(generated(source, job, made), output, io);
-  if (made.intervals === 0) io.stderr.write(`0 intervals in ${source.name}\n`);
+  if (made.intervals === 0) io.stderr.write(`0 intervals in ${printable(source.name)}\n`);
   if (options.json) io.stdout.write(`${JSON.stringify(made)}\n`);
 }
 

@@ -1,6 +1,7 @@
 /**
  * How a verb prints its report and what its exit status says.
  */
+import { printableJson } from '../report/printable.js';
 import type { CommandIo } from './io.js';
 
 export interface OutputOptions {
@@ -15,10 +16,6 @@ export function printReport<T>(
   report: T,
   forms: { readonly text: (report: T) => string; readonly tap?: (report: T) => string },
 ): void {
-  const print = options.json
-    ? (value: T) => JSON.stringify(value)
-    : options.tap && forms.tap
-      ? forms.tap
-      : forms.text;
+  const print = options.json ? printableJson : options.tap && forms.tap ? forms.tap : forms.text;
   io.stdout.write(`${print(report)}\n`);
 }

@@ -1,8 +1,11 @@
 /**
  * The verbs, and how an error becomes a message and an exit status.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
 import { ERROR_CODES, IntegrityError } from '../errors.js';
+import { printableLines } from '../report/printable.js';
+import { streamError } from './bytes.js';
 import { crosscheckCommand } from './crosscheck.js';
 import { generateCommand } from './generate.js';
 import type { CommandIo } from './io.js';
@@ -35,7 +38,7 @@ function program(io: CommandIo, version: string): Command {
   for (const command of everyCommand(root)) {
     command.exitOverride().configureOutput({
       writeOut: (text) => void io.stdout.write(text),
-      writeErr: (text) => void io.stderr.write(text),
+      writeErr: (text) => void io.stderr.write(printableLines(text)),
     });
   }
   return root;
@@ -45,13 +48,27 @@ function everyCommand(command: Command): Command[] {
   return [command, ...command.commands.flatMap(everyCommand)];
 }
 
-/** Runs one command line (without node and script). Never throws: the exit status says how it ended. */
+/**
+ * Runs one command line (without node and script). Never throws: the exit status says how it ended. Whatever becomes of stdout, the
+ * command runs to its end, so that what it made is taken down: a reader that has seen enough is no failure, a full disk is one.
+ */
 export async function runProgram(args: readonly string[], io: CommandIo, version: string): Promise<void> {
-  try {
-    await program(io, version).parseAsync([...args], { from: 'user' });
-  } catch (error) {
-    io.setExitStatus(report(error, io));
-  }
+  let unwritten: NodeJS.ErrnoException | undefined;
+  io.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') unwritten ??= error;
+  });
+  let failed = false;
+  const fail = (error: unknown): void => {
+    const status = report(error, io);
+    failed = status !== 0;
+    io.setExitStatus(status);
+  };
+  await program(io, version)
+    .parseAsync([...args], { from: 'user' })
+    .catch(fail);
+  // Writes to files and terminals are synchronous; the event of one that failed comes with the next turn.
+  await turn();
+  if (unwritten !== undefined && !failed) fail(streamError('write', 'stdout', unwritten));
 }
 
 function report(error: unknown, io: CommandIo): number {
@@ -63,11 +80,12 @@ function report(error: unknown, io: CommandIo): number {
   }
   if (error instanceof IntegrityError) {
     const advice = error.advice === undefined ? '' : `\n${error.advice}`;
-    io.stderr.write(`blk-integrity: ${error.message} (${error.code})${advice}\n`);
+    io.stderr.write(
+      `blk-integrity: ${printableLines(error.message)} (${error.code})${printableLines(advice)}\n`,
+    );
     return ERROR_CODES[error.code];
   }
-  io.stderr.write(
-    `blk-integrity: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  io.stderr.write(`blk-integrity: ${printableLines(text)}\n`);
   return 3;
 }

@@ -103,7 +103,7 @@ function textForm({ tupleSize, guard }: Profile): Form {
       `interval ${interval}: ${check} stored ${hex(stored, digits[check])}, computed ${hex(computed, digits[check])}\n`,
     totals: ({ intervals, checked, escaped, bad }) => {
       const counts = `${intervals} intervals: ${checked} checked, ${escaped} escaped, ${bad} bad`;
-      return `${counts}${intervals > 0 && checked === 0 ? ' (nothing was checked)' : ''}\n`;
+      return `${counts}${checked === 0 ? ': NOTHING WAS CHECKED' : ''}\n`;
     },
   };
 }

@@ -1,7 +1,10 @@
 /**
  * Reports as TAP 14: a line for each range × checker × path; what nobody checked is a skip that says why.
  */
+
 import type { Cell, CrosscheckReport, Finding, ProveReport, RangeReport } from './model.js';
+import { printable } from './printable.js';
+import { countsText } from './text.js';
 
 const JUDGED_BAD = ['guard', 'app', 'ref', 'protection', 'error'] as const;
 
@@ -27,23 +30,32 @@ function point({ ok, name, skip, details }: Point, number: number): string[] {
 }
 
 function document(points: readonly Point[]): string {
-  return ['TAP version 14', `1..${points.length}`, ...points.flatMap((one, i) => point(one, i + 1))].join(
-    '\n',
-  );
+  const lines = points.flatMap((one, i) => point(one, i + 1));
+  return ['TAP version 14', `1..${points.length}`, ...lines].map(printable).join('\n');
 }
+
+const blocksOf = ({ lba, blocks }: RangeReport) => `blocks ${lba} to ${lba + blocks - 1}`;
 
 function cellPoint(
   range: RangeReport,
   { checker, path, counts, why }: Cell,
   findings: readonly Finding[],
 ): Point {
-  const name = `blocks ${range.lba} to ${range.lba + range.blocks - 1}: ${checker} by ${path}`;
+  const part = (counts.escaped ?? 0) + (counts.unchecked ?? 0) > 0 ? ` (${countsText(counts)})` : '';
+  const who = `${blocksOf(range)}: ${checker} by ${path}`;
+  const name = `${who}${part}`;
   const bad = JUDGED_BAD.some((verdict) => counts[verdict]);
   const mine = findings.filter((one) => one.checker === checker && one.path === path);
   const checked = (counts.ok ?? 0) > 0;
   if (bad || mine.length > 0) return { ok: false, name, details: { verdicts: counts, why, findings: mine } };
   if (checked) return { ok: true, name, details: { verdicts: counts } };
-  return { ok: true, name, skip: why.join('; ') || 'every tuple is escaped' };
+  return { ok: true, name: who, skip: why.join('; ') || 'every tuple is escaped' };
+}
+
+function changingPoints(range: RangeReport): Point[] {
+  if (range.changing === 0) return [];
+  const name = `${blocksOf(range)}: ${range.changing} blocks were changing`;
+  return [{ ok: true, name, skip: 'not judged' }];
 }
 
 function points(ranges: readonly RangeReport[], findings: readonly Finding[]): Point[] {
@@ -51,7 +63,7 @@ function points(ranges: readonly RangeReport[], findings: readonly Finding[]): P
     const here = findings.filter(
       ({ lba }) => lba !== null && lba >= range.lba && lba < range.lba + range.blocks,
     );
-    return range.cells.map((cell) => cellPoint(range, cell, here));
+    return [...changingPoints(range), ...range.cells.map((cell) => cellPoint(range, cell, here))];
   });
   const others = findings.filter(({ checker, path }) => checker === null || path === null);
   return [...cells, ...others.map((one) => ({ ok: false, name: one.text, details: { finding: one } }))];

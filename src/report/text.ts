@@ -11,11 +11,16 @@ import type {
   ListReport,
   ProveReport,
   RangeReport,
+  WriteReport,
 } from './model.js';
+import { printable } from './printable.js';
 import { table } from './table.js';
 
 /** Findings that are printed one by one; the JSON form has them all. */
 const FINDINGS_SHOWN = 50;
+
+/** The lines of one report: control characters in what they quote are made visible. */
+const page = (lines: readonly string[]): string => lines.map(printable).join('\n');
 
 function diskText(disk: DiskSummary): string[] {
   const { device, sg, vendor, product, blocks, blockSize, format, protectionType, kernel } = disk;
@@ -23,10 +28,12 @@ function diskText(disk: DiskSummary): string[] {
     `${device}${sg ? ` (${sg})` : ''}  ${vendor} ${product}  ${blocks} blocks of ${blockSize}  ${disk.identity ?? 'no identity'}`,
     `disk: protection type ${protectionType}; block layer: ${format}; kernel ${kernel}; paths ${disk.paths.join(', ')}`,
     `SG_IO: ${disk.passthroughTuples}`,
+    ...(disk.noBlockPi === null ? [] : [`no path block-pi: ${disk.noBlockPi}`]),
   ];
 }
 
-function cellText({ counts }: Cell): string {
+/** How many intervals got which verdict. */
+export function countsText(counts: Cell['counts']): string {
   const said = VERDICTS.filter((verdict) => counts[verdict]);
   return said.map((verdict) => `${verdict} ${counts[verdict]}`).join(', ');
 }
@@ -37,7 +44,7 @@ function matrix({ lba, blocks, intervals, changing, cells }: RangeReport): strin
     checker,
     ...paths.map((path) => {
       const cell = cells.find((candidate) => candidate.checker === checker && candidate.path === path);
-      return cell === undefined ? '-' : cellText(cell);
+      return cell === undefined ? '-' : countsText(cell.counts);
     }),
   ]);
   const moved = changing === 0 ? '' : `, ${changing} blocks changing`;
@@ -98,16 +105,30 @@ function notJudged(ranges: readonly RangeReport[]): string[] {
   return parts.length === 0 ? [] : [parts.join('; ')];
 }
 
+function writtenText({ lba, blocks, paths, restored }: WriteReport): string {
+  const by = paths.map(
+    ({ path, tuplesCompared }) => `${path}${tuplesCompared ? '' : ' (tuples not compared)'}`,
+  );
+  return `written: blocks ${lba} to ${lba + blocks - 1} by ${by.join(', ') || 'no path'}; ${RESTORED[restored]}`;
+}
+
 export function crosscheckText(report: CrosscheckReport): string {
-  return [
+  return page([
     ...diskText(report.disk),
     ...(report.note === null ? [] : [report.note]),
     '',
     ...report.ranges.flatMap((range) => [...matrix(range), '']),
+    ...(report.written === null ? [] : [writtenText(report.written)]),
     ...findingsText(report.findings),
     ...notJudged(report.ranges),
-  ].join('\n');
+    ...(report.checked === 0 ? ['NOTHING WAS CHECKED: no findings is no verdict'] : []),
+  ]);
 }
+
+const RESTORED: Readonly<Record<ProveReport['restored'], string>> = {
+  exact: 'data and tuples are as they were',
+  'tuples regenerated': 'data is as it was, tuples regenerated',
+};
 
 const OUTCOMES: Readonly<Record<ProveReport['outcome'], string>> = {
   caught: 'CAUGHT: the read through the block layer was refused',
@@ -118,7 +139,7 @@ const OUTCOMES: Readonly<Record<ProveReport['outcome'], string>> = {
 export function proveText(report: ProveReport): string {
   const { fault, outcome, why, noticed, silent } = report;
   const hex = (byte: number) => `${byte.toString(16).padStart(2, '0')}h`;
-  return [
+  return page([
     ...diskText(report.disk),
     `planted: byte ${fault.byte} of LBA ${fault.lba} changed from ${hex(fault.was)} to ${hex(fault.now)} under its tuple`,
     '',
@@ -129,8 +150,8 @@ export function proveText(report: ProveReport): string {
     `silent: ${silent.join(', ') || 'nobody'}`,
     `${OUTCOMES[outcome]}${why === null ? '' : `: ${why}`}`,
     ...(outcome === 'delivered' ? [`why: blk-integrity show ${report.disk.device}`] : []),
-    `the block is back: ${report.restored === 'exact' ? 'data and tuple as they were' : 'data as it was, tuples regenerated'}`,
-  ].join('\n');
+    `the block is back: ${RESTORED[report.restored]}`,
+  ]);
 }
 
 export function listText({ disks }: ListReport): string {
@@ -148,7 +169,7 @@ export function listText({ disks }: ListReport): string {
     ],
   );
   const header = ['DISK', 'SG', 'MODEL', 'BLOCKS', 'SIZE', 'TYPE', 'FORMAT', 'PROTECTION'];
-  return table([header, ...rows], ['left', 'left', 'left', 'right', 'right', 'right']).join('\n');
+  return page(table([header, ...rows], ['left', 'left', 'left', 'right', 'right', 'right']));
 }
 
 export function chainText({ disk, links, reach, above, disagreements }: ChainReport): string {
@@ -160,7 +181,7 @@ export function chainText({ disk, links, reach, above, disagreements }: ChainRep
     yes(checks),
     text,
   ]);
-  return [
+  return page([
     ...diskText(disk),
     '',
     ...table([['', 'MAKES', 'CARRIES', 'CHECKS', ''], ...rows]),
@@ -168,5 +189,5 @@ export function chainText({ disk, links, reach, above, disagreements }: ChainRep
     ...(above.length === 0 ? [] : [`above it: ${above.join(', ')}`]),
     ...disagreements.map((text) => `disagreement: ${text}`),
     `protection: ${reach}`,
-  ].join('\n');
+  ]);
 }

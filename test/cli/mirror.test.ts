@@ -1,5 +1,14 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { createReadStream, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  openSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -200,10 +209,10 @@ t.test('the mirror on files and pipes', async (t) => {
     t.same(JSON.parse(nothing.text), { ok: true, intervals: 3, checked: 3, escaped: 0, findings: [] });
 
     const escaped = await run(['verify', file('data'), put('escapes', filled(0xff, 24))]);
-    t.equal(escaped.text, '3 intervals: 0 checked, 3 escaped, 0 bad (nothing was checked)\n');
+    t.equal(escaped.text, '3 intervals: 0 checked, 3 escaped, 0 bad: NOTHING WAS CHECKED\n');
     t.equal(escaped.status, 0);
     const nop = await run(['verify', file('data'), file('tuples'), '--format=nop', '--metadata-size=8']);
-    t.equal(nop.text, '3 intervals: 0 checked, 0 escaped, 0 bad (nothing was checked)\n');
+    t.equal(nop.text, '3 intervals: 0 checked, 0 escaped, 0 bad: NOTHING WAS CHECKED\n');
     t.equal(
       (await run(['verify', file('data'), '--format=none', '--json'])).status,
       0,
@@ -228,7 +237,7 @@ t.test('the mirror on files and pipes', async (t) => {
 
   t.test('no intervals', async (t) => {
     const verified = await run(['verify', file('empty'), file('empty')]);
-    t.equal(verified.text, '0 intervals: 0 checked, 0 escaped, 0 bad\n');
+    t.equal(verified.text, '0 intervals: 0 checked, 0 escaped, 0 bad: NOTHING WAS CHECKED\n');
     t.equal(verified.status, 0);
     t.same(JSON.parse((await run(['verify', '--layout=interleaved', '--json'])).text), {
       ok: true,
@@ -357,6 +366,55 @@ t.test('the mirror on files and pipes', async (t) => {
     });
     t.equal(error?.code, 'ERR_ABORTED');
     t.equal(status, 130);
+  });
+
+  t.test('a FIFO: waited for, read to its end, and let go by a signal', async (t) => {
+    execFileSync('mkfifo', [file('fifo')]);
+    const late = run(['generate', file('fifo')]);
+    setTimeout(() => createWriteStream(file('fifo')).end(Buffer.alloc(3 * 2 ** 20, 0x5a)), 50);
+    t.equal((await late).stdout.length, 3 * 2 ** 11 * 8);
+
+    const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
+    // It sends itself the signal, some time after it has begun to wait for it.
+    const signalled = `data:text/javascript,const before = process.listenerCount('SIGINT');
+    const t = setInterval(() => {
+      if (process.listenerCount('SIGINT') === before) return;
+      clearInterval(t);
+      setTimeout(() => process.kill(process.pid, 'SIGINT'), 200);
+    }, 10);`;
+    const interrupted = (...args: string[]) => {
+      const options = { timeout: 10_000, killSignal: 'SIGKILL', encoding: 'utf8' } as const;
+      const { status, stderr } = spawnSync(process.execPath, ['--import', signalled, main, ...args], options);
+      return `${status} ${stderr}`;
+    };
+    const ended = /^130 blk-integrity: interrupted/;
+    t.match(interrupted('verify', file('fifo'), file('tuples')), ended, 'without a writer');
+    t.match(interrupted('generate', file('data'), '-o', file('fifo')), ended, 'without a reader');
+    const otherEnd = openSync(file('fifo'), 'r+');
+    t.match(interrupted('verify', file('fifo'), file('tuples')), ended, 'with a writer that says nothing');
+    put('much', filled(1, 2 ** 22));
+    t.match(
+      interrupted('generate', file('much'), '--layout=interleaved', '-o', file('fifo')),
+      ended,
+      'with a reader that takes nothing',
+    );
+    closeSync(otherEnd);
+  });
+
+  t.test('the file behind stdin or stdout is known by its inode', async (t) => {
+    const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
+    const shell = (line: string) => {
+      const { status, stderr } = spawnSync('sh', ['-c', line, process.execPath, main, file('self')], {
+        encoding: 'utf8',
+        timeout: 10_000,
+      });
+      return `${status} ${stderr}`;
+    };
+    put('self', DATA);
+    t.match(shell('"$0" "$1" generate - -o "$2" <"$2"'), /^2 .*self is stdin, which is being read/);
+    t.match(shell('"$0" "$1" generate "$2" >>"$2"'), /^2 .*stdout is .*self, which is being read/);
+    t.equal(hex(readFileSync(file('self'))), hex(DATA));
+    t.match(shell('"$0" "$1" generate <"$2" >"$2.tuples"'), /^0 $/);
   });
 
   t.test('as a process, and without the addon', async (t) => {

@@ -1,5 +1,6 @@
-import { spawn } from 'node:child_process';
+import { type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { openSync } from 'node:fs';
 import { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -91,14 +92,72 @@ t.test('list needs no permission and prints JSON on one line', async (t) => {
   t.equal(stdout.indexOf('\n'), stdout.length - 1);
 });
 
-t.test('the command itself: a reader that has seen enough ends it quietly', async (t) => {
-  const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
-  const child = spawn(process.execPath, [main, 'list'], { stdio: ['ignore', 'pipe', 'pipe'] });
+t.test('control characters of names are made visible', async (t) => {
+  const { stderr } = await cli(['show', '/dev/\x1b[31m\x07\x7f\u009b2J\r']);
+  t.match(stderr, /^blk-integrity: \/dev\/\\x1b\[31m\\x07\\x7f\\x9b2J\\x0d: .*\nSee /);
+  t.match((await cli(['\u009b2J'])).stderr, /unknown command '\\x9b2J'\n/);
+});
+
+/** The command itself: outputs whose reader has `gone`, and a script to `preload`. */
+async function main(
+  args: readonly string[],
+  stdio: StdioOptions,
+  { gone = [], preload = '' }: { gone?: readonly ('stdout' | 'stderr')[]; preload?: string } = {},
+): Promise<{ status: number | null; stderr: string }> {
+  const script = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
+  const node = ['--import', `data:text/javascript,${preload}`, script];
+  const child = spawn(process.execPath, [...node, ...args], {
+    stdio,
+    timeout: 20_000,
+  });
+  for (const name of gone) child[name]!.destroy();
   let stderr = '';
-  child.stderr.on('data', (chunk) => {
+  child.stderr?.on('data', (chunk) => {
     stderr += chunk;
   });
-  child.stdout.destroy();
-  const [status] = await once(child, 'exit');
-  t.same([status, stderr], [0, '']);
+  const [status] = await once(child, 'close');
+  return { status, stderr };
+}
+
+t.test('a reader of stdout that has seen enough is no failure, and cuts nothing short', async (t) => {
+  const preload = 'process.exit = () => process.stderr.write("cut short")';
+  t.same(await main(['list'], ['ignore', 'pipe', 'pipe'], { gone: ['stdout'], preload }), {
+    status: 0,
+    stderr: '',
+  });
+  const endless = openSync('/dev/zero', 'r');
+  t.same(
+    await main(['generate'], [endless, 'pipe', 'pipe'], { gone: ['stdout'], preload }),
+    { status: 0, stderr: '' },
+    'it ends all the same',
+  );
+});
+
+t.test('a stdout that cannot be written is exit status 3, said once', async (t) => {
+  const full = openSync('/dev/full', 'w');
+  const zeros = openSync('/dev/zero', 'r');
+  for (const verb of ['list', '--version', 'generate']) {
+    const seen = await main([verb], [zeros, full, 'pipe']);
+    t.match(seen, { status: 3, stderr: /^blk-integrity: cannot write stdout: ENOSPC.* \(ERR_IO\)\n$/ }, verb);
+  }
+});
+
+t.test('a stderr that has gone changes nothing', async (t) => {
+  const { status } = await main(['show', '/dev/no-such-disk'], ['ignore', 'pipe', 'pipe'], {
+    gone: ['stderr'],
+  });
+  t.equal(status, 3);
+});
+
+t.test('a fault of ours interrupts, so that the command ends in order', async (t) => {
+  const preload = `const before = process.listenerCount('SIGINT');
+  const t = setInterval(() => {
+    if (process.listenerCount('SIGINT') === before) return;
+    clearInterval(t);
+    throw new Error('astray');
+  }, 10)`;
+  const { status, stderr } = await main(['verify', '--layout=interleaved'], ['pipe', 'pipe', 'pipe'], {
+    preload,
+  });
+  t.match({ status, stderr }, { status: 3, stderr: /Error: astray\n[\s\S]*\nblk-integrity: interrupted/ });
 });

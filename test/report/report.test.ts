@@ -1,8 +1,9 @@
 import t from 'tap';
 import type { CrosscheckReport, ProveReport } from '../../src/report/model.js';
+import { printableJson } from '../../src/report/printable.js';
 import { table } from '../../src/report/table.js';
 import { crosscheckTap, proveTap } from '../../src/report/tap.js';
-import { crosscheckText, proveText } from '../../src/report/text.js';
+import { chainText, crosscheckText, listText, proveText } from '../../src/report/text.js';
 
 const disk: CrosscheckReport['disk'] = {
   device: '/dev/sdx',
@@ -47,6 +48,7 @@ const report: CrosscheckReport = {
         { checker: 'kernel', path: 'block', counts: { ok: 15 }, why: [] },
         { checker: 'device', path: 'block', counts: { unchecked: 15 }, why: ['no # claim'] },
         { checker: 'device', path: 'block-pi', counts: { escaped: 15 }, why: [] },
+        { checker: 'kernel', path: 'block-pi', counts: { ok: 1, escaped: 7, unchecked: 7 }, why: [] },
       ],
     },
   ],
@@ -65,7 +67,7 @@ t.test('text: the matrix, the reasons, the findings, and what was not judged', a
   t.ok(lines.includes('blocks 0 to 15 (16 intervals, 1 blocks changing)'));
   t.same(row('checker'), ['checker', 'block', 'block-pi']);
   t.same(row('software'), ['software', '-', 'ok 12, guard 1, escaped 2']);
-  t.same(row('kernel'), ['kernel', 'ok 15', '-']);
+  t.same(row('kernel'), ['kernel', 'ok 15', 'ok 1, escaped 7, unchecked 7']);
   t.ok(lines.some((line) => line.trim() === 'device by block: no # claim'));
   t.ok(
     lines.some(
@@ -86,14 +88,16 @@ t.test('many findings are counted, and the first are printed', async (t) => {
 
 t.test('TAP: a point for each range, checker and path; unchecked is a skip with its reason', async (t) => {
   const lines = crosscheckTap(report).split('\n');
-  t.same(lines.slice(0, 2), ['TAP version 14', '1..4']);
+  t.same(lines.slice(0, 2), ['TAP version 14', '1..6']);
   t.same(
     lines.filter((line) => /^(not )?ok/.test(line)),
     [
-      'not ok 1 - blocks 0 to 15: software by block-pi',
-      'ok 2 - blocks 0 to 15: kernel by block',
-      'ok 3 - blocks 0 to 15: device by block # SKIP no \\# claim',
-      'ok 4 - blocks 0 to 15: device by block-pi # SKIP every tuple is escaped',
+      'ok 1 - blocks 0 to 15: 1 blocks were changing # SKIP not judged',
+      'not ok 2 - blocks 0 to 15: software by block-pi (ok 12, guard 1, escaped 2)',
+      'ok 3 - blocks 0 to 15: kernel by block',
+      'ok 4 - blocks 0 to 15: device by block # SKIP no \\# claim',
+      'ok 5 - blocks 0 to 15: device by block-pi # SKIP every tuple is escaped',
+      'ok 6 - blocks 0 to 15: kernel by block-pi (ok 1, escaped 7, unchecked 7)',
     ],
   );
   t.match(
@@ -112,7 +116,7 @@ t.test('TAP: a checker that stayed silent fails, though it refused nothing', asy
     text: 'stayed silent',
   } as const;
   const lines = crosscheckTap({ ...report, findings: [silent] }).split('\n');
-  t.ok(lines.includes('not ok 2 - blocks 0 to 15: kernel by block'));
+  t.ok(lines.includes('not ok 3 - blocks 0 to 15: kernel by block'));
 });
 
 t.test('TAP: findings without a cell get a point of their own', async (t) => {
@@ -126,8 +130,8 @@ t.test('TAP: findings without a cell get a point of their own', async (t) => {
     text: 'kernel and disk',
   } as const;
   const lines = crosscheckTap({ ...report, findings: [facts] }).split('\n');
-  t.equal(lines[1], '1..5');
-  t.ok(lines.includes('not ok 5 - kernel and disk'));
+  t.equal(lines[1], '1..7');
+  t.ok(lines.includes('not ok 7 - kernel and disk'));
 });
 
 const proof: ProveReport = {
@@ -151,10 +155,73 @@ t.test('prove: text and TAP say who noticed, and the outcome decides', async (t)
     proveTap({ ...proof, outcome })
       .split('\n')
       .filter((line) => /^(not )?ok/.test(line));
-  t.equal(last('caught').at(-2), 'ok 5 - a read through the block layer is refused');
-  t.equal(last('delivered').at(-2), 'not ok 5 - a read through the block layer is refused');
-  t.equal(last('vacuous').at(-2), 'not ok 5 - a read through the block layer is refused');
+  t.equal(last('caught').at(-2), 'ok 6 - a read through the block layer is refused');
+  t.equal(last('delivered').at(-2), 'not ok 6 - a read through the block layer is refused');
+  t.equal(last('vacuous').at(-2), 'not ok 6 - a read through the block layer is refused');
 });
+
+t.test('blocks that were all changing are a skipped point, not an empty document', async (t) => {
+  const range = { lba: 0, blocks: 8, intervals: 8, changing: 8, cells: [] };
+  t.same(crosscheckTap({ ...report, ranges: [range], findings: [] }).split('\n'), [
+    'TAP version 14',
+    '1..1',
+    'ok 1 - blocks 0 to 7: 8 blocks were changing # SKIP not judged',
+  ]);
+});
+
+t.test('a report in which nothing was checked says so aloud', async (t) => {
+  t.match(crosscheckText({ ...report, checked: 0, findings: [] }), /\nNOTHING WAS CHECKED/);
+  t.notMatch(crosscheckText(report), /NOTHING WAS CHECKED/);
+});
+
+t.test('what was written, by which paths, and how it is now', async (t) => {
+  const paths = [
+    { path: 'block', tuplesCompared: true },
+    { path: 'passthrough', tuplesCompared: false },
+  ] as const;
+  const written = { lba: 8, blocks: 4, paths, restored: 'exact' } as const;
+  const said = crosscheckText({ ...report, written });
+  t.match(
+    said,
+    /^written: blocks 8 to 11 by block, passthrough \(tuples not compared\); data and tuples are/m,
+  );
+});
+
+t.test(
+  'control characters are made visible, so that no name forges a line or moves the cursor',
+  async (t) => {
+    const vendor = 'V\x1b[2J\nok 9\x7f\u009b';
+    const visible = 'V\\x1b[2J\\x0aok 9\\x7f\\x9b';
+    const hostile = { ...report, disk: { ...disk, vendor } };
+    t.match(crosscheckText(hostile), visible);
+    t.match(proveText({ ...proof, disk: hostile.disk }), visible);
+    const chain = {
+      verb: 'show',
+      disk: hostile.disk,
+      endToEnd: true,
+      reach: '',
+      links: [],
+      above: [],
+    } as const;
+    t.match(chainText({ ...chain, disagreements: [] }), visible);
+    const listed = {
+      vendor,
+      model: 'M',
+      sg: null,
+      blocks: 0,
+      blockSize: 512,
+      format: 'none',
+      protectionType: 0,
+    };
+    const disks = [{ ...listed, device: '/dev/sdx', endToEnd: false, reach: '' }];
+    t.match(listText({ verb: 'list', disks }), visible);
+    const finding = { ...mismatch, text: vendor };
+    const lines = crosscheckTap({ ...report, findings: [finding, { ...finding, lba: null, checker: null }] });
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+    t.notMatch(lines, /[\x00-\x09\x0b-\x1f\x7f-\x9f]|^ok 9/m);
+    t.same(printableJson({ vendor }), '{"vendor":"V\\u001b[2J\\nok 9\\u007f\\u009b"}');
+  },
+);
 
 t.test('tables align and leave no blanks behind', async (t) => {
   const rows = [
