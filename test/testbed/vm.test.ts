@@ -1,24 +1,47 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough, Readable } from 'node:stream';
+import { PassThrough, Readable, Writable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import t from 'tap';
 import type { IntegrityError } from '../../src/errors.js';
-import { buildFolder, withLock } from '../../src/testbed/vm/cache.js';
+import {
+  buildFolder,
+  privateFolder,
+  replaceFile,
+  requirePrivate,
+  withLock,
+} from '../../src/testbed/vm/cache.js';
 import { cpioArchive } from '../../src/testbed/vm/cpio.js';
-import { archives, closure, packageRecords, suitesByVersion } from '../../src/testbed/vm/debian-archive.js';
+import {
+  archives,
+  closure,
+  downloadSettings,
+  packageRecords,
+  suitesByVersion,
+} from '../../src/testbed/vm/debian-archive.js';
 import { chooseKernel, hasPrefix } from '../../src/testbed/vm/debian-kernel.js';
 import { shellQuote } from '../../src/testbed/vm/guest-init.js';
 import { runInVm } from '../../src/testbed/vm/index.js';
 import { findKernel } from '../../src/testbed/vm/kernel-source.js';
 import { loadOrder } from '../../src/testbed/vm/modules.js';
-import { untilTrailer } from '../../src/testbed/vm/output.js';
+import { passOn, untilTrailer } from '../../src/testbed/vm/output.js';
 import { capture } from '../../src/testbed/vm/process.js';
 import { qemuArguments } from '../../src/testbed/vm/qemu.js';
 import { aptLine } from '../../src/testbed/vm/tools.js';
@@ -188,6 +211,84 @@ t.test('one run at a time fills the cache, and an unfinished folder is never the
   t.strictSame(await readdir(folder), ['whole']);
 });
 
+t.test('a cache that is not ours alone is not used', async (t) => {
+  const root = await mkdtemp(join(temporary, 'test-'));
+  const cache = join(root, 'blk-integrity', 'vm');
+  const apt = await privateFolder(cache, 'debian', 'apt');
+  for (const path of [cache, join(cache, 'debian'), apt])
+    t.equal((await stat(path)).mode & 0o7777, 0o700, path);
+
+  await writeFile(join(root, 'victim'), 'as it was');
+  await symlink(join(root, 'victim'), join(apt, 'status'));
+  await replaceFile(join(apt, 'status'), 'ours');
+  t.equal(await readFile(join(root, 'victim'), 'utf8'), 'as it was', 'a link is replaced');
+  t.equal(await readFile(join(apt, 'status'), 'utf8'), 'ours');
+  t.strictSame(await readdir(apt), ['status']);
+
+  const refused = async (message: RegExp, promise: Promise<unknown>) =>
+    t.match(await failure(promise), { code: 'ERR_TESTBED', message, advice: /XDG_CACHE_HOME/ });
+  for (const folder of [join(root, 'blk-integrity'), cache, join(cache, 'debian')]) {
+    for (const mode of [0o720, 0o702]) {
+      await chmod(folder, mode);
+      await refused(/can be written to by others/, requirePrivate(cache, 'debian'));
+      await chmod(folder, 0o700);
+    }
+  }
+  const elsewhere = await mkdtemp(join(temporary, 'test-'));
+  await symlink(elsewhere, join(cache, 'link'));
+  await refused(/vm\/link is no folder/, privateFolder(cache, 'link', 'below'));
+  t.strictSame(await readdir(elsewhere), [], 'nothing was made behind the link');
+  await mkdir(join(root, 'other'), { mode: 0o700 });
+  await symlink(elsewhere, join(root, 'other', 'vm'));
+  await refused(
+    /is no folder/,
+    withLock(join(root, 'other', 'vm'), undefined, async () => t.fail('used')),
+  );
+  await refused(
+    /is no folder/,
+    findKernel({
+      kernel: 'newest',
+      modules: undefined,
+      install: true,
+      cache: join(root, 'other', 'vm'),
+      signal: undefined,
+      note: (line) => t.fail(line),
+    }),
+  );
+  if (process.getuid?.() === 0) {
+    await chown(cache, 12345, 0);
+    await refused(/belongs to user 12345, and this is user 0/, requirePrivate(cache));
+  }
+});
+
+t.test("of the host's settings for apt none makes a download less authentic", async (t) => {
+  // Printed by apt-config dump Acquire of apt 2.6, in part.
+  const kept = `Acquire::Check-Valid-Until "false";
+Acquire::Retries "3";
+Acquire::http::Proxy "http://proxy:3128";
+Acquire::http::Proxy::deb.example.org "DIRECT";
+Acquire::https::deb.example.org::CAInfo "/etc/ssl/own.pem";
+Acquire::https::Timeout "20";`;
+  const dropped = `Acquire "";
+Acquire::AllowInsecureRepositories "1";
+Acquire::AllowWeakRepositories "1";
+Acquire::AllowDowngradeToInsecureRepositories "1";
+Acquire::https::Verify-Peer "false";
+Acquire::https::deb.example.org::Verify-Host "false";
+Acquire::IndexTargets::deb::Packages::Optional "0";
+Acquire::Languages:: "none";`;
+  const settings = downloadSettings(`${dropped}\n${kept}\n`);
+  t.strictSame(settings.slice(0, 6), kept.split('\n'));
+  t.strictSame(settings.slice(6), [
+    'Acquire::AllowInsecureRepositories "false";',
+    'Acquire::AllowWeakRepositories "false";',
+    'Acquire::AllowDowngradeToInsecureRepositories "false";',
+    'APT::Get::AllowUnauthenticated "false";',
+    'Acquire::https::Verify-Peer "true";',
+    'Acquire::https::Verify-Host "true";',
+  ]);
+});
+
 t.test('every word comes out of a shell as it went in', async (t) => {
   const word = fc.string({ unit: 'binary' }).filter((value) => !value.includes('\0'));
   await fc.assert(
@@ -225,6 +326,22 @@ t.test('an output ends at its trailer, however it is cut', async (t) => {
     t.strictSame(await collect(output, chunk), { output, ended: false }, `cut short, by ${chunk}`);
   }
 });
+
+t.test(
+  'an output whose reader has gone is taken to its end; one that cannot be written is an error',
+  async (t) => {
+    const trailer = Buffer.from('\x01trailer');
+    const failing = (code: string) =>
+      new Writable({ write: (_chunk, _encoding, done) => done(Object.assign(new Error(code), { code })) });
+    const source = () => Readable.from([Buffer.from('one'), Buffer.from('two'), trailer]);
+    t.equal(await passOn(source(), trailer, failing('EPIPE')), true);
+    t.match(await failure(passOn(source(), trailer, failing('ENOSPC'))), {
+      code: 'ERR_IO',
+      message: /ENOSPC/,
+    });
+    t.equal(await passOn(source(), trailer, undefined), true);
+  },
+);
 
 t.test("QEMU gets no disk and no network, and the host's files read-only", async (t) => {
   const argv = qemuArguments({

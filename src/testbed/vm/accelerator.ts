@@ -1,6 +1,7 @@
 /** Which accelerators are worth a try on this host. */
-import { access, constants, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { privateFolder, replaceFile } from './cache.js';
 import type { Accelerator } from './qemu.js';
 
 /** Nested KVM may open and then hang at the guest's first instructions, for as long as the host runs: remembered by its boot. */
@@ -19,8 +20,6 @@ export async function usableAccelerators(cache: string): Promise<Accelerator[]> 
 
 /** Where that cannot be written, the next run waits for KVM again. */
 export async function rememberThatKvmFails(cache: string): Promise<void> {
-  const written = mkdir(cache, { recursive: true }).then(async () =>
-    writeFile(noteFile(cache), await bootId()),
-  );
+  const written = privateFolder(cache).then(async () => replaceFile(noteFile(cache), await bootId()));
   await written.catch(() => {});
 }

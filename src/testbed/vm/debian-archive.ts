@@ -2,10 +2,10 @@
  * Debian's kernels, read and downloaded by a private apt: its sources, lists and status lie in our cache, and the host's are left
  * alone. The mirrors are those of the host's own sources; the signatures are checked by apt against Debian's own keyring.
  */
-import { mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IntegrityError } from '../../errors.js';
-import { firstThatExists } from './cache.js';
+import { firstThatExists, privateFolder, replaceFile } from './cache.js';
 import { type Argv, run } from './process.js';
 
 /** A package and the exact version of it. */
@@ -101,13 +101,39 @@ export function closure(
   return visit(root) ? [...found.values()] : undefined;
 }
 
+/** How the host reaches its mirrors, and how old it lets their lists be. */
+const DOWNLOAD_SETTING =
+  /^Acquire::(Retries|ForceIPv[46]|Check-Valid-Until|Check-Date|https?::(\S+::)?(Proxy(::\S+)?|Proxy-?Auto-?Detect|Timeout|CAInfo|CAPath|SslCert|SslKey)) "/i;
+
+/** Whatever the host allows itself. */
+const AUTHENTICATION = [
+  ...[
+    'Acquire::AllowInsecureRepositories',
+    'Acquire::AllowWeakRepositories',
+    'Acquire::AllowDowngradeToInsecureRepositories',
+    'APT::Get::AllowUnauthenticated',
+  ].map((name) => `${name} "false";`),
+  ...['Verify-Peer', 'Verify-Host'].map((name) => `Acquire::https::${name} "true";`),
+];
+
+/** Settings for downloads, of what `apt-config dump Acquire` prints on the host: nothing of it makes a download less authentic. */
+export function downloadSettings(dump: string): string[] {
+  return [...dump.split('\n').filter((line) => DOWNLOAD_SETTING.test(line)), ...AUTHENTICATION];
+}
+
+/** Below the cache. */
+const STATE_FOLDER = ['debian', 'apt'] as const;
+
 export class DebianArchive {
+  readonly #cache: string;
+  /** Where the private apt keeps its state. */
   readonly #folder: string;
   readonly #signal: AbortSignal | undefined;
 
-  /** @param folder where the private apt keeps its state; only used with the cache's lock held. */
-  constructor(folder: string, signal: AbortSignal | undefined) {
-    this.#folder = folder;
+  /** Only to be used with the lock of the cache held. */
+  constructor(cache: string, signal: AbortSignal | undefined) {
+    this.#cache = cache;
+    this.#folder = join(cache, ...STATE_FOLDER);
     this.#signal = signal;
   }
 
@@ -125,7 +151,7 @@ export class DebianArchive {
     });
   }
 
-  /** Of the host's settings only those of downloads hold (proxies and the like): hooks would run on the host's behalf. */
+  /** Of the host's settings only those of downloads hold: hooks would run on the host's behalf. */
   async #configure(): Promise<void> {
     const keyring = await firstThatExists(KEYRINGS);
     if (keyring === undefined) {
@@ -139,12 +165,9 @@ export class DebianArchive {
         advice: 'Use --kernel host, or --kernel IMAGE --modules DIR.',
       });
     }
-    const acquire = (await this.#host('apt-config', 'dump', 'Acquire'))
-      .split('\n')
-      .filter((line) => !line.startsWith('Acquire::IndexTargets') && !line.startsWith('Acquire::Languages'));
     const inFolder = (name: string): string => JSON.stringify(join(this.#folder, name));
     const settings = [
-      ...acquire,
+      ...downloadSettings(await this.#host('apt-config', 'dump', 'Acquire')),
       'Acquire::Languages "none";',
       'APT::Architecture "amd64";',
       'APT::Architectures { "amd64"; };',
@@ -167,12 +190,12 @@ export class DebianArchive {
         SUITES[kind].map((suite) => `deb [arch=amd64 signed-by=${keyring}] ${uri} ${suite} main`),
       ),
     );
-    for (const folder of ['none', 'lists/partial', 'cache/archives/partial']) {
-      await mkdir(join(this.#folder, folder), { recursive: true });
+    for (const names of [['none'], ['lists', 'partial'], ['cache', 'archives', 'partial']]) {
+      await privateFolder(this.#cache, ...STATE_FOLDER, ...names);
     }
-    await writeFile(join(this.#folder, 'apt.conf'), `${settings.join('\n')}\n`);
-    await writeFile(join(this.#folder, 'sources.list'), `${sources.join('\n')}\n`);
-    await writeFile(join(this.#folder, 'status'), '');
+    await replaceFile(join(this.#folder, 'apt.conf'), `${settings.join('\n')}\n`);
+    await replaceFile(join(this.#folder, 'sources.list'), `${sources.join('\n')}\n`);
+    await replaceFile(join(this.#folder, 'status'), '');
   }
 
   /** Reads the lists anew. A suite that the mirror does not have, or that is not signed as it should, is passed over. */

@@ -1,8 +1,8 @@
 /** Chooses one of Debian's kernels by its version, and keeps what was downloaded. */
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IntegrityError } from '../../errors.js';
-import { buildFolder, exists, withLock } from './cache.js';
+import { buildFolder, exists, replaceFile, requirePrivate, withLock } from './cache.js';
 import { DebianArchive, type DebianKernel } from './debian-archive.js';
 
 const components = (version: string): string[] => version.split(/[.\-+~]/);
@@ -61,7 +61,8 @@ export async function debianKernel(request: DebianRequest): Promise<UnpackedKern
   const { wanted, install, cache, signal, note } = request;
   const folder = join(cache, 'debian');
   const index = join(folder, 'served.json');
-  const archive = new DebianArchive(join(folder, 'apt'), signal);
+  await requirePrivate(cache, 'debian');
+  const archive = new DebianArchive(cache, signal);
   const packedSize = ({ bytes }: DebianKernel): string => `${Math.ceil(bytes / 1e6)} MB`;
 
   const lastAnswer = async (): Promise<Served | undefined> => {
@@ -72,17 +73,20 @@ export async function debianKernel(request: DebianRequest): Promise<UnpackedKern
     signal?.throwIfAborted();
     note("reading the package lists of Debian's suites");
     const served: Served = { readAt: Date.now(), kernels: await archive.kernels() };
-    await writeFile(`${index}.partial`, JSON.stringify(served));
-    await rename(`${index}.partial`, index);
+    await replaceFile(index, JSON.stringify(served));
     return served;
   };
   const unpacked = ({ version }: DebianKernel): UnpackedKernel => ({
     version,
     folder: join(folder, version),
   });
+  const isHere = async (kernel: DebianKernel): Promise<boolean> => {
+    await requirePrivate(cache, 'debian', kernel.version);
+    return await exists(unpacked(kernel).folder);
+  };
   const fetched = async (served: Served): Promise<UnpackedKernel> => {
     const kernel = chooseKernel(served.kernels, wanted);
-    if (!(await exists(unpacked(kernel).folder))) {
+    if (!(await isHere(kernel))) {
       note(`downloading Debian's kernel ${kernel.version}, ${packedSize(kernel)}`);
       await buildFolder(unpacked(kernel).folder, (partial) => archive.unpack(kernel, partial));
     }
@@ -103,7 +107,7 @@ export async function debianKernel(request: DebianRequest): Promise<UnpackedKern
     });
   }
   const kernel = chooseKernel(known.kernels, wanted);
-  if (await exists(unpacked(kernel).folder)) return unpacked(kernel);
+  if (await isHere(kernel)) return unpacked(kernel);
   throw new IntegrityError('ERR_NO_KERNEL', `Debian's kernel ${kernel.version} is not here yet`, {
     advice: `--install downloads ${kernel.packages.map(({ name }) => name).join(', ')} (${packedSize(kernel)}), to be unpacked below ${folder}; nothing of it is installed.`,
   });

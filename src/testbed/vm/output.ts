@@ -28,17 +28,36 @@ export async function* untilTrailer(
   return false;
 }
 
-/** Writes the output to `destination` (nowhere if undefined), which is not ended. Whether all of it came. Throws ERR_IO. */
+/** Takes everything, and hands it to `destination` for as long as that has a reader: the command runs on without one. */
+function whileRead(destination: NodeJS.WritableStream | undefined): Writable {
+  let read = destination !== undefined;
+  // The callback of the write tells; the event would end the process.
+  destination?.on('error', () => {});
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      if (!read) return done();
+      destination!.write(chunk, (error: NodeJS.ErrnoException | null | undefined) => {
+        read = error?.code !== 'EPIPE';
+        done(read ? error : null);
+      });
+    },
+  });
+}
+
+/**
+ * Writes the output to `destination` (nowhere if undefined, or once its reader has gone), which is not ended. Whether all of it came.
+ * Throws ERR_IO.
+ */
 export async function passOn(
   source: Readable,
   trailer: Buffer,
-  destination: NodeJS.WritableStream = new Writable({ write: (_chunk, _encoding, done) => done() }),
+  destination: NodeJS.WritableStream | undefined,
 ): Promise<boolean> {
   let whole = false;
   const output = async function* (): AsyncGenerator<Buffer> {
     whole = yield* untilTrailer(source, trailer);
   };
-  await pipeline(output, destination, { end: false }).catch((cause: Error) => {
+  await pipeline(output, whileRead(destination)).catch((cause: Error) => {
     throw new IntegrityError('ERR_IO', `the command's output could not be passed on: ${cause.message}`, {
       cause,
     });
