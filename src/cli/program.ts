@@ -78,6 +78,12 @@ function report(error: unknown, io: CommandIo): number {
     io.stderr.write('blk-integrity: interrupted\n');
     return ERROR_CODES.ERR_ABORTED;
   }
+  // What went wrong, and then what went wrong while it was cleaned up.
+  if (error instanceof Error && error.name === 'SuppressedError') {
+    const both = error as Error & { readonly error: unknown; readonly suppressed: unknown };
+    report(both.suppressed, io);
+    return report(both.error, io);
+  }
   if (error instanceof IntegrityError) {
     const advice = error.advice === undefined ? '' : `\n${error.advice}`;
     io.stderr.write(

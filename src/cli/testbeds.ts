@@ -48,6 +48,14 @@ async function runVerbInVm(io: CommandIo, verb: readonly string[]): Promise<void
     stdout: io.stdout,
     stderr: io.stderr,
     note: (line) => io.stderr.write(`blk-integrity: ${line}\n`),
+  }).catch((error: unknown) => {
+    const { code, message } = error as IntegrityError;
+    if (code !== 'ERR_MISSING_TOOL' && code !== 'ERR_NO_KERNEL') throw error;
+    throw new IntegrityError(code, message, {
+      advice:
+        'To have what is missing installed and downloaded, once: blk-integrity testbed vm --install -- true',
+      cause: error,
+    });
   });
   io.setExitStatus(exitStatus);
 }

@@ -168,7 +168,7 @@ export function listText({ disks }: ListReport): string {
       reach,
     ],
   );
-  const header = ['DISK', 'SG', 'MODEL', 'BLOCKS', 'SIZE', 'TYPE', 'FORMAT', 'PROTECTION'];
+  const header = ['DISK', 'SG', 'MODEL', 'BLOCKS', 'BLOCK', 'TYPE', 'FORMAT', 'PROTECTION'];
   return page(table([header, ...rows], ['left', 'left', 'left', 'right', 'right', 'right']));
 }
 

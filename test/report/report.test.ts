@@ -223,6 +223,41 @@ t.test(
   },
 );
 
+t.test('TAP: prove shows a checker that should have noticed, without failing for it', async (t) => {
+  const silent = {
+    ...mismatch,
+    kind: 'silent',
+    checker: 'device',
+    path: 'block',
+    check: null,
+    text: 'stayed silent',
+  } as const;
+  const lines = proveTap({ ...proof, findings: [silent] }).split('\n');
+  t.ok(lines.includes('not ok 3 - LBA 8: device by block notices the fault # TODO stayed silent'));
+});
+
+t.test('what was written is said, by path', async (t) => {
+  const paths = [
+    { path: 'block', tuplesCompared: false },
+    { path: 'block-pi', tuplesCompared: true },
+  ] as const;
+  const written = { lba: 0, blocks: 16, paths, restored: 'exact' } as const;
+  const differs = {
+    ...mismatch,
+    kind: 'write-differs',
+    checker: null,
+    path: 'block-pi',
+    text: 'other tuples',
+  } as const;
+  const lines = crosscheckTap({ ...report, written, findings: [differs] }).split('\n');
+  t.ok(lines.some((line) => /^ok \d+ - blocks 0 to 15: written by block # SKIP /.test(line)));
+  t.ok(lines.some((line) => /^not ok \d+ - blocks 0 to 15: written by block-pi$/.test(line)));
+  t.match(
+    crosscheckText({ ...report, written }),
+    /written: blocks 0 to 15 by block \(tuples not compared\), block-pi/,
+  );
+});
+
 t.test('tables align and leave no blanks behind', async (t) => {
   const rows = [
     ['A', 'N', 'WORDS'],
