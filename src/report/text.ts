@@ -109,7 +109,7 @@ function writtenText({ lba, blocks, paths, restored }: WriteReport): string {
   const by = paths.map(
     ({ path, tuplesCompared }) => `${path}${tuplesCompared ? '' : ' (tuples not compared)'}`,
   );
-  return `written: blocks ${lba} to ${lba + blocks - 1} by ${by.join(', ') || 'no path'}; ${RESTORED[restored]}`;
+  return `written: blocks ${lba} to ${lba + blocks - 1} by ${by.join(', ') || 'no path'}; restored: ${RESTORED[restored]}`;
 }
 
 export function crosscheckText(report: CrosscheckReport): string {
@@ -126,8 +126,8 @@ export function crosscheckText(report: CrosscheckReport): string {
 }
 
 const RESTORED: Readonly<Record<ProveReport['restored'], string>> = {
-  exact: 'data and tuples are as they were',
-  'tuples regenerated': 'data is as it was, tuples regenerated',
+  exact: 'data and tuple as they were',
+  'tuples regenerated': 'data as it was, tuples regenerated',
 };
 
 const OUTCOMES: Readonly<Record<ProveReport['outcome'], string>> = {

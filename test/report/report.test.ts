@@ -183,7 +183,7 @@ t.test('what was written, by which paths, and how it is now', async (t) => {
   const said = crosscheckText({ ...report, written });
   t.match(
     said,
-    /^written: blocks 8 to 11 by block, passthrough \(tuples not compared\); data and tuples are/m,
+    /^written: blocks 8 to 11 by block, passthrough \(tuples not compared\); restored: data and tuple as they were$/m,
   );
 });
 
