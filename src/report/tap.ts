@@ -1,7 +1,6 @@
 /**
  * Reports as TAP 14: a line for each range × checker × path; what nobody checked is a skip that says why.
  */
-
 import type { Cell, CrosscheckReport, Finding, ProveReport, RangeReport } from './model.js';
 import { printable } from './printable.js';
 import { countsText } from './text.js';

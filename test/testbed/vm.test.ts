@@ -502,7 +502,7 @@ async function qemuRuns(argument: string): Promise<boolean> {
 }
 
 t.test('a guest that takes too long is ended', async (t) => {
-  const error = await failure(runInVm({ command: ['sleep', '1000'], install: true, timeoutMs: 3000 }));
+  const error = await failure(runInVm({ command: ['sleep', '1000'], install: true, timeoutMs: 8000 }));
   t.equal(error.code, 'ERR_TIMEOUT');
   const log = /\/\S+\/console.log/.exec(error.advice ?? '')?.[0] ?? '';
   t.match(await readFile(log, 'utf8'), 'Linux version');
