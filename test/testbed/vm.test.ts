@@ -134,7 +134,10 @@ linux-image-amd64 | 6.12.117-1 | http://mirror.example.org/debian-security trixi
 'https://node.example.org/node_20.x/dists/nodistro/InRelease' node.example.org_node%5f20.x_dists_nodistro_InRelease 0 
 'http://mirror.example.org/debian/dists/bookworm/main/binary-amd64/Packages.xz' mirror.example.org_debian_dists_bookworm_main_binary-amd64_Packages 0 
 `),
-    { archive: ['http://mirror.example.org/debian'], security: ['http://mirror.example.org/debian-security'] },
+    {
+      archive: ['http://mirror.example.org/debian'],
+      security: ['http://mirror.example.org/debian-security'],
+    },
   );
 });
 
