@@ -81,6 +81,13 @@
           'dependencies': ['blk_integrity_core'],
           'sources': ['native/test/core_test.cc'],
         },
+        {
+          # Serves a block disk to the kernel tests.
+          'target_name': 'ublk_disk',
+          'type': 'executable',
+          'dependencies': ['blk_integrity_core'],
+          'sources': ['native/test/ublk_disk.cc'],
+        },
       ],
     }],
   ],

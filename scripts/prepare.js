@@ -1,7 +1,7 @@
 // The prepare step of `npm ci` in a clone, and what builds after a change:
 //   node scripts/prepare.js               the native addon, then lib/
 //   node scripts/prepare.js native        the native addon alone
-//   node scripts/prepare.js native-tests  the native addon and its C++ test program
+//   node scripts/prepare.js native-tests  the native addon, its C++ test program and the disk of the kernel tests
 import { spawnSync } from 'node:child_process';
 import {
   accessSync,
@@ -31,13 +31,19 @@ const CORE_TEST = {
   sources: ['native/core', 'native/test'],
 };
 
+const UBLK_DISK = {
+  name: 'ublk disk',
+  product: 'build/Release/ublk_disk',
+  sources: ['native/core', 'native/test'],
+};
+
 const MODES = {
   all: () => {
     buildNative([ADDON]);
     buildLib();
   },
   native: () => buildNative([ADDON]),
-  'native-tests': () => buildNative([ADDON, CORE_TEST], '--', '-Dnative_tests=1'),
+  'native-tests': () => buildNative([ADDON, CORE_TEST, UBLK_DISK], '--', '-Dnative_tests=1'),
 };
 
 class PrepareError extends Error {}
