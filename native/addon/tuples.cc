@@ -1,6 +1,8 @@
 #include "addon/tuples.h"
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "addon/convert.h"
 #include "core/crc16_t10dif.h"
@@ -35,6 +37,42 @@ TupleLayout to_layout(const Napi::Object& job) {
       .seed = to_unsigned<std::uint32_t>(job.Get("seed"), "seed")};
 }
 
+// Copied: a property that is read later may be a getter, which could transfer the array away.
+std::vector<AppTagRange> to_app_tag_ranges(const Napi::Object& job) {
+  constexpr std::size_t kNumbers = 3;
+  const Napi::Value value = job.Get("appTags");
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array)
+    throw wrong_type(job.Env(), "appTags", "a Uint32Array");
+  const auto words = value.As<Napi::Uint32Array>();
+  if (words.ElementLength() % kNumbers != 0)
+    throw out_of_range(job.Env(), "appTags", "three numbers a range");
+  std::vector<AppTagRange> ranges;
+  std::uint64_t end = 0;
+  for (std::size_t at = 0; at < words.ElementLength(); at += kNumbers) {
+    const AppTagRange range{.first = words[at],
+                            .count = words[at + 1],
+                            .value = static_cast<std::uint16_t>(words[at + 2])};
+    if (range.count == 0 || range.first < end || words[at + 2] > UINT16_MAX) {
+      throw out_of_range(job.Env(), "appTags", "ranges in rising order and apart, with tags up to 65535");
+    }
+    ranges.push_back(range);
+    end = std::uint64_t{range.first} + range.count;
+  }
+  return ranges;
+}
+
+std::vector<Check> to_checks(const Napi::Object& job) {
+  const auto numbers = to_bytes(job.Get("checks"), "checks");
+  std::vector<Check> checks;
+  for (const std::uint8_t number : numbers) {
+    const Check check{number};
+    if (number >= kChecks || std::ranges::find(checks, check) != checks.end())
+      throw out_of_range(job.Env(), "checks", "of 0, 1 and 2, each at most once");
+    checks.push_back(check);
+  }
+  return checks;
+}
+
 struct Buffers {
   std::span<std::uint8_t> data;
   std::span<std::uint8_t> metadata;
@@ -56,8 +94,10 @@ Buffers to_buffers(const Napi::Object& job, const TupleLayout& layout) {
 Napi::Value generate_tuples(const Napi::CallbackInfo& info) {
   const Napi::Object job = to_object(info[0], "job");
   const TupleLayout layout = to_layout(job);
-  const GenerateRule rule{.count_ref = to_choice(job.Get("refTag"), "refTag", {"count", "zero"}) == 0,
-                          .app_tag = to_unsigned<std::uint16_t>(job.Get("appTag"), "appTag")};
+  const std::vector<AppTagRange> ranges = to_app_tag_ranges(job);
+  const GenerateRule rule{
+      .count_ref = to_choice(job.Get("refTag"), "refTag", {"count", "zero"}) == 0,
+      .app_tags = {.ranges = ranges, .others = to_unsigned<std::uint16_t>(job.Get("appTag"), "appTag")}};
   const Buffers buffers = to_buffers(job, layout);
   generate(layout, rule, buffers.data, buffers.metadata);
   return info.Env().Undefined();
@@ -68,15 +108,20 @@ Napi::Value verify_tuples(const Napi::CallbackInfo& info) {
   const Napi::Object job = to_object(info[0], "job");
   const TupleLayout layout = to_layout(job);
   const std::int64_t app_tag = to_integer(job.Get("appTag"), "appTag", -1, UINT16_MAX);
+  const std::vector<AppTagRange> ranges = to_app_tag_ranges(job);
+  const std::vector<Check> checks = to_checks(job);
   const VerifyRule rule{
-      .check_ref = to_boolean(job.Get("checkRef"), "checkRef"),
+      .checks = checks,
       .escape_needs_ref = to_choice(job.Get("escape"), "escape", {"app", "app-and-ref"}) == 1,
-      .app_tag = app_tag < 0 ? std::nullopt : std::optional(static_cast<std::uint16_t>(app_tag)),
+      .escape_ends = to_choice(job.Get("escapeCovers"), "escapeCovers", {"interval", "rest"}) == 1,
+      .app_tags = {.ranges = ranges,
+                   .others = app_tag < 0 ? std::nullopt : std::optional(static_cast<std::uint16_t>(app_tag))},
+      .app_tag_mask = to_unsigned<std::uint16_t>(job.Get("appTagMask"), "appTagMask"),
       .findings_max = size_property(job, "findingsMax")};
   const Buffers buffers = to_buffers(job, layout);
   const VerifyResult verified = verify(layout, rule, buffers.data, buffers.metadata);
 
-  constexpr std::size_t kNumbers = 4;
+  constexpr std::size_t kNumbers = 5;
   static_assert(sizeof(Finding) == kNumbers * sizeof(std::uint32_t));
   const auto findings = Napi::Uint32Array::New(env, verified.findings.size() * kNumbers);
   if (!verified.findings.empty()) {
@@ -84,8 +129,13 @@ Napi::Value verify_tuples(const Napi::CallbackInfo& info) {
                 verified.findings.size() * sizeof(Finding));
   }
   Napi::Object result = Napi::Object::New(env);
+  result.Set("checked", static_cast<double>(verified.checked));
   result.Set("escaped", static_cast<double>(verified.escaped));
   result.Set("bad", static_cast<double>(verified.bad));
+  Napi::Array bad_by_check = Napi::Array::New(env, kChecks);
+  for (std::uint32_t check = 0; check < kChecks; ++check)
+    bad_by_check.Set(check, static_cast<double>(verified.bad_by_check[check]));
+  result.Set("badByCheck", bad_by_check);
   result.Set("findings", findings);
   return result;
 }

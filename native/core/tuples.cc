@@ -53,15 +53,30 @@ bool inside(std::size_t total, std::size_t start, std::size_t stride, std::size_
   return size <= total && start <= total - size && count - 1 <= (total - size - start) / stride;
 }
 
-std::optional<Finding> examine(const TupleLayout& layout, const VerifyRule& rule, std::size_t i,
-                               const Tuple& stored, std::uint16_t guard) noexcept {
-  const auto at = static_cast<std::uint32_t>(i);
-  if (rule.check_ref && stored.ref != ref_of(layout, i))
-    return Finding{at, Check::kRef, stored.ref, ref_of(layout, i)};
-  if (stored.guard != guard) return Finding{at, Check::kGuard, stored.guard, guard};
-  if (rule.app_tag && stored.app != *rule.app_tag) return Finding{at, Check::kApp, stored.app, *rule.app_tag};
-  return std::nullopt;
-}
+// The application tag of each interval; asked in rising order.
+class AppTagReader {
+ public:
+  explicit AppTagReader(const AppTags& tags) noexcept : tags_(tags) {}
+
+  std::optional<std::uint16_t> at(std::size_t i) noexcept {
+    auto& ranges = tags_.ranges;
+    while (!ranges.empty() && std::size_t{ranges.front().first} + ranges.front().count <= i)
+      ranges = ranges.subspan(1);
+    return !ranges.empty() && i >= ranges.front().first ? ranges.front().value : tags_.others;
+  }
+
+ private:
+  AppTags tags_;
+};
+
+// A field of interval i as it was found and as it ought to be.
+struct Comparison {
+  std::uint32_t stored;
+  std::uint32_t computed;
+  std::uint32_t mask;
+
+  bool differs() const noexcept { return ((stored ^ computed) & mask) != 0; }
+};
 
 }  // namespace
 
@@ -82,11 +97,12 @@ const char* misfit(const TupleLayout& layout, std::size_t data_bytes, std::size_
 
 void generate(const TupleLayout& layout, const GenerateRule& rule, std::span<const std::uint8_t> data,
               std::span<std::uint8_t> metadata) noexcept {
+  AppTagReader app_tags(rule.app_tags);
   for (std::size_t i = 0; i < layout.intervals; ++i) {
     const auto before_tuple =
         metadata.subspan(layout.metadata_start + i * layout.metadata_stride, layout.pi_offset);
     store(before_tuple.data() + layout.pi_offset, {.guard = compute_guard(layout, i, data, before_tuple),
-                                                   .app = rule.app_tag,
+                                                   .app = app_tags.at(i).value_or(0),
                                                    .ref = rule.count_ref ? ref_of(layout, i) : 0});
   }
 }
@@ -94,18 +110,49 @@ void generate(const TupleLayout& layout, const GenerateRule& rule, std::span<con
 VerifyResult verify(const TupleLayout& layout, const VerifyRule& rule, std::span<const std::uint8_t> data,
                     std::span<const std::uint8_t> metadata) {
   VerifyResult result;
+  AppTagReader app_tags(rule.app_tags);
   for (std::size_t i = 0; i < layout.intervals; ++i) {
     const auto before_tuple =
         metadata.subspan(layout.metadata_start + i * layout.metadata_stride, layout.pi_offset);
     const Tuple stored = load(before_tuple.data() + layout.pi_offset);
     if (stored.app == kAppEscape && (!rule.escape_needs_ref || stored.ref == kRefEscape)) {
       ++result.escaped;
+      if (rule.escape_ends) break;
       continue;
     }
-    const auto finding = examine(layout, rule, i, stored, compute_guard(layout, i, data, before_tuple));
-    if (!finding) continue;
+
+    const auto compare = [&](Check check) -> std::optional<Comparison> {
+      switch (check) {
+        case Check::kGuard:
+          return Comparison{stored.guard, compute_guard(layout, i, data, before_tuple), UINT16_MAX};
+        case Check::kRef:
+          return Comparison{stored.ref, ref_of(layout, i), UINT32_MAX};
+        case Check::kApp:
+          break;
+      }
+      const auto app = app_tags.at(i);
+      return app ? std::optional(Comparison{stored.app, *app, rule.app_tag_mask}) : std::nullopt;
+    };
+    bool compared = false;
+    Finding finding{};
+    finding.interval = static_cast<std::uint32_t>(i);
+    for (const Check check : rule.checks) {
+      const auto comparison = compare(check);
+      if (!comparison) continue;
+      compared = true;
+      if (!comparison->differs()) continue;
+      if (finding.differs == 0) {
+        finding.check = check;
+        finding.stored = comparison->stored;
+        finding.computed = comparison->computed;
+      }
+      finding.differs |= 1U << static_cast<std::uint32_t>(check);
+    }
+    if (compared) ++result.checked;
+    if (finding.differs == 0) continue;
     ++result.bad;
-    if (result.findings.size() < rule.findings_max) result.findings.push_back(*finding);
+    ++result.bad_by_check[static_cast<std::size_t>(finding.check)];
+    if (result.findings.size() < rule.findings_max) result.findings.push_back(finding);
   }
   return result;
 }

@@ -2,6 +2,7 @@
 // intervals in memory.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -34,39 +35,57 @@ struct TupleLayout {
 // null when it is right. generate and verify rely on it.
 const char* misfit(const TupleLayout& layout, std::size_t data_bytes, std::size_t metadata_bytes) noexcept;
 
+// A run of intervals with one application tag.
+struct AppTagRange {
+  std::uint32_t first;
+  std::uint32_t count;  // 1 or more.
+  std::uint16_t value;
+};
+
+// Application tags by ranges, which are in rising order and apart, and the one of all other intervals.
+struct AppTags {
+  std::span<const AppTagRange> ranges;
+  std::optional<std::uint16_t> others;
+};
+
 struct GenerateRule {
-  bool count_ref;  // Reference tags count up from the seed, wrapping at 2^32; else they are 0.
-  std::uint16_t app_tag;
+  bool count_ref;    // Reference tags count up from the seed, wrapping at 2^32; else they are 0.
+  AppTags app_tags;  // 0 where there is none.
 };
 
 void generate(const TupleLayout& layout, const GenerateRule& rule, std::span<const std::uint8_t> data,
               std::span<std::uint8_t> metadata) noexcept;
 
+enum class Check : std::uint32_t { kGuard = 0, kApp = 1, kRef = 2 };
+
+inline constexpr std::size_t kChecks = 3;
+
 struct VerifyRule {
-  bool check_ref;
-  bool escape_needs_ref;                 // Reference tag FFFFFFFFh, beside application tag FFFFh.
-  std::optional<std::uint16_t> app_tag;  // Compared when there is one.
+  std::span<const Check> checks;  // What is compared, in this order. Without kGuard the data is not read.
+  bool escape_needs_ref;          // Reference tag FFFFFFFFh, beside application tag FFFFh.
+  bool escape_ends;               // An escaped tuple ends the walk, as in Linux 3.10 drivers/scsi/sd_dif.c.
+  AppTags app_tags;               // An interval that has none is not compared by it.
+  std::uint16_t app_tag_mask;
   std::size_t findings_max;
 };
 
-enum class Check : std::uint32_t { kGuard = 0, kApp = 1, kRef = 2 };
-
 struct Finding {
   std::uint32_t interval;
-  Check check;
+  Check check;  // The first that differs; stored and computed are its values.
   std::uint32_t stored;
   std::uint32_t computed;
+  std::uint32_t differs;  // 1 << check for each that differs.
 };
 
 struct VerifyResult {
+  std::size_t checked = 0;  // Intervals of which something was compared.
   std::size_t escaped = 0;
   std::size_t bad = 0;
-  std::vector<Finding> findings;  // The first findings_max bad intervals, in order.
+  std::array<std::size_t, kChecks> bad_by_check{};  // By the first that differs.
+  std::vector<Finding> findings;                    // The first findings_max bad intervals, in order.
 };
 
-// Each interval: escape, then reference tag, guard, application tag, in the order of the kernel (Linux 3.18
-// to 7.1 block/t10-pi.c; it compares no application tag). The first that differs is the finding, and the walk
-// goes on.
+// Each interval: escape, then the checks. The walk goes on after a bad interval.
 VerifyResult verify(const TupleLayout& layout, const VerifyRule& rule, std::span<const std::uint8_t> data,
                     std::span<const std::uint8_t> metadata);
 

@@ -4,6 +4,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -157,31 +158,38 @@ TupleLayout interleaved(std::size_t intervals) {
           .seed = 16};
 }
 
-constexpr VerifyRule kCheckRefAndGuard{
-    .check_ref = true, .escape_needs_ref = false, .app_tag = std::nullopt, .findings_max = 100};
+constexpr std::array<Check, 3> kKernelOrder{Check::kRef, Check::kGuard, Check::kApp};
+
+constexpr VerifyRule kKernelRule{.checks = std::span(kKernelOrder).first(2),
+                                 .escape_needs_ref = false,
+                                 .escape_ends = false,
+                                 .app_tags = {},
+                                 .app_tag_mask = UINT16_MAX,
+                                 .findings_max = 100};
 
 void generate_makes_the_tuples_of_a_real_disk() {
   Bytes blocks = filled(2 * 520, 0x33);
-  generate(interleaved(2), {.count_ref = true, .app_tag = 0x1234}, blocks, blocks);
+  generate(interleaved(2), {.count_ref = true, .app_tags = {.ranges = {}, .others = 0x1234}}, blocks, blocks);
   const Bytes first{0xb2, 0x18, 0x12, 0x34, 0x00, 0x00, 0x00, 0x10};
   const Bytes second{0xb2, 0x18, 0x12, 0x34, 0x00, 0x00, 0x00, 0x11};
   CHECK(Bytes(blocks.begin() + 512, blocks.begin() + 520) == first);
   CHECK(Bytes(blocks.begin() + 1032, blocks.end()) == second);
-  const VerifyResult clean = verify(interleaved(2), kCheckRefAndGuard, blocks, blocks);
+  const VerifyResult clean = verify(interleaved(2), kKernelRule, blocks, blocks);
   CHECK(clean.bad == 0 && clean.escaped == 0 && clean.findings.empty());
 }
 
 void verify_reports_the_first_check_that_differs_and_goes_on() {
   Bytes blocks = filled(4 * 520, 0x33);
-  generate(interleaved(4), {.count_ref = true, .app_tag = 0}, blocks, blocks);
+  generate(interleaved(4), {.count_ref = true, .app_tags = {}}, blocks, blocks);
   blocks[0] = 0x34;              // Interval 0: guard.
   blocks[520] = 0x34;            // Interval 1: guard, and
   blocks[2 * 520 - 1] = 0x99;    // its reference tag.
   blocks[2 * 520 + 514] = 0xff;  // Interval 2: escaped, and
   blocks[2 * 520 + 515] = 0xff;
   blocks[2 * 520] = 0x34;  // its data changed.
-  VerifyRule rule = kCheckRefAndGuard;
-  rule.app_tag = 7;
+  VerifyRule rule = kKernelRule;
+  rule.checks = kKernelOrder;
+  rule.app_tags.others = 7;
   const VerifyResult all = verify(interleaved(4), rule, blocks, blocks);
   CHECK(all.escaped == 1);
   CHECK(all.bad == 3);
@@ -195,6 +203,41 @@ void verify_reports_the_first_check_that_differs_and_goes_on() {
   rule.findings_max = 1;
   const VerifyResult capped = verify(interleaved(4), rule, blocks, blocks);
   CHECK(capped.findings.size() == 1 && capped.bad == 3);
+  rule.escape_ends = true;
+  const VerifyResult ended = verify(interleaved(4), rule, blocks, blocks);
+  CHECK(ended.bad == 2 && ended.escaped == 1 && ended.checked == 2);
+}
+
+void application_tags_by_range() {
+  Bytes blocks = filled(4 * 520, 0x33);
+  const std::array<AppTagRange, 2> ranges{
+      {{.first = 1, .count = 1, .value = 5}, {.first = 3, .count = 9, .value = 6}}};
+  const AppTags tags{.ranges = ranges, .others = std::nullopt};
+  generate(interleaved(4), {.count_ref = true, .app_tags = tags}, blocks, blocks);
+  CHECK(blocks[515] == 0 && blocks[520 + 515] == 5 && blocks[1040 + 515] == 0 && blocks[1560 + 515] == 6);
+  blocks[515] = 9;  // Of an interval without a tag.
+  VerifyRule rule = kKernelRule;
+  constexpr std::array<Check, 1> kAppAlone{Check::kApp};
+  rule.checks = kAppAlone;
+  rule.app_tags = tags;
+  const VerifyResult result = verify(interleaved(4), rule, blocks, blocks);
+  CHECK(result.checked == 2 && result.bad == 0);
+}
+
+void without_the_guard_no_data_is_read() {
+  const auto page = static_cast<std::size_t>(getpagesize());
+  void* const forbidden = mmap(nullptr, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(forbidden != MAP_FAILED);
+  const std::span<const std::uint8_t> data(static_cast<const std::uint8_t*>(forbidden), page);
+  TupleLayout layout = interleaved(2);
+  layout.data_stride = 512;
+  layout.metadata_start = 0;
+  layout.metadata_stride = 8;
+  const Bytes tuples{1, 2, 0, 0, 0, 0, 0, 16, 3, 4, 0, 0, 0, 0, 0, 17};
+  VerifyRule rule = kKernelRule;
+  rule.checks = std::span(kKernelOrder).first(1);
+  CHECK(verify(layout, rule, data, tuples).checked == 2);
+  CHECK(munmap(forbidden, page) == 0);
 }
 
 void layouts_that_reach_outside_are_named() {
@@ -528,6 +571,8 @@ constexpr std::array kTests{
     Test{"tuples: generate makes those of a real disk", generate_makes_the_tuples_of_a_real_disk},
     Test{"tuples: verify reports the first check that differs and goes on",
          verify_reports_the_first_check_that_differs_and_goes_on},
+    Test{"tuples: application tags by range", application_tags_by_range},
+    Test{"tuples: without the guard no data is read", without_the_guard_no_data_is_read},
     Test{"tuples: layouts that reach outside are named", layouts_that_reach_outside_are_named},
     Test{"executor: runs in order and is bounded", executor_runs_in_order_and_is_bounded},
     Test{"executor: stop cancels what waits and ends in order",

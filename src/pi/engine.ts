@@ -1,19 +1,21 @@
 /** Generate and verify over whole buffers: one interface, served plain or by the addon. */
 import { native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
+import { requireAppTagRanges } from './app-tags.js';
 import { type GenerateOptions, generatePlain } from './generate.js';
 import { countIntervals, type Placement, place, strideOf } from './layout.js';
 import { generateNative, verifyNative } from './native.js';
 import { type VerifyOptions, type VerifyResult, verifyPlain } from './verify.js';
 
+export type { AppTagRange } from './app-tags.js';
 export type { GenerateOptions, Type3Ref } from './generate.js';
 export type { IpGuardCovers } from './guard.js';
 export type { Layout } from './layout.js';
-export type { CheckedField, Finding, VerifyOptions, VerifyResult } from './verify.js';
+export type { CheckedField, CheckOrder, Finding, VerifyOptions, VerifyResult } from './verify.js';
 
 /**
  * Every method throws ERR_BAD_LENGTH where the lengths do not fit the profile, with the numbers, and
- * ERR_OUT_OF_RANGE for a seed, tag or count that is none. Nothing is kept of the buffers after the return.
+ * ERR_OUT_OF_RANGE for a seed, tag, range or count that is none. Nothing is kept of the buffers after the return.
  */
 export interface PiEngine {
   /**
@@ -27,7 +29,8 @@ export interface PiEngine {
    */
   generateInto(data: Uint8Array, metadata: Uint8Array | null, options: GenerateOptions): void;
   /**
-   * Compares every interval and goes on after a bad one. Interleaved: one stream in `data`, `metadata` null.
+   * Compares every interval and goes on after a bad one. Interleaved: one stream in `data`, `metadata` null. ERR_USAGE for
+   * the check of an application tag that is not given.
    */
   verify(data: Uint8Array, metadata: Uint8Array | null, options: VerifyOptions): VerifyResult;
 }
@@ -35,6 +38,7 @@ export interface PiEngine {
 const SEED_MAX = 2n ** 64n - 1n;
 const NUMBERS_MAX = [
   ['appTag', 0xffff],
+  ['appTagMask', 0xffff],
   ['findingsMax', Infinity],
   ['startInterval', Number.MAX_SAFE_INTEGER],
 ] as const;
@@ -95,6 +99,9 @@ function engineOf(
     },
     verify(data, metadata, options) {
       requireInRange(options);
+      if (options.checks?.includes('app') && options.appTag === undefined && options.appTags === undefined) {
+        throw new IntegrityError('ERR_USAGE', 'checks: app, and no application tag is given to compare with');
+      }
       return verifyTuples(place(options.profile, options.layout, data, metadata), options);
     },
   };
@@ -115,4 +122,5 @@ function requireInRange(options: GenerateOptions | VerifyOptions): void {
       );
     }
   }
+  requireAppTagRanges(options.appTags ?? []);
 }

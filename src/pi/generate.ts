@@ -1,4 +1,5 @@
 /** Makes tuples, plain: the oracle of the tests, and what serves where the addon does not. */
+import { type AppTagRange, appTagReader } from './app-tags.js';
 import { computeGuard, type IpGuardCovers } from './guard.js';
 import { dataOf, type Layout, type Placement, prefixOf, tupleOffset } from './layout.js';
 import { countsReferenceTags, type Profile } from './profile.js';
@@ -14,6 +15,8 @@ export interface GenerateOptions {
   readonly seed: bigint;
   /** The application tag of every tuple, 0 to FFFFh. Default 0, as the kernel writes it. */
   readonly appTag?: number | undefined;
+  /** The tags of ranges, in order and apart; `appTag` is for the others. */
+  readonly appTags?: readonly AppTagRange[] | undefined;
   readonly type3Ref: Type3Ref;
   /** Default `data-and-metadata`. */
   readonly ipGuardCovers?: IpGuardCovers | undefined;
@@ -29,10 +32,11 @@ export function writesReferenceTags({ profile, type3Ref }: GenerateOptions): boo
  * guarded.
  */
 export function generatePlain(placement: Placement, options: GenerateOptions): void {
-  const { profile, seed, appTag: app = 0, ipGuardCovers = 'data-and-metadata' } = options;
+  const { profile, seed, appTag = 0, appTags, ipGuardCovers = 'data-and-metadata' } = options;
   const { tupleSize, guard: kind } = profile;
   if (tupleSize === 0 || kind === null) return;
   const counts = writesReferenceTags(options);
+  const appTagOf = appTagReader({ appTag, appTags });
   const view = viewOf(placement.metadata);
   for (let i = 0; i < placement.intervals; i++) {
     const guard = computeGuard(
@@ -42,6 +46,10 @@ export function generatePlain(placement: Placement, options: GenerateOptions): v
       ipGuardCovers,
     );
     const ref = counts ? referenceTag(tupleSize, seed, i) : 0;
-    writeTuple(view, tupleOffset(profile, placement, i), tupleSize, { guard, app, ref });
+    writeTuple(view, tupleOffset(profile, placement, i), tupleSize, {
+      guard,
+      app: appTagOf(i) ?? appTag,
+      ref,
+    });
   }
 }

@@ -8,7 +8,9 @@ import type { Placement } from './layout.js';
 import { countsReferenceTags, type GuardKind } from './profile.js';
 import { referenceTag } from './tuple.js';
 import {
+  CHECK_ORDERS,
   type CheckedField,
+  comparedFields,
   type Finding,
   type VerifyOptions,
   type VerifyResult,
@@ -17,6 +19,7 @@ import {
 
 const NATIVE_GUARDS: Partial<Record<GuardKind, 0 | 1>> = { crc16: 0, ip: 1 };
 const NATIVE_CHECKS: readonly CheckedField[] = ['guard', 'app', 'ref'];
+const WORDS_OF_A_FINDING = 5;
 
 export function generateNative(placement: Placement, options: GenerateOptions): void {
   const job = nativeJob(placement, options);
@@ -31,47 +34,60 @@ export function generateNative(placement: Placement, options: GenerateOptions): 
 export function verifyNative(placement: Placement, options: VerifyOptions): VerifyResult {
   const job = nativeJob(placement, options);
   if (job === null) return verifyPlain(placement, options);
+  const { profile, order = 'kernel', escapeCovers = 'interval' } = options;
   const { intervals } = placement;
-  const checkRef = countsReferenceTags(options.profile);
-  const { escaped, bad, findings } = native().verify({
+  const { badByCheck, findings, ...counts } = native().verify({
     ...job,
-    checkRef,
-    escape: checkRef ? 'app' : 'app-and-ref',
+    checks: Uint8Array.from(comparedFields(options), (field) => NATIVE_CHECKS.indexOf(field)),
+    escape: countsReferenceTags(profile) ? 'app' : 'app-and-ref',
+    escapeCovers,
     appTag: options.appTag ?? -1,
+    appTagMask: options.appTagMask ?? 0xffff,
     findingsMax: Math.min(options.findingsMax ?? intervals, intervals),
   });
+  const [guard, app, ref] = badByCheck;
   return {
-    ok: bad === 0,
+    ok: counts.bad === 0,
     intervals,
-    checked: intervals - escaped,
-    escaped,
-    bad,
-    findings: decodeFindings(findings, options.startInterval ?? 0),
+    ...counts,
+    badByCheck: { guard, app, ref },
+    findings: decodeFindings(findings, options.startInterval ?? 0, CHECK_ORDERS[order]),
   };
 }
 
 /** Null for what the addon does not know. */
 function nativeJob(placement: Placement, options: GenerateOptions | VerifyOptions): NativeTupleJob | null {
-  const { profile, seed, ipGuardCovers } = options;
+  const { profile, seed, ipGuardCovers, appTags = [] } = options;
   const guard = profile.guard === null ? undefined : NATIVE_GUARDS[profile.guard];
   if (guard === undefined || ipGuardCovers === 'metadata-alone') return null;
+  const { intervals } = placement;
+  const ranges = appTags
+    .filter(({ first, count }) => first < intervals && count > 0)
+    .flatMap(({ first, count, value }) => [first, Math.min(count, intervals - first), value]);
   return {
     ...placement,
     interval: profile.interval,
     piOffset: profile.piOffset,
     guard,
     seed: referenceTag(8, seed, 0),
+    appTags: Uint32Array.from(ranges),
   };
 }
 
-function decodeFindings(words: Uint32Array, startInterval: number): Finding[] {
-  return Array.from({ length: words.length / 4 }, (_, i) => {
-    const [interval, check, stored, computed] = words.subarray(4 * i, 4 * i + 4);
+function decodeFindings(
+  words: Uint32Array,
+  startInterval: number,
+  order: readonly CheckedField[],
+): Finding[] {
+  return Array.from({ length: words.length / WORDS_OF_A_FINDING }, (_, i) => {
+    const at = i * WORDS_OF_A_FINDING;
+    const [interval, check, stored, computed, differs] = words.subarray(at, at + WORDS_OF_A_FINDING);
     return {
       interval: startInterval + interval!,
       check: NATIVE_CHECKS[check!]!,
       stored: stored!,
       computed: computed!,
+      differs: order.filter((field) => differs! & (1 << NATIVE_CHECKS.indexOf(field))),
     };
   });
 }

@@ -37,38 +37,60 @@ const oracle = {
       ref: Number((BigInt(job.seed) + BigInt(i)) % 2n ** 32n),
     };
   },
+  appTag(job: NativeTupleJob & { appTag: number }, i: number): number {
+    let tag = job.appTag;
+    for (let k = 0; k < job.appTags.length; k += 3) {
+      const [first, count, value] = job.appTags.subarray(k, k + 3);
+      if (i >= first! && i < first! + count!) tag = value!;
+    }
+    return tag;
+  },
   generate(job: NativeGenerateJob): void {
     for (let i = 0; i < job.intervals; i++) {
       const { tuple, guard, ref } = oracle.interval(job, i);
       tuple.setUint16(0, guard);
-      tuple.setUint16(2, job.appTag);
+      tuple.setUint16(2, oracle.appTag(job, i));
       tuple.setUint32(4, job.refTag === 'count' ? ref : 0);
     }
   },
-  verify(job: NativeVerifyJob): { escaped: number; bad: number; findings: number[] } {
-    const result = { escaped: 0, bad: 0, findings: [] as number[] };
+  verify(job: NativeVerifyJob) {
+    const result = { checked: 0, escaped: 0, bad: 0, badByCheck: [0, 0, 0], findings: [] as number[] };
     for (let i = 0; i < job.intervals; i++) {
       const { tuple, guard, ref } = oracle.interval(job, i);
-      const stored = { guard: tuple.getUint16(0), app: tuple.getUint16(2), ref: tuple.getUint32(4) };
-      const finding =
-        job.checkRef && stored.ref !== ref
-          ? [i, 2, stored.ref, ref]
-          : stored.guard !== guard
-            ? [i, 0, stored.guard, guard]
-            : job.appTag >= 0 && stored.app !== job.appTag
-              ? [i, 1, stored.app, job.appTag]
-              : undefined;
-      if (stored.app === 0xffff && (job.escape === 'app' || stored.ref === 0xffffffff)) result.escaped++;
-      else if (finding !== undefined) {
-        result.bad++;
-        if (result.findings.length < 4 * job.findingsMax) result.findings.push(...finding);
+      const stored = [tuple.getUint16(0), tuple.getUint16(2), tuple.getUint32(4)];
+      const computed = [guard, oracle.appTag(job, i), ref];
+      if (stored[1] === 0xffff && (job.escape === 'app' || stored[2] === 0xffffffff)) {
+        result.escaped++;
+        if (job.escapeCovers === 'rest') break;
+        continue;
+      }
+      const compared = [...job.checks].filter((check) => check !== 1 || computed[1] !== -1);
+      if (compared.length > 0) result.checked++;
+      const masks = [0xffff, job.appTagMask, 0xffffffff];
+      const differ = compared.filter((k) => ((stored[k]! ^ computed[k]!) & masks[k]!) !== 0);
+      const first = differ[0];
+      if (first === undefined) continue;
+      result.bad++;
+      result.badByCheck[first]!++;
+      if (result.findings.length < 5 * job.findingsMax) {
+        const bits = differ.reduce((sum, check) => sum + 2 ** check, 0);
+        result.findings.push(i, first, stored[first]!, computed[first]!, bits);
       }
     }
     return result;
   },
 };
 
-const CHECKS = { checkRef: true, escape: 'app', appTag: -1, findingsMax: 1000 } as const;
+/** As the kernel checks. */
+const CHECKS = {
+  checks: Uint8Array.of(2, 0),
+  escape: 'app',
+  escapeCovers: 'interval',
+  appTag: -1,
+  appTagMask: 0xffff,
+  findingsMax: 1000,
+} as const;
+const ALL_CHECKS = Uint8Array.of(2, 0, 1);
 
 function separate(intervals: number, more: Partial<NativeTupleJob> = {}): NativeTupleJob {
   return {
@@ -82,6 +104,7 @@ function separate(intervals: number, more: Partial<NativeTupleJob> = {}): Native
     piOffset: 0,
     guard: 0,
     seed: 16,
+    appTags: new Uint32Array(0),
     ...more,
   };
 }
@@ -98,6 +121,19 @@ const anyJob: fc.Arbitrary<NativeTupleJob> = fc
     piOffset: fc.integer({ min: 0, max: 9 }),
     guard: fc.constantFrom<0 | 1>(0, 1),
     seed: fc.oneof(fc.integer({ min: 0, max: 0xffffffff }), fc.integer({ min: 0xfffffffa, max: 0xffffffff })),
+    appTags: fc
+      .array(fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 3 }), fc.constantFrom(0, 7, 0x1234)), {
+        maxLength: 3,
+      })
+      .map((gaps) => {
+        let end = 0;
+        const ranges = gaps.map(([gap, count, value]) => {
+          const first = end + gap;
+          end = first + count;
+          return [first, count, value];
+        });
+        return Uint32Array.from(ranges.flat());
+      }),
     bytes: fc.infiniteStream(fc.integer({ min: 0, max: 255 })),
   })
   .map(({ interleaved, dataGap, metadataGap, bytes, ...job }) => {
@@ -149,18 +185,22 @@ t.test('verify: the same answer as the definition, whatever the bytes', async (t
   fc.assert(
     fc.property(
       anyJob,
-      fc.boolean(),
-      fc.constantFrom('app', 'app-and-ref'),
-      fc.constantFrom(-1, 0, 7, 0xffff),
-      fc.constantFrom(0, 1, 3, 1000),
+      fc.record({
+        checks: fc.shuffledSubarray([0, 1, 2]).map((checks) => Uint8Array.from(checks)),
+        escape: fc.constantFrom('app', 'app-and-ref'),
+        escapeCovers: fc.constantFrom('interval', 'interval', 'rest'),
+        appTag: fc.constantFrom(-1, 0, 7, 0xffff),
+        appTagMask: fc.constantFrom(0xffff, 0xffff, 0, 7),
+        findingsMax: fc.constantFrom(0, 1, 3, 1000),
+      }),
       fc.array(
         fc.record({
           interval: fc.nat(5),
           harm: fc.constantFrom('data', 'guard', 'app', 'ref', 'escape app', 'escape ref'),
         }),
       ),
-      (layout, checkRef, escapeRule, appTag, findingsMax, harms) => {
-        const job: NativeVerifyJob = { ...layout, checkRef, escape: escapeRule, appTag, findingsMax };
+      (layout, rule, harms) => {
+        const job: NativeVerifyJob = { ...layout, ...rule };
         oracle.generate({ ...job, refTag: 'count', appTag: 7 });
         for (const { interval, harm } of harms) {
           if (interval >= job.intervals) continue;
@@ -173,11 +213,11 @@ t.test('verify: the same answer as the definition, whatever the bytes', async (t
           if (harm === 'escape ref') tuple.setUint32(4, 0xffffffff);
         }
         const before = copied(job);
-        const { escaped, bad, findings } = verify(job);
-        assert.deepEqual({ escaped, bad, findings: [...findings] }, oracle.verify(job));
+        const { findings, ...counts } = verify(job);
+        assert.deepEqual({ ...counts, findings: [...findings] }, oracle.verify(job));
         assert.deepEqual([job.data, job.metadata], [before.data, before.metadata], 'nothing is written');
-        if (escaped > 0) seen.add('escaped');
-        for (let i = 1; i < findings.length; i += 4) seen.add(findings[i]);
+        if (counts.escaped > 0) seen.add('escaped');
+        for (let i = 1; i < findings.length; i += 5) seen.add(findings[i]);
       },
     ),
     { numRuns: 500 },
@@ -194,21 +234,31 @@ t.test("the tuples that real kernels' disks hold", async (t) => {
   t.equal(Buffer.from(zeros.metadata).toString('hex'), '0000000000000008');
 });
 
-t.test('one finding an interval: reference tag before guard before application tag', async (t) => {
+t.test('one finding an interval, of the first check that differs', async (t) => {
   const job = separate(3);
   generate({ ...job, refTag: 'count', appTag: 1 });
   job.data.fill(0x34);
   job.metadata[7] = 0x99;
   const guard = oracle.interval(job, 1).guard;
+  const all = { ...job, ...CHECKS, checks: ALL_CHECKS, appTag: 2 };
   t.same(
-    [...verify({ ...job, ...CHECKS, appTag: 2 }).findings],
-    [0, 2, 0x99, 16, 1, 0, 0xb218, guard, 2, 0, 0xb218, guard],
+    [...verify(all).findings],
+    [0, 2, 0x99, 16, 7, 1, 0, 0xb218, guard, 3, 2, 0, 0xb218, guard, 3],
+    'reference tag, guard, application tag',
+  );
+  t.same(verify(all).badByCheck, [2, 0, 1]);
+  t.same(
+    [...verify({ ...all, checks: Uint8Array.of(1, 0, 2), findingsMax: 1 }).findings],
+    [0, 1, 1, 2, 7],
+    'application tag first',
   );
   job.data.fill(0x33);
   t.same(
-    [...verify({ ...job, ...CHECKS, appTag: 2, checkRef: false }).findings],
-    [0, 1, 1, 2, 1, 1, 1, 2, 2, 1, 1, 2],
+    [...verify({ ...all, checks: Uint8Array.of(0, 1) }).findings],
+    [0, 1, 1, 2, 2, 1, 1, 1, 2, 2, 2, 1, 1, 2, 2],
   );
+  t.match(verify({ ...all, checks: new Uint8Array(0) }), { checked: 0, bad: 0 }, 'nothing is compared');
+  t.match(verify({ ...all, checks: Uint8Array.of(1), appTagMask: 0xfffc }), { checked: 3, bad: 0 });
 });
 
 t.test('escapes', async (t) => {
@@ -234,7 +284,7 @@ t.test('findings are capped, counts are not', async (t) => {
   for (const findingsMax of [0, 1, 99, 100, Number.MAX_SAFE_INTEGER]) {
     const { bad, findings } = verify({ ...job, ...CHECKS, findingsMax });
     t.equal(bad, 100);
-    t.equal(findings.length, 4 * Math.min(findingsMax, 100));
+    t.equal(findings.length, 5 * Math.min(findingsMax, 100));
   }
 });
 
@@ -289,6 +339,12 @@ t.test(
       ['seed', 2 ** 32, range],
       ['seed', -1, range],
       ['seed', 16n, type],
+      ['appTags', [], type],
+      ['appTags', new Uint8Array(0), type],
+      ['appTags', Uint32Array.of(0, 1), range],
+      ['appTags', Uint32Array.of(0, 0, 1), range],
+      ['appTags', Uint32Array.of(0, 1, 0x10000), range],
+      ['appTags', Uint32Array.of(0, 2, 1, 1, 2, 1), range],
       ['appTag', 0x10000, range],
     ];
     const forGenerate: typeof wrong = [
@@ -300,7 +356,11 @@ t.test(
     const forVerify: typeof wrong = [
       ...wrong,
       ['appTag', -2, range],
-      ['checkRef', 1, type],
+      ['checks', [0], type],
+      ['checks', Uint8Array.of(3), range],
+      ['checks', Uint8Array.of(0, 0), range],
+      ['escapeCovers', 'all', range],
+      ['appTagMask', 0x10000, range],
       ['escape', 'ref', range],
       ['findingsMax', -1, range],
       ['findingsMax', Number.POSITIVE_INFINITY, range],

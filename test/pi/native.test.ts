@@ -46,7 +46,27 @@ const cases = fc.record({
   findingsMax: fc.constantFrom(undefined, 0, 1, 3),
   startInterval: fc.constantFrom(undefined, 7),
   fill: fc.nat(255),
-  verifyAppTag: fc.constantFrom(undefined, 0, 0x1234),
+  appTags: fc.option(
+    fc
+      .array(fc.tuple(fc.nat(3), fc.nat(4), fc.constantFrom(0, 0x1234, 0xffff)), { maxLength: 3 })
+      .map((gaps) => {
+        let end = 0;
+        return gaps.map(([gap, count, value]) => {
+          const first = end + gap;
+          end = first + count;
+          return { first, count, value };
+        });
+      }),
+    { nil: undefined },
+  ),
+  seedDistance: fc.constantFrom(0n, 1n),
+  rule: fc.record({
+    appTag: fc.constantFrom(undefined, 0, 0x1234),
+    appTagMask: fc.constantFrom(undefined, 0xffff, 0x1200, 0),
+    checks: fc.option(fc.subarray(['guard', 'app', 'ref'] as const), { nil: undefined }),
+    order: fc.constantFrom(undefined, 'kernel', 't10', 'spdk'),
+    escapeCovers: fc.constantFrom(undefined, 'interval', 'rest'),
+  }),
   corruptions: fc.array(
     fc.record({
       interval: fc.nat(9),
@@ -60,34 +80,42 @@ const cases = fc.record({
 
 t.test('the addon and the plain code say the same', async (t) => {
   const seen = new Set<string>();
-  const same = fc.property(cases, ({ profile, intervals, fill, corruptions, verifyAppTag, ...options }) => {
-    const data = Uint8Array.from({ length: intervals * profile.interval }, (_, i) => (i * fill) ^ (i >> 8));
-    const job = { profile, ...options };
-    const metadata = plainEngine.generate(data, job);
-    assert.deepEqual(nativeEngine.generate(data, job), metadata);
+  const same = fc.property(
+    cases,
+    ({ profile, intervals, fill, corruptions, seedDistance, rule, ...options }) => {
+      const data = Uint8Array.from({ length: intervals * profile.interval }, (_, i) => (i * fill) ^ (i >> 8));
+      const job = { profile, ...options };
+      const metadata = plainEngine.generate(data, job);
+      assert.deepEqual(nativeEngine.generate(data, job), metadata);
 
-    const separate = job.layout === 'separate';
-    const [stream, tuples] = separate ? [data, metadata] : [metadata, null];
-    const placement = place(profile, job.layout, stream, tuples);
-    for (const { interval, where, at, bytes } of corruptions) {
-      if (interval >= intervals) continue;
-      const size = where === 'data' ? profile.interval : profile.metadataSize;
-      const start =
-        where === 'data'
-          ? interval * placement.dataStride
-          : placement.metadataStart + interval * placement.metadataStride;
-      placement[where]
-        .subarray(start, start + size)
-        .set(bytes.slice(0, Math.max(0, size - at)), Math.min(at, size));
-    }
-    const check = { ...job, appTag: verifyAppTag };
-    const result = nativeEngine.verify(stream, tuples, check);
-    assert.deepEqual(result, plainEngine.verify(stream, tuples, check));
-    for (const { check } of result.findings) seen.add(check);
-    if (result.escaped > 0) seen.add('escaped');
-  });
-  t.doesNotThrow(() => fc.assert(same, { numRuns: 300 }));
-  t.same([...seen].sort(), ['app', 'escaped', 'guard', 'ref'], 'and every verdict was among them');
+      const separate = job.layout === 'separate';
+      const [stream, tuples] = separate ? [data, metadata] : [metadata, null];
+      const placement = place(profile, job.layout, stream, tuples);
+      for (const { interval, where, at, bytes } of corruptions) {
+        if (interval >= intervals) continue;
+        const size = where === 'data' ? profile.interval : profile.metadataSize;
+        const start =
+          where === 'data'
+            ? interval * placement.dataStride
+            : placement.metadataStart + interval * placement.metadataStride;
+        placement[where]
+          .subarray(start, start + size)
+          .set(bytes.slice(0, Math.max(0, size - at)), Math.min(at, size));
+      }
+      const given = rule.appTag !== undefined || job.appTags !== undefined;
+      const checks = given ? rule.checks : rule.checks?.filter((field) => field !== 'app');
+      const seed = BigInt.asUintN(64, job.seed + seedDistance);
+      const check = { ...job, ...rule, checks, seed };
+      const result = nativeEngine.verify(stream, tuples, check);
+      assert.deepEqual(result, plainEngine.verify(stream, tuples, check));
+      for (const { differs } of result.findings) seen.add(differs.join());
+      if (result.escaped > 0) seen.add('escaped');
+    },
+  );
+  t.doesNotThrow(() => fc.assert(same, { numRuns: 1000 }));
+  for (const verdict of ['app', 'escaped', 'guard', 'ref', 'ref,guard', 'guard,ref']) {
+    t.ok(seen.has(verdict), `${verdict} came up`);
+  }
 });
 
 t.test('the guards of the addon', async (t) => {

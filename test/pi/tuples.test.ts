@@ -239,17 +239,18 @@ t.test('verify: the values', async (t) => {
     checked: 4,
     escaped: 0,
     bad: 2,
+    badByCheck: { guard: 1, app: 0, ref: 1 },
     findings: [
-      { interval: 1, check: 'guard', stored: 0x1234, computed: 0x7867 },
-      { interval: 3, check: 'ref', stored: 0xff, computed: 13 },
+      { interval: 1, check: 'guard', stored: 0x1234, computed: 0x7867, differs: ['guard'] },
+      { interval: 3, check: 'ref', stored: 0xff, computed: 13, differs: ['ref'] },
     ],
   });
   t.same(
     verify(TYPE1, data, tuples, { seed: 10n, appTag: 0, startInterval: 1000 }).findings,
     [
-      { interval: 1001, check: 'guard', stored: 0x1234, computed: 0x7867 },
-      { interval: 1002, check: 'app', stored: 0x1111, computed: 0 },
-      { interval: 1003, check: 'ref', stored: 0xff, computed: 13 },
+      { interval: 1001, check: 'guard', stored: 0x1234, computed: 0x7867, differs: ['guard'] },
+      { interval: 1002, check: 'app', stored: 0x1111, computed: 0, differs: ['app'] },
+      { interval: 1003, check: 'ref', stored: 0xff, computed: 13, differs: ['ref'] },
     ],
     'an expected application tag is compared; numbers start where asked',
   );
@@ -269,26 +270,126 @@ t.test('verify: the values', async (t) => {
 
   const ext = bytes('0000000000000001 0000 000000000000');
   t.same(verify(EXT1, filled(0), ext).findings, [
-    { interval: 0, check: 'guard', stored: 1n, computed: 0x1de60e2868a782e9n },
+    { interval: 0, check: 'guard', stored: 1n, computed: 0x1de60e2868a782e9n, differs: ['guard'] },
   ]);
   t.same(verify(EXT1, filled(0), ext, { seed: 2n ** 48n + 5n }).findings, [
-    { interval: 0, check: 'ref', stored: 0, computed: 5 },
+    { interval: 0, check: 'ref', stored: 0, computed: 5, differs: ['ref', 'guard'] },
   ]);
   t.same(
     verify(TYPE1_IP, filled(0), bytes('abcd 0000 00000000')).findings,
-    [{ interval: 0, check: 'guard', stored: 0xabcd, computed: 0xffff }],
+    [{ interval: 0, check: 'guard', stored: 0xabcd, computed: 0xffff, differs: ['guard'] }],
     'an IP guard is its two bytes read big-endian',
   );
 
+  const badByCheck = { guard: 0, app: 0, ref: 0 };
+  const nothing = { ok: true, intervals: 2, checked: 0, escaped: 0, bad: 0, badByCheck, findings: [] };
   t.same(
     verify(TYPE1, filled(7, 1024), filled(0xff, 16)),
-    { ok: true, intervals: 2, checked: 0, escaped: 2, bad: 0, findings: [] },
+    { ...nothing, escaped: 2 },
     'a freshly formatted disk: nothing was checked',
   );
   t.same(
     verify(profileByName('nop', { metadataSize: 8 }), filled(7, 1024), filled(1, 16)),
-    { ok: true, intervals: 2, checked: 0, escaped: 0, bad: 0, findings: [] },
+    nothing,
     'no tuples: nothing was checked',
+  );
+});
+
+t.test('verify: which checks, in which order, of which tags', async (t) => {
+  const data = Buffer.concat([filled(0x5a), filled(0x5a), filled(0x5a)]);
+  const tuples = bytes('0000 1111 00000000  7867 1111 0000000b  7867 2222 0000000c');
+  const checked = (options: Partial<VerifyOptions>) => {
+    const { checked, findings, badByCheck } = verify(TYPE1, data, tuples, { seed: 10n, ...options });
+    const all = findings.map(({ interval, check, differs }) => `${interval} ${check} of ${differs}`);
+    return { checked, all, bad: Object.values(badByCheck).reduce((a, b) => a + b) };
+  };
+  t.same(checked({}), { checked: 3, all: ['0 ref of ref,guard'], bad: 1 });
+  t.same(checked({ appTag: 0, order: 'kernel' }).all[0], '0 ref of ref,guard,app');
+  t.same(checked({ appTag: 0, order: 't10' }).all[0], '0 guard of guard,app,ref');
+  t.same(checked({ appTag: 0, order: 'spdk' }).all, [
+    '0 guard of guard,app,ref',
+    '1 app of app',
+    '2 app of app',
+  ]);
+  t.same(checked({ appTag: 0, order: 't10', checks: ['ref', 'app'] }).all[0], '0 app of app,ref');
+  t.same(checked({ checks: ['guard'] }).all, ['0 guard of guard']);
+  t.same(
+    checked({ appTag: 0, checks: ['ref'] }).all,
+    ['0 ref of ref'],
+    'a tag may be given and not compared',
+  );
+  t.same(checked({ checks: [] }), { checked: 0, all: [], bad: 0 }, 'nothing was checked');
+
+  const onlyApp = { checks: ['app'] } as const;
+  t.same(checked({ ...onlyApp, appTag: 0x1110, appTagMask: 0xfffe }), {
+    checked: 3,
+    all: ['2 app of app'],
+    bad: 1,
+  });
+  t.same(checked({ ...onlyApp, appTag: 0, appTagMask: 0 }), { checked: 0, all: [], bad: 0 });
+  const ranges = [
+    { first: 0, count: 1, value: 0x1111 },
+    { first: 2, count: 2 ** 40, value: 0x3333 },
+  ];
+  t.same(checked({ ...onlyApp, appTags: ranges }), { checked: 2, all: ['2 app of app'], bad: 1 });
+  t.same(checked({ ...onlyApp, appTags: ranges, appTag: 0 }).all, ['1 app of app', '2 app of app']);
+  t.equal(
+    hex(generate(TYPE1, data, { appTag: 7, appTags: ranges })),
+    '7867111100000000 7867000700000001 7867333300000002'.replaceAll(' ', ''),
+  );
+
+  const type3 = plainEngine.verify(data, tuples, {
+    profile: TYPE3,
+    layout: 'separate',
+    seed: 10n,
+    checks: ['ref'],
+  });
+  t.match(type3, { checked: 0, bad: 0 }, 'the reference tag of type 3 is never compared');
+
+  t.equal(
+    errorOf(() => checked(onlyApp)),
+    'ERR_USAGE: checks: app, and no application tag is given to compare with',
+  );
+  for (const wrong of [
+    [{ first: -1, count: 1, value: 0 }],
+    [{ first: 0, count: 0.5, value: 0 }],
+    [{ first: 0, count: 1, value: 0x10000 }],
+    [{ first: 0, count: Infinity, value: 0 }],
+    [
+      { first: 1, count: 2, value: 0 },
+      { first: 2, count: 1, value: 0 },
+    ],
+  ]) {
+    t.match(
+      errorOf(() => checked({ appTags: wrong })),
+      /^ERR_OUT_OF_RANGE: appTags/,
+    );
+    t.match(
+      errorOf(() => generate(TYPE1, data, { appTags: wrong })),
+      /^ERR_OUT_OF_RANGE: appTags/,
+    );
+  }
+  t.match(
+    errorOf(() => checked({ appTag: 0, appTagMask: 0x10000 })),
+    /^ERR_OUT_OF_RANGE: appTagMask/,
+  );
+});
+
+t.test('verify: without the guard no data is read', async (t) => {
+  const data = filled(0, 1024);
+  Object.defineProperty(data, 'subarray', { value: () => t.fail('the data is read') });
+  const tuples = bytes('0000 0000 00000000  0000 0000 00000001');
+  t.match(verify(TYPE1, data, tuples, { checks: ['ref'] }), { checked: 2, bad: 0 });
+});
+
+t.test('verify: how far an escape reaches', async (t) => {
+  const data = filled(0, 2048);
+  const tuples = bytes('1234 0000 00000000  1234 ffff 00000001  1234 0000 00000002  1234 ffff 00000003');
+  t.match(verify(TYPE1, data, tuples), { checked: 2, escaped: 2, bad: 2 });
+  t.match(
+    verify(TYPE1, data, tuples, { escapeCovers: 'rest' }),
+    { intervals: 4, checked: 1, escaped: 1, bad: 1 },
+    'Linux 3.10: what lies behind an escaped tuple is not looked at',
   );
 });
 
