@@ -20,6 +20,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import t from 'tap';
+import { parseNamespace } from '../../src/cli/testbed-vm.js';
 import type { IntegrityError } from '../../src/errors.js';
 import {
   buildFolder,
@@ -41,6 +42,7 @@ import { shellQuote } from '../../src/testbed/vm/guest-init.js';
 import { runInVm } from '../../src/testbed/vm/index.js';
 import { findKernel } from '../../src/testbed/vm/kernel-source.js';
 import { loadOrder } from '../../src/testbed/vm/modules.js';
+import { type NvmeNamespace, nvmeArguments, requireNamespaces } from '../../src/testbed/vm/nvme.js';
 import { passOn, untilTrailer } from '../../src/testbed/vm/output.js';
 import { capture } from '../../src/testbed/vm/process.js';
 import { qemuArguments } from '../../src/testbed/vm/qemu.js';
@@ -354,13 +356,93 @@ t.test("QEMU gets no disk and no network, and the host's files read-only", async
     consoleLog: '/tmp/a,b/console.log',
     memoryMiB: 2048,
     cpus: 2,
+    nvme: [],
   });
   const after = (option: string): string[] => argv.filter((_, index) => argv[index - 1] === option);
   t.strictSame(after('-fsdev'), ['local,id=host,path=/,security_model=none,readonly=on,multidevs=remap']);
   t.strictSame(after('-initrd'), ['/tmp/a,b/initramfs']);
   t.ok(after('-chardev').includes('file,id=console,path=/tmp/a,,b/console.log'));
   t.ok(argv.includes('-nodefaults'));
-  t.notMatch(argv.join(' '), /-drive|-blockdev|-hd[a-d]|-net|-nic|virtio-blk|scsi/);
+  t.notMatch(argv.join(' '), /-drive|-blockdev|-hd[a-d]|-net|-nic|virtio-blk|scsi|nvme/);
+});
+
+t.test('NVMe namespaces, as QEMU is told', async (t) => {
+  t.strictSame(
+    nvmeArguments([
+      { namespace: { blockSize: 512, pi: 1 }, path: '/tmp/a,b/1' },
+      {
+        namespace: { blockSize: 4096, pi: 3, guard: 'crc64', metadataSize: 64, first: true },
+        path: '/tmp/2',
+      },
+      { namespace: { blockSize: 512, pi: 0 }, path: '/tmp/3' },
+    ]),
+    [
+      ...['-device', 'nvme,id=nvme,serial=blk-integrity'],
+      ...['-drive', 'if=none,id=ns1,format=raw,cache=unsafe,file=/tmp/a,,b/1'],
+      '-device',
+      'nvme-ns,bus=nvme,drive=ns1,nsid=1,logical_block_size=512,physical_block_size=512,ms=8,mset=0,pi=1,pil=0,pif=0',
+      ...['-drive', 'if=none,id=ns2,format=raw,cache=unsafe,file=/tmp/2'],
+      '-device',
+      'nvme-ns,bus=nvme,drive=ns2,nsid=2,logical_block_size=4096,physical_block_size=4096,ms=64,mset=0,pi=3,pil=1,pif=2',
+      ...['-drive', 'if=none,id=ns3,format=raw,cache=unsafe,file=/tmp/3'],
+      '-device',
+      'nvme-ns,bus=nvme,drive=ns3,nsid=3,logical_block_size=512,physical_block_size=512,ms=0,mset=0,pi=0,pil=0,pif=0',
+    ],
+  );
+});
+
+t.test('NVMe namespaces that cannot be', async (t) => {
+  const right: NvmeNamespace = { blockSize: 512, pi: 1 };
+  const wrong: [Record<string, unknown>, RegExp][] = [
+    [{ blockSize: 520 }, /512 or 4096 bytes, not 520/],
+    [{ pi: 4 }, /types are 0 to 3, not 4/],
+    [{ guard: 'ip' }, /crc16 or crc64, not ip/],
+    [{ guard: 'toString' }, /crc16 or crc64/],
+    [{ metadataSize: 7 }, /bytes of metadata 7 .* from 8 to 255/],
+    [{ metadataSize: 256 }, /from 8 to 255/],
+    [{ metadataSize: 8, guard: 'crc64' }, /from 16 to 255/],
+    [{ metadataSize: 8.5 }, /whole/],
+    [{ sizeMiB: 0 }, /MiB 0 .* from 1 to/],
+    [{ sizeMiB: Number.NaN }, /whole/],
+  ];
+  for (const [change, message] of wrong) {
+    const nvme = [right, { ...right, ...change } as NvmeNamespace];
+    t.match(await failure(runInVm({ command: ['true'], nvme })), { code: 'ERR_OUT_OF_RANGE', message });
+  }
+  const many = Array<NvmeNamespace>(257).fill(right);
+  t.match(await failure(runInVm({ command: ['true'], nvme: many })), {
+    code: 'ERR_OUT_OF_RANGE',
+    message: /256/,
+  });
+  requireNamespaces(many.slice(1));
+});
+
+t.test('--nvme', async (t) => {
+  t.strictSame(parseNamespace('block=4096,pi=3,ms=64,pil=1,guard=crc64,size=0x20'), {
+    blockSize: 4096,
+    pi: 3,
+    metadataSize: 64,
+    first: true,
+    guard: 'crc64',
+    sizeMiB: 32,
+  });
+  t.strictSame(parseNamespace('pil=0'), { blockSize: 512, pi: 1, first: false });
+  for (const [text, message] of [
+    ['', /"" is no KEY=VALUE/],
+    ['pi', /"pi" is no KEY=VALUE/],
+    ['pi=1,', /"" is no KEY=VALUE/],
+    ['lbaf=1', /"lbaf=1" is no KEY=VALUE/],
+    ['constructor=1', /no KEY=VALUE/],
+    ['pi=1,pi=2', /pi is given twice/],
+    ['pi=4', /--nvme pi "4" is none of 0, 1, 2, 3/],
+    ['block=1024', /--nvme block "1024"/],
+    ['pil=first', /--nvme pil "first"/],
+    ['guard=crc32', /--nvme guard "crc32"/],
+    ['ms=-1', /--nvme ms "-1"/],
+    ['size=1G', /--nvme size "1G"/],
+  ] as const) {
+    t.throws(() => parseNamespace(text), { code: 'ERR_USAGE', message }, text);
+  }
 });
 
 t.test('what is missing is told with the line that installs it', async (t) => {
@@ -396,12 +478,13 @@ t.test('without --install nothing is downloaded, and other kernels are looked fo
 
 t.test('in a guest', async (t) => {
   const notes: string[] = [];
-  const guest = async (command: readonly string[]) => {
+  const guest = async (command: readonly string[], nvme: readonly NvmeNamespace[] = []) => {
     const stdout = new PassThrough();
     const stderr = new PassThrough();
     const outputs = Promise.all([buffer(stdout), text(stderr)]);
     const result = await runInVm({
       command,
+      nvme,
       install: true,
       stdout,
       stderr,
@@ -464,6 +547,31 @@ t.test('in a guest', async (t) => {
       ),
     );
     t.comment(`booted in ${Math.round(bootMs)} ms`);
+  });
+
+  await t.test('NVMe namespaces with protection information, found once the module is loaded', async (t) => {
+    const before = await readdir(temporary);
+    // By NSID: the kernel's numbers are in the order of its scan.
+    const script = `ls /sys/block/; modprobe nvme; i=0
+      until test -b /dev/nvme0n1 -a -b /dev/nvme0n2 -a -b /dev/nvme0n3; do i=$((i+1)); test $i -lt 300 || exit 1; sleep 0.1; done
+      for disk in /sys/block/nvme*; do
+        for name in nsid size queue/logical_block_size integrity/format metadata_bytes; do printf '%s ' "$(cat "$disk/$name")"; done
+        echo
+      done | sort`;
+    const { exitStatus, outputs } = await guest(
+      ['sh', '-c', script],
+      [
+        { blockSize: 512, pi: 1, sizeMiB: 3 },
+        { blockSize: 4096, pi: 3, guard: 'crc64', metadataSize: 64, first: true },
+        { blockSize: 512, pi: 0 },
+      ],
+    );
+    t.equal(exitStatus, 0);
+    t.match(
+      outputs[0].toString(),
+      /^1 6144 512 T10-DIF-TYPE1-CRC 8 \n2 32768 4096 EXT-DIF-TYPE3-CRC64 64 \n3 32768 512 (none|nop) 0 \n$/,
+    );
+    t.strictSame(await readdir(temporary), before, 'no files are left');
   });
 
   await t.test('5 MB of any bytes arrive whole from a command that a signal ends', async (t) => {

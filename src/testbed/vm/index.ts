@@ -1,1 +1,2 @@
+export type { NvmeNamespace } from './nvme.js';
 export { runInVm, type VmOptions, type VmResult } from './run.js';

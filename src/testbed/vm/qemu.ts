@@ -1,5 +1,7 @@
 /** The argument vector of QEMU for one guest. */
 import { MOUNT_TAG, PORT } from './guest-init.js';
+import { type NamespaceFile, nvmeArguments } from './nvme.js';
+import { optionValue } from './qemu-option.js';
 
 export type Accelerator = 'KVM' | 'TCG';
 
@@ -25,6 +27,7 @@ export interface Machine {
   readonly consoleLog: string;
   readonly memoryMiB: number;
   readonly cpus: number;
+  readonly nvme: readonly NamespaceFile[];
 }
 
 /**
@@ -33,12 +36,9 @@ export interface Machine {
  */
 const KERNEL_PARAMETERS = ['console=ttyS0', 'panic=-1', 'mitigations=off', 'tsc=reliable', 'no_timer_check'];
 
-/** A comma inside a value of a QEMU option is written twice. */
-const optionValue = (value: string): string => value.replaceAll(',', ',,');
-
 /**
- * No disk, no network, no display: the guest sees the host's files, read-only, and three byte streams. It ends instead of
- * restarting.
+ * No disk but the namespaces asked for, no network, no display: the guest sees the host's files, read-only, and three byte
+ * streams. It ends instead of restarting.
  */
 export function qemuArguments(machine: Machine): string[] {
   const channels = (['stdout', 'stderr', 'control'] as const).flatMap((name) => [
@@ -65,5 +65,6 @@ export function qemuArguments(machine: Machine): string[] {
     ...['-device', `virtio-9p-pci,fsdev=${MOUNT_TAG},mount_tag=${MOUNT_TAG}`],
     ...['-device', 'virtio-serial-pci'],
     ...channels,
+    ...nvmeArguments(machine.nvme),
   ];
 }

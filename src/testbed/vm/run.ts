@@ -11,6 +11,7 @@ import { booted, type Guest, readConsole, startGuest } from './guest.js';
 import type { GuestJob } from './guest-init.js';
 import { initramfs } from './initramfs.js';
 import { findKernel } from './kernel-source.js';
+import { makeNamespaceFile, type NamespaceFile, type NvmeNamespace, requireNamespaces } from './nvme.js';
 import { passOn } from './output.js';
 import { PROGRAM_FOLDERS, run } from './process.js';
 import { type Accelerator, QEMU } from './qemu.js';
@@ -37,6 +38,8 @@ export interface VmOptions {
   readonly timeoutMs?: number | undefined;
   /** Default 2048. */
   readonly memoryMiB?: number | undefined;
+  /** Namespaces of one NVMe controller; the guest finds them once it has loaded its nvme module. Default: none, and no controller. */
+  readonly nvme?: readonly NvmeNamespace[] | undefined;
 }
 
 export interface VmResult {
@@ -64,6 +67,7 @@ async function runFolder() {
   const path = await mkdtemp(join(tmpdir(), 'blk-integrity-vm-'));
   const initramfsFile = join(path, 'initramfs');
   const consoleLog = join(path, 'console.log');
+  const files = [initramfsFile];
   let keepsLog = false;
   // A process.exit() on the way leaves no time for anything else.
   const removeNow = (): void => rmSync(path, { recursive: true, force: true });
@@ -71,6 +75,16 @@ async function runFolder() {
   return {
     initramfsFile,
     consoleLog,
+    async namespaceFiles(namespaces: readonly NvmeNamespace[]): Promise<NamespaceFile[]> {
+      return await Promise.all(
+        namespaces.map(async (namespace, index) => {
+          const file = join(path, `namespace-${index + 1}`);
+          await makeNamespaceFile(file, namespace);
+          files.push(file);
+          return { namespace, path: file };
+        }),
+      );
+    },
     /** What failed, with the end of the guest's console. */
     async failure(code: 'ERR_GUEST' | 'ERR_TIMEOUT', what: string): Promise<IntegrityError> {
       keepsLog = true;
@@ -82,7 +96,8 @@ async function runFolder() {
     },
     async [Symbol.asyncDispose](): Promise<void> {
       process.off('exit', removeNow);
-      await rm(keepsLog ? initramfsFile : path, { recursive: true, force: true });
+      const gone = keepsLog ? files : [path];
+      await Promise.all(gone.map((file) => rm(file, { recursive: true, force: true })));
     },
   };
 }
@@ -118,7 +133,7 @@ async function qemuVersion(): Promise<string> {
  * Boots the kernel and runs the command as root in a guest that sees the host's files as they are and can change none: what it
  * writes lies in its own memory. The guest has no network and none of the host's devices. Linux on x86-64 only.
  *
- * Errors: ERR_MISSING_TOOL and ERR_NO_KERNEL (with what to do), ERR_USAGE, ERR_PERMISSION, ERR_GUEST (the guest did not boot, or
+ * Errors: ERR_MISSING_TOOL and ERR_NO_KERNEL (with what to do), ERR_USAGE, ERR_OUT_OF_RANGE, ERR_PERMISSION, ERR_GUEST (the guest did not boot, or
  * ended before the command; with the end of its console), ERR_TIMEOUT. An abort rejects with the signal's reason. In every case
  * QEMU has ended.
  */
@@ -131,10 +146,11 @@ export async function runInVm(options: VmOptions): Promise<VmResult> {
     cwd = process.cwd(),
     signal,
   } = options;
-  const { note = () => {}, timeoutMs = 600_000, memoryMiB = 2048 } = options;
+  const { note = () => {}, timeoutMs = 600_000, memoryMiB = 2048, nvme = [] } = options;
   if (command.length === 0 || command.some((word) => word.includes('\0'))) {
     throw new IntegrityError('ERR_USAGE', 'command: one word or more, none with a NUL in it');
   }
+  requireNamespaces(nvme);
   if (process.arch !== 'x64') {
     throw new IntegrityError(
       'ERR_TESTBED',
@@ -156,6 +172,7 @@ export async function runInVm(options: VmOptions): Promise<VmResult> {
   };
   await using folder = await runFolder();
   await writeFile(folder.initramfsFile, await initramfs(job, busybox));
+  const namespaces = await folder.namespaceFiles(nvme);
 
   const deadline = AbortSignal.timeout(timeoutMs);
   const stopped = rejectOnAbort(signal === undefined ? deadline : AbortSignal.any([signal, deadline]));
@@ -171,6 +188,7 @@ export async function runInVm(options: VmOptions): Promise<VmResult> {
         consoleLog: folder.consoleLog,
         memoryMiB,
         cpus: 2,
+        nvme: namespaces,
       });
       const boot = await Promise.race([booted(guest, BOOT_LIMIT_MS[accelerator]), stopped]);
       if ('failure' in boot) {
