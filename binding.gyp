@@ -43,6 +43,7 @@
         'native/core/io_uring.cc',
         'native/core/ip_checksum.cc',
         'native/core/lbmd.cc',
+        'native/core/nvme.cc',
         'native/core/sg_io.cc',
         'native/core/sysfs.cc',
         'native/core/tuples.cc',

@@ -23,6 +23,7 @@ export type { Region, RegionRange, Restored } from './device/region.js';
 export { claimRegion } from './device/safeguard.js';
 export type { ScsiCommand, ScsiReply, ScsiTransport } from './device/transport.js';
 export { ERROR_CODES, type ErrorCode, IntegrityError, KernelBugError } from './errors.js';
+export * from './nvme/identify.js';
 export {
   defaultEngine,
   type Finding as BadInterval,

@@ -16,6 +16,7 @@
 #include "core/fd.h"
 #include "core/io_uring.h"
 #include "core/lbmd.h"
+#include "core/nvme.h"
 #include "core/page_buffer.h"
 #include "core/sg_io.h"
 
@@ -105,6 +106,22 @@ Napi::Value to_js(Napi::Env env, const LbmdAnswer& answer) {
   return result;
 }
 
+Napi::Value to_js(Napi::Env env, const NvmeAnswer& answer) {
+  Napi::Object result = with_errno(env, answer.error);
+  result.Set("status", answer.status);
+  return result;
+}
+
+Napi::Value to_js(Napi::Env env, const NvmeIdentifyAnswer& answer) {
+  auto data = Napi::Uint8Array::New(env, answer.data.size());
+  std::ranges::copy(answer.data, data.Data());
+  Napi::Object result = with_errno(env, answer.error);
+  result.Set("status", answer.status);
+  result.Set("nsid", answer.nsid);
+  result.Set("data", data);
+  return result;
+}
+
 // The destinations of one call until it is answered.
 class Destinations {
  public:
@@ -173,6 +190,11 @@ class CloseCall final : public Call {
   Napi::Value answer(Napi::Env env) override { return env.Undefined(); }
 };
 
+std::uint32_t to_timeout(const Napi::Object& request) {
+  return static_cast<std::uint32_t>(
+      to_integer(request.Get("timeoutMs"), "request.timeoutMs", 1, std::numeric_limits<std::int32_t>::max()));
+}
+
 std::uint64_t to_offset(Napi::Value value, std::size_t bytes) {
   return to_bigint(value, "offset", static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()) - bytes);
 }
@@ -220,6 +242,7 @@ Napi::Function Handle::define(Napi::Env env) {
        InstanceMethod<&Handle::write>("write"), InstanceMethod<&Handle::read_with_pi>("readWithPi"),
        InstanceMethod<&Handle::write_with_pi>("writeWithPi"),
        InstanceMethod<&Handle::lbmd_capability>("lbmdCapability"),
+       InstanceMethod<&Handle::nvme_io>("nvmeIo"), InstanceMethod<&Handle::nvme_identify>("nvmeIdentify"),
        InstanceMethod<&Handle::lock_exclusive>("lockExclusive"), InstanceMethod<&Handle::flush>("flush"),
        InstanceMethod<&Handle::close>("close")});
 }
@@ -308,8 +331,7 @@ Napi::Value Handle::sg_io(const Napi::CallbackInfo& info) {
   constexpr Direction kDirections[] = {Direction::kNone, Direction::kFromDevice, Direction::kToDevice};
   command.direction = kDirections[to_choice(request.Get("direction"), "request.direction",
                                             {"none", "from-device", "to-device"})];
-  command.timeout_ms = static_cast<std::uint32_t>(
-      to_integer(request.Get("timeoutMs"), "request.timeoutMs", 1, std::numeric_limits<std::int32_t>::max()));
+  command.timeout_ms = to_timeout(request);
   const Napi::Value data = request.Get("data");
   if (command.direction == Direction::kNone) {
     if (!data.IsNull()) throw wrong_type(env, "request.data", "null with direction 'none'");
@@ -374,6 +396,56 @@ Napi::Value Handle::write_with_pi(const Napi::CallbackInfo& info) {
 
 Napi::Value Handle::lbmd_capability(const Napi::CallbackInfo& info) {
   return start(info.Env(), [](DeviceNode& node) { return blkint::lbmd_capability(node.fd.get()); });
+}
+
+Napi::Value Handle::nvme_io(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Napi::Object request = to_object(info[0], "request");
+  constexpr NvmeOpcode kOpcodes[] = {NvmeOpcode::kRead, NvmeOpcode::kWrite};
+  NvmeTransfer transfer{
+      .opcode = kOpcodes[to_choice(request.Get("opcode"), "request.opcode", {"read", "write"})],
+      .slba = to_bigint(request.Get("slba"), "request.slba", std::numeric_limits<std::uint64_t>::max()),
+      .blocks =
+          static_cast<std::uint32_t>(to_integer(request.Get("blocks"), "request.blocks", 1, kNvmeBlocksMax)),
+      .data = {},
+      .metadata = {},
+      .prchk = static_cast<std::uint8_t>(to_integer(request.Get("prchk"), "request.prchk", 0, 7)),
+      .ref_tag = to_bigint(request.Get("refTag"), "request.refTag", kNvmeRefTagMax),
+      .app_tag = to_unsigned<std::uint16_t>(request.Get("appTag"), "request.appTag"),
+      .app_mask = to_unsigned<std::uint16_t>(request.Get("appMask"), "request.appMask"),
+      .timeout_ms = to_timeout(request)};
+  const Napi::Value data_array = request.Get("data");
+  const Napi::Value metadata_array = request.Get("metadata");
+  const auto data = to_bytes(data_array, "request.data");
+  const auto metadata = to_bytes(metadata_array, "request.metadata");
+  if (data.size() > kTransferBytesMax) throw out_of_range(env, "request.data", "at most 7FFFF000h bytes");
+  if (metadata.size() > kTransferBytesMax)
+    throw out_of_range(env, "request.metadata", "at most 7FFFF000h bytes");
+  // Copies, so every page has been written to: Linux 6.12 maps the metadata of a read as if it were only read from,
+  // and what lands in a page that nobody has written to is lost.
+  PageBuffer own_data(data);
+  PageBuffer own_metadata(metadata);
+  transfer.data = own_data.bytes();
+  transfer.metadata = own_metadata.bytes();
+  const Destination data_destination{data_array.As<Napi::Object>(), transfer.data};
+  const Destination metadata_destination{metadata_array.As<Napi::Object>(), transfer.metadata};
+  auto work = [transfer, kept_data = std::move(own_data),
+               kept_metadata = std::move(own_metadata)](DeviceNode& node) {
+    return blkint::nvme_io(node.fd.get(), transfer);
+  };
+  return transfer.opcode == NvmeOpcode::kRead
+             ? start(env, std::move(work), {data_destination, metadata_destination})
+             : start(env, std::move(work));
+}
+
+Napi::Value Handle::nvme_identify(const Napi::CallbackInfo& info) {
+  const Napi::Object request = to_object(info[0], "request");
+  constexpr NvmeIdentify kStructures[] = {NvmeIdentify::kNamespace, NvmeIdentify::kCommandSetNamespace};
+  const NvmeIdentify what = kStructures[to_choice(request.Get("structure"), "request.structure",
+                                                  {"namespace", "nvm-namespace"})];
+  return start(info.Env(), [what, timeout_ms = to_timeout(request)](DeviceNode& node) {
+    return blkint::nvme_identify(node.fd.get(), what, timeout_ms);
+  });
 }
 
 Napi::Value Handle::lock_exclusive(const Napi::CallbackInfo& info) {

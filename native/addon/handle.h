@@ -40,6 +40,8 @@ class Handle : public Napi::ObjectWrap<Handle> {
   Napi::Value read_with_pi(const Napi::CallbackInfo& info);
   Napi::Value write_with_pi(const Napi::CallbackInfo& info);
   Napi::Value lbmd_capability(const Napi::CallbackInfo& info);
+  Napi::Value nvme_io(const Napi::CallbackInfo& info);
+  Napi::Value nvme_identify(const Napi::CallbackInfo& info);
   Napi::Value lock_exclusive(const Napi::CallbackInfo& info);
   Napi::Value flush(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);

@@ -4,6 +4,7 @@
 import type { LbmdCapability, NativeHandle } from '../binding.js';
 import { native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
+import type { NamespaceFormat } from '../nvme/identify.js';
 import type { Profile } from '../pi/profile.js';
 import { type DeviceNode, findDisk, interpret, type SysfsDisk } from '../sysfs/disks.js';
 import { readSnapshot } from '../sysfs/snapshot.js';
@@ -12,6 +13,7 @@ import type { BlocksRead } from './blocks.js';
 import { errnoName } from './errno.js';
 import { type DiskFacts, disagreements, diskProfile, kernelProfile, learnFacts } from './facts.js';
 import { KernelLog } from './kernel-log.js';
+import { learnNamespaceFormat } from './namespace.js';
 import { deviceNumber, openNode, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
 import { type BlockSource, readBlock } from './paths/block.js';
 import { readBlockPi } from './paths/block-pi.js';
@@ -48,6 +50,8 @@ export class Disk implements AsyncDisposable {
   readonly sysfs: SysfsDisk;
   /** What the disk says of itself; null for a disk that takes no SCSI commands. */
   readonly facts: DiskFacts | null;
+  /** How an NVMe namespace says that it is formatted; null for every other disk, and where it was not told. */
+  readonly namespace: NamespaceFormat | null;
   /** By which the kernel's block layer makes and checks tuples; null when it does not. */
   readonly kernelProfile: Profile | null;
   /** By which the disk itself is formatted; null without protection. */
@@ -71,6 +75,7 @@ export class Disk implements AsyncDisposable {
     device: string;
     sysfs: SysfsDisk;
     facts: DiskFacts | null;
+    namespace: NamespaceFormat | null;
     lbmd: LbmdCapability | null;
     noBlockPi: string | null;
     sg: NativeHandle | null;
@@ -78,16 +83,17 @@ export class Disk implements AsyncDisposable {
     transport: ScsiTransport | null;
     log: KernelLog | null;
   }) {
-    const { device, sysfs, facts, lbmd, sg, block, transport, log } = parts;
+    const { device, sysfs, facts, namespace, lbmd, sg, block, transport, log } = parts;
     this.device = device;
     this.sysfs = sysfs;
     this.facts = facts;
+    this.namespace = namespace;
     this.lbmd = lbmd;
-    this.kernelProfile = kernelProfile(sysfs, facts, lbmd);
+    this.kernelProfile = kernelProfile(sysfs, parts, lbmd);
     this.noBlockPi = this.kernelProfile?.tupleSize
       ? parts.noBlockPi
       : 'the block layer has no integrity profile for this disk';
-    this.diskProfile = diskProfile(facts);
+    this.diskProfile = diskProfile(parts);
     this.disagreements = disagreements(sysfs, facts);
     this.transport = transport;
     this.logReadable = log !== null;
@@ -260,12 +266,14 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
     const scsi = sg ?? (sysfs.hctl ? block : null);
     const transport = scsi && new SgTransport(scsi, device, false);
     const facts = transport && (await learnFacts(transport, signal));
+    const namespace = block && sysfs.kind === 'nvme' ? await learnNamespaceFormat(block) : null;
     const lbmd = block && (await block.lbmdCapability());
     log = KernelLog.open();
     return new Disk({
       device,
       sysfs,
       facts,
+      namespace,
       lbmd: lbmd?.errno === 0 ? lbmd : null,
       noBlockPi: whyNoAttribute(),
       sg,

@@ -3,7 +3,8 @@
  */
 import type { LbmdCapability } from '../binding.js';
 import { IntegrityError } from '../errors.js';
-import type { Profile } from '../pi/profile.js';
+import type { NamespaceFormat } from '../nvme/identify.js';
+import type { GuardKind, Profile, ProfileName } from '../pi/profile.js';
 import { profileByName } from '../pi/profile.js';
 import { inquiryCdb, modeSense10Cdb, readCapacity16Cdb } from '../scsi/cdb.js';
 import { decodeInquiry, type Inquiry } from '../scsi/inquiry.js';
@@ -101,31 +102,65 @@ export async function learnFacts(transport: ScsiTransport, signal?: AbortSignal)
   };
 }
 
+/** What a disk says of itself: of the two, a SCSI disk has the one and an NVMe namespace the other. */
+export interface Told {
+  readonly facts: DiskFacts | null;
+  readonly namespace: NamespaceFormat | null;
+}
+
 /** The profile by which the kernel's block layer works, or null when it has none for this disk. */
 export function kernelProfile(
   sysfs: SysfsDisk,
-  facts: DiskFacts | null,
+  { facts, namespace }: Told,
   lbmd: LbmdCapability | null,
 ): Profile | null {
   const { integrity, logicalBlockSize } = sysfs;
   if (!integrity.present || integrity.format === null) return null;
   return profileByName(integrity.format, {
     interval: integrity.interval ?? logicalBlockSize ?? 512,
-    // Only this ioctl (Linux 6.17) tells of metadata that is wider than the tuple.
-    ...(lbmd?.size ? { metadataSize: lbmd.size, piOffset: lbmd.piOffset } : {}),
+    ...metadataLayout(namespace, lbmd),
     // The kernel registers type 2 under the type 1 name: the checks are the same, the commands are not.
     ...(facts?.capacity?.protectionType === 2 ? { type: 2 as const } : {}),
   });
 }
 
+/** Metadata that is wider than the tuple: by the kernel's word, which it gives since Linux 6.17, else the namespace's. */
+function metadataLayout(
+  namespace: NamespaceFormat | null,
+  lbmd: LbmdCapability | null,
+): { metadataSize?: number; piOffset?: number } {
+  if (lbmd?.size) return { metadataSize: lbmd.size, piOffset: lbmd.piOffset };
+  return namespace === null ? {} : { metadataSize: namespace.metadataSize, piOffset: namespace.piOffset };
+}
+
+/** Names of the profiles of a namespace: by its guard, type 3 and the others. */
+const NAMESPACE_PROFILES: Readonly<
+  Record<GuardKind, readonly [others: ProfileName, type3: ProfileName] | null>
+> = {
+  crc16: ['T10-DIF-TYPE1-CRC', 'T10-DIF-TYPE3-CRC'],
+  crc64: ['EXT-DIF-TYPE1-CRC64', 'EXT-DIF-TYPE3-CRC64'],
+  ip: null,
+};
+
 /** The profile by which the disk itself is formatted, or null when it is formatted without protection. On the wire the guard is a CRC. */
-export function diskProfile(facts: DiskFacts | null): Profile | null {
+export function diskProfile({ facts, namespace }: Told): Profile | null {
+  return namespace === null ? scsiProfile(facts) : namespaceProfile(namespace);
+}
+
+function scsiProfile(facts: DiskFacts | null): Profile | null {
   const capacity = facts?.capacity;
   if (!capacity || capacity.protectionType === 0) return null;
   return profileByName(capacity.protectionType === 3 ? 'T10-DIF-TYPE3-CRC' : 'T10-DIF-TYPE1-CRC', {
     interval: capacity.blockSize >> capacity.intervalExponent,
     type: capacity.protectionType,
   });
+}
+
+function namespaceProfile(namespace: NamespaceFormat): Profile | null {
+  const { protectionType: type, guard, blockSize: interval, metadataSize, piOffset } = namespace;
+  const names = guard && NAMESPACE_PROFILES[guard];
+  if (names === null) return null;
+  return profileByName(names[type === 3 ? 1 : 0], { interval, type, metadataSize, piOffset });
 }
 
 /** Where the kernel's picture of the disk differs from the disk's own, in words; none when they agree. */
