@@ -1,0 +1,163 @@
+/**
+ * QEMU's NVMe namespaces: what the kernel makes against the mirror, byte for byte by pass-through, and planted faults.
+ */
+import { randomFillSync } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { release } from 'node:os';
+import { alignedBuffer, mirrorTuples, type NvmeNamespace } from 'blk-integrity';
+import type { Test } from 'tap';
+import { findNamespaces, namespaceName, nvmeTargets } from './targets/nvme.js';
+import { NAMESPACES } from './targets/nvme-namespaces.js';
+import type { Target } from './targets/target.js';
+
+export async function nvme(t: Test): Promise<void> {
+  await t.test('what the kernel makes of the formats', formats);
+  for (const maker of await nvmeTargets()) {
+    await t.test(maker.name, async (t) => {
+      await using target = await maker.make();
+      await using file = await open(target.disk.device, constants.O_RDWR | constants.O_DIRECT);
+      const it: Subject = { t, target, file, blockSize: target.disk.blockSize };
+      await tuples(it);
+      await faults(it);
+    });
+  }
+}
+
+interface Subject {
+  readonly t: Test;
+  readonly target: Target;
+  readonly file: FileHandle;
+  readonly blockSize: number;
+}
+
+/** The first kernels that know metadata wider than the tuple with the tuple first, the same with the tuple last, and the 64-bit guard. */
+const SINCE = { widerFirst: [5, 18], widerLast: [6, 9], crc64: [5, 18] } as const;
+
+function known({ metadataSize, first = false, guard }: NvmeNamespace): boolean {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  const since = ([wantedMajor, wantedMinor]: readonly [number, number]) =>
+    major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+  return (
+    (metadataSize === undefined || since(first ? SINCE.widerFirst : SINCE.widerLast)) &&
+    (guard !== 'crc64' || since(SINCE.crc64))
+  );
+}
+
+async function formats(t: Test): Promise<void> {
+  const found = await findNamespaces();
+  t.equal(found.length, NAMESPACES.length, 'booted with the namespaces of targets/nvme-namespaces.ts');
+  for (const { namespace, format } of found) {
+    const kind = namespace.pi === 3 ? 'TYPE3' : 'TYPE1';
+    const name = namespace.guard === 'crc64' ? `EXT-DIF-${kind}-CRC64` : `T10-DIF-${kind}-CRC`;
+    t.equal(format, known(namespace) ? name : 'nop', namespaceName(namespace));
+  }
+}
+
+async function tuples({ t, target, file, blockSize }: Subject): Promise<void> {
+  const { disk } = target;
+  t.equal(disk.kernelProfile?.metadataSize, disk.diskProfile?.metadataSize);
+  t.equal(disk.kernelProfile?.piOffset, disk.diskProfile?.piOffset);
+  const { metadataSize = 0, piOffset = 0, tupleSize = 0 } = disk.kernelProfile ?? {};
+  const fresh = await target.readMetadata!(3000n, 3);
+  for (let at = piOffset; at < fresh.length; at += metadataSize)
+    t.ok(
+      fresh.subarray(at, at + tupleSize).every((byte) => byte === 0xff),
+      'a block never written is escaped',
+    );
+
+  for (const [lba, blocks] of [
+    [0n, 1],
+    [13n, 9],
+    [101n, 64],
+  ] as const) {
+    const data = randomFillSync(alignedBuffer(blocks * blockSize));
+    await file.write(data, 0, data.length, Number(lba) * blockSize);
+    const written = await target.readMetadata!(lba, blocks);
+    t.equal(
+      difference(written, mirrorTuples(disk, lba, { data })),
+      null,
+      `${blocks} blocks at ${lba} as the mirror has them`,
+    );
+    t.equal(difference(await readBack(file, lba, blocks, blockSize), data), null);
+  }
+  const pieces = [3, 1, 4].map((blocks) => randomFillSync(alignedBuffer(blocks * blockSize)));
+  const lba = 501n;
+  await file.writev(pieces, Number(lba) * blockSize);
+  const segments = pieces.map((buffer) => ({ buffer, offset: 0, length: buffer.length }));
+  const written = await target.readMetadata!(lba, 8);
+  t.equal(difference(written, mirrorTuples(disk, lba, { segments })), null, 'across segments');
+}
+
+/** The first byte that differs; null when none does. */
+function difference(found: Uint8Array, wanted: Uint8Array): string | null {
+  const at = wanted.findIndex((byte, i) => byte !== found[i]);
+  if (at === -1) return found.length === wanted.length ? null : `${found.length} bytes, not ${wanted.length}`;
+  return `byte ${at}: ${found[at]}, not ${wanted[at]}`;
+}
+
+async function readBack(
+  file: FileHandle,
+  lba: bigint,
+  blocks: number,
+  blockSize: number,
+): Promise<Uint8Array> {
+  const data = alignedBuffer(blocks * blockSize);
+  await file.read(data, 0, data.length, Number(lba) * blockSize);
+  return data;
+}
+
+const LBA = 24n;
+const BLOCKS = 4;
+const BAD = 2;
+
+async function faults({ t, target, file, blockSize }: Subject): Promise<void> {
+  const { tupleSize, metadataSize, piOffset, type } = target.disk.kernelProfile!;
+  const data = randomFillSync(alignedBuffer(BLOCKS * blockSize));
+  await file.write(data, 0, data.length, Number(LBA) * blockSize);
+  const metadata = await target.readMetadata!(LBA, BLOCKS);
+  const tuple = BAD * metadataSize + piOffset;
+  const guardSize = tupleSize === 8 ? 2 : 8;
+
+  /** errno names of reading the blocks one by one. */
+  const verdicts = async () => {
+    const each = [...Array(BLOCKS).keys()].map((i) =>
+      readBack(file, LBA + BigInt(i), 1, blockSize).then(() => 'good', code),
+    );
+    return await Promise.all(each);
+  };
+  const expected = (bad: string) => [...Array(BLOCKS).keys()].map((i) => (i === BAD ? bad : 'good'));
+  const planted = async (at: number, mask = 0x01) => {
+    const changed = metadata.slice();
+    changed[at]! ^= mask;
+    await target.plant!(LBA, data, changed);
+    t.same(await target.readMetadata!(LBA, BLOCKS), changed, 'on the medium as planted');
+    return await verdicts();
+  };
+
+  t.same(await planted(tuple), expected('EILSEQ'), 'guard, first byte');
+  t.same(await planted(tuple + guardSize - 1, 0x80), expected('EILSEQ'), 'guard, last byte');
+  t.same(await planted(tuple + guardSize), expected('good'), 'the application tag is not compared');
+  t.same(await planted(tuple + tupleSize - 1), expected(type === 3 ? 'good' : 'EILSEQ'), 'reference tag');
+  t.same(
+    await planted(tuple + guardSize + 2, 0x80),
+    expected(type === 3 ? 'good' : 'EILSEQ'),
+    'reference tag, first byte',
+  );
+  if (piOffset > 0)
+    t.same(await planted(tuple - 1), expected('EILSEQ'), 'the guard covers what comes before the tuple');
+  if (piOffset + tupleSize < metadataSize)
+    t.same(await planted(tuple + tupleSize), expected('good'), 'and not what comes after it');
+
+  const other = data.slice(BAD * blockSize, (BAD + 1) * blockSize);
+  other[blockSize - 1]! ^= 0x40;
+  await target.plant!(LBA, data, metadata);
+  await target.plantData!(LBA + BigInt(BAD), other);
+  t.same(await target.readMetadata!(LBA, BLOCKS), metadata, 'data changed under its tuple');
+  t.same(await verdicts(), expected('EILSEQ'), 'and refused');
+
+  await target.plant!(LBA, data, metadata);
+  t.same(await verdicts(), expected('good'), 'put back');
+}
+
+const code = (error: NodeJS.ErrnoException): string => error.code ?? error.message;
