@@ -156,6 +156,11 @@ export interface NativeTupleJob {
   readonly guard: 0 | 1;
   /** Reference tag of the first interval (32 bits). */
   readonly seed: number;
+  /**
+   * Application tags of ranges, in rising order and apart, three numbers each: first interval, count (1 or more), tag. The others have
+   * the job's `appTag`.
+   */
+  readonly appTags: Uint32Array;
 }
 
 export interface NativeGenerateJob extends NativeTupleJob {
@@ -165,20 +170,31 @@ export interface NativeGenerateJob extends NativeTupleJob {
 }
 
 export interface NativeVerifyJob extends NativeTupleJob {
-  /** Whether the reference tag is compared with the seed counted up. */
-  readonly checkRef: boolean;
+  /** What is compared, in this order: 0 guard, 1 application tag, 2 reference tag. Without 0 the data is not read. */
+  readonly checks: Uint8Array;
   /** Which tuples are not checked: application tag FFFFh, or that and reference tag FFFFFFFFh. */
   readonly escape: 'app' | 'app-and-ref';
-  /** The application tag to compare with, or -1 for none. */
+  /** Whether such a tuple ends the job. */
+  readonly escapeCovers: 'interval' | 'rest';
+  /** The application tag to compare with outside the ranges, or -1 for none. */
   readonly appTag: number;
+  /** The bits of it that are compared. */
+  readonly appTagMask: number;
   /** At most so many findings are returned; the counts go on. */
   readonly findingsMax: number;
 }
 
 export interface NativeVerifyResult {
+  /** Intervals of which a field was compared. */
+  readonly checked: number;
   readonly escaped: number;
   readonly bad: number;
-  /** Four numbers a finding, in order of intervals: interval, check (0 guard, 1 app, 2 ref), stored, computed. */
+  /** The bad intervals by the first check that differed: guard, application tag, reference tag. */
+  readonly badByCheck: readonly [number, number, number];
+  /**
+   * Five numbers a finding, in order of intervals: interval, the first check that differs (0 guard, 1 app, 2 ref), its stored and its
+   * computed value, and a bit (1 << check) for each that differs.
+   */
   readonly findings: Uint32Array;
 }
 
@@ -189,7 +205,7 @@ export interface NativeBinding {
   /** IP checksum, as the two stored bytes read big-endian. Odd lengths are padded with a zero byte. */
   ipChecksum(data: Uint8Array): number;
   generate(job: NativeGenerateJob): void;
-  /** Per interval: escape, then reference tag, then guard, then application tag; the first that differs is the finding. */
+  /** Per interval: escape, then the checks in their order. */
   verify(job: NativeVerifyJob): NativeVerifyResult;
   /** The smallest offset into `buffer` whose address is a multiple of `alignment` (a power of two, at most 65536). */
   alignedOffset(buffer: ArrayBuffer, alignment: number): number;
