@@ -3,10 +3,38 @@
  */
 export { Bio, type BioDevice, type BioOp, type BioOptions } from './bio/bio.js';
 export * from './bio/bio-integrity.js';
+export {
+  BioSet,
+  biosetIntegrityCreate,
+  biosetIntegrityFree,
+  fsBioSet,
+  type Memory,
+  Mempool,
+  type Piece,
+} from './bio/bioset.js';
+export {
+  bioIntegrityAddPage,
+  bioIntegrityAdvance,
+  bioIntegrityAlloc,
+  bioIntegrityBytes,
+  bioIntegrityClone,
+  bioIntegrityFree,
+  bioIntegrityHwSectors,
+  bioIntegrityIntervals,
+  bioIntegrityMarkHead,
+  bioIntegrityMarkTail,
+  bioIntegritySplit,
+  bioIntegrityTrim,
+} from './bio/bip.js';
+export * from './bio/blk-integrity.js';
 export type { BioIterator, BioVec } from './bio/bvec.js';
-export { BioIntegrityPayload, type BipFlag } from './bio/payload.js';
+export { BioIntegrityPayload, type BipFlag, type SavedPosition } from './bio/payload.js';
 export * from './bio/semantics.js';
+export * from './bio/split.js';
 export { BLK_STATUS_ERRNO, type BlkStatus } from './bio/status.js';
+export * from './bio/submit.js';
+export * from './bio/tags.js';
+export { bioIntegrityInit, Workqueue } from './bio/workqueue.js';
 export { chain, reach } from './check/chain.js';
 export { type CrosscheckOptions, crosscheck } from './check/crosscheck.js';
 export { mirrorTuples, type WriteMemory } from './check/mirror.js';

@@ -2,22 +2,32 @@
  * The block layer's own integrity: what it attaches to a bio, generates for a write and verifies of a read.
  * Functions carry the kernel's names; what differs between kernels comes from the device's semantics.
  *
- * A write, everyday: `bioIntegrityPrep(bio)`, `blkIntegrityPrepare(bio)`; `bio.integrity.buffer` is then what
- * goes to the disk.
- * A read: `bioIntegrityPrep(bio)`, the disk's data into the segments and its metadata into
- * `bio.integrity.buffer`, then `blkIntegrityComplete(bio)`, `bioIntegrityEndio(bio)`; `bio.status` says how
- * it ended.
+ * The everyday way through all of it is submitBio and completeBio of submit.ts.
  */
 import { IntegrityError, KernelBugError } from '../errors.js';
-import { defaultEngine } from '../pi/engine.js';
-import { countsReferenceTags, type Profile } from '../pi/profile.js';
-import { remapReferenceTags } from '../pi/remap.js';
-import type { CheckedField } from '../pi/verify.js';
-import { Bio } from './bio.js';
-import { type BioIterator, segmentsFrom } from './bvec.js';
+import { countsReferenceTags } from '../pi/profile.js';
+import type { Bio } from './bio.js';
+import { KMALLOC_MAX, type Memory, PLENTY } from './bioset.js';
+import {
+  bioIntegrityAddPage,
+  bioIntegrityAlloc,
+  bioIntegrityBytes,
+  bioIntegrityFree,
+  payloadOf,
+} from './bip.js';
+import { type BioVerifyResult, generateFn, verifyFn } from './blk-integrity.js';
+import {
+  type BioIterator,
+  gather,
+  inOnePiece,
+  rewindIterator,
+  SECTOR,
+  segmentsFrom,
+  viewOfSegment,
+} from './bvec.js';
 import { BioIntegrityPayload, type BipFlag } from './payload.js';
-import { requireKnownProfile, type Semantics, type SkipRule } from './semantics.js';
-import { BLK_STATUS_ERRNO, type BlkStatus } from './status.js';
+import { requireFunction, requireKnownProfile, type Semantics, type SkipRule } from './semantics.js';
+import { BLK_STATUS_ERRNO, type BlkStatus, EIO, ENOMEM } from './status.js';
 
 /** What prep does to one bio. */
 export interface IntegrityAction {
@@ -31,254 +41,258 @@ export interface IntegrityAction {
   readonly skipped: SkipRule | null;
 }
 
-/** How one verify ended. */
-export interface BioVerifyResult {
-  readonly status: BlkStatus;
-  /** The same as a negative errno; 0 for OK. */
-  readonly errno: number;
-  /**
-   * The first bad interval, where the kernel stops. `seed` is its virtual reference tag: the number in the
-   * kernel's log.
-   */
-  readonly finding: {
-    readonly seed: bigint;
-    readonly check: CheckedField;
-    readonly stored: number | bigint;
-    readonly computed: number | bigint;
-  } | null;
-}
-
-/** Stands for the kernel's allocator: null when it has no memory. */
-export type Allocate = (bytes: number) => Uint8Array | null;
-
 /** What memory holds that nobody zeroed: the slab's poison, so that a use of it shows. */
 const UNINITIALISED = 0x5a;
 
+/** Bytes of a page, of which the metadata's vectors are. */
+const PAGE = 4096;
+
+/** Everything but a read counts as a write (bio_data_dir). */
+const isRead = ({ op }: Bio): boolean => op === 'read';
+
 const SKIPS: Readonly<Record<SkipRule, (bio: Bio) => boolean>> = {
   'no-profile': ({ device }) => device.profile.metadataSize === 0,
+  'no-functions': ({ device }) => device.profile.guard === null,
+  'other-op': ({ op }) => op !== 'read' && op !== 'write',
   'no-sectors': ({ iterator }) => iterator.size === 0,
+  'no-sectors-to-write': ({ op, iterator }) => op === 'write' && iterator.size === 0,
   'has-payload': ({ integrity }) => integrity !== null,
-  'switched-off': ({ op, device }) => !(op === 'read' ? device.readVerify : device.writeGenerate),
+  'switched-off': (bio) => !(isRead(bio) ? bio.device.readVerify : bio.device.writeGenerate),
 };
+
+/** What prep of Linux 3.10 would be stopped for. */
+const PREP_BUGS: readonly (readonly [SkipRule, condition: string])[] = [
+  ['no-profile', 'bi == NULL'],
+  ['has-payload', 'bio_integrity(bio)'],
+];
 
 const VERIFIES: Readonly<
   Record<Semantics['verifyWhen'], (bio: Bio, payload: BioIntegrityPayload) => boolean>
 > = {
-  'block-integrity': (_, { flags }) => flags.has('BLOCK_INTEGRITY'),
+  'end_io-replaced': (_, { replacesEndIo }) => replacesEndIo,
+  'block-integrity': ({ device }) => device.profile.guard !== null,
   guard: ({ device }) => device.profile.guard !== null,
   'check-flags': (_, { flags }) => flags.has('CHECK_GUARD') || flags.has('CHECK_REFTAG'),
 };
 
-const SEEDS: Readonly<Record<Semantics['seedUnit'], (iterator: BioIterator) => bigint>> = {
-  sector512: ({ sector }) => sector,
+/** The data that verify walks; null where it cannot be found. */
+const WALKS: Readonly<
+  Record<Semantics['verifyFrom'], (bio: Bio, saved: BioIterator) => readonly Uint8Array[] | null>
+> = {
+  'current-segment': ({ segments, iterator }) => segments.slice(iterator.index).map(viewOfSegment),
+  'first-segment': ({ segments }) => segments.map(viewOfSegment),
+  rewound: ({ segments, iterator }) => {
+    const start = rewindIterator(segments, iterator, iterator.moved);
+    return start && segmentsFrom(segments, start);
+  },
+  'saved-iterator': ({ segments }, saved) => segmentsFrom(segments, saved),
 };
 
-/** bio_integrity_intervals: how many intervals so many 512-byte sectors are. Linux 4.13 to 7.1. */
-export function bioIntegrityIntervals(profile: Profile, sectors: number): number {
-  return Math.floor((sectors * 512) / profile.interval);
+/**
+ * bio_integrity_enabled, Linux 3.10: whether a bio is to be prepared. It does not look at the operation, so
+ * that discards are. @throws ERR_OUT_OF_RANGE for later kernels
+ */
+export function bioIntegrityEnabled(bio: Bio): boolean {
+  requireFunction(bio.device.semantics, 'bio_integrity_enabled');
+  return skippedBy(bio) === null;
 }
 
-/** bio_integrity_bytes: the metadata of so many 512-byte sectors, in bytes. Linux 4.13 to 7.1. */
-export function bioIntegrityBytes(profile: Profile, sectors: number): number {
-  return bioIntegrityIntervals(profile, sectors) * profile.metadataSize;
+function skippedBy(bio: Bio): SkipRule | null {
+  return bio.device.semantics.skipOrder.find((rule) => SKIPS[rule](bio)) ?? null;
 }
 
-/** bio_integrity_action of Linux 7.1; in 6.1 and 6.12 bio_integrity_prep decides the same on its own. */
+/**
+ * What becomes of a bio: bio_integrity_action of Linux 7.1. Before, bio_integrity_prep decided the same on its
+ * own, and in 3.10 its caller by bio_integrity_enabled.
+ */
 export function bioIntegrityAction(bio: Bio): IntegrityAction {
   const { semantics, profile } = bio.device;
   const wider = profile.metadataSize > profile.tupleSize;
-  const skipped = semantics.skipOrder.find((rule) => SKIPS[rule](bio)) ?? null;
+  const skipped = skippedBy(bio);
   const check = skipped === null;
   const bare =
     skipped === 'switched-off' && semantics.switchedOff === 'buffer-where-metadata-is-wider' && wider;
   const buffer = check || bare;
-  return {
-    buffer,
-    check,
-    zero: buffer && bio.op === 'write' && (wider || semantics.zeroes === 'every-write'),
-    skipped,
-  };
+  const zeroes = { never: false, 'every-write': true, 'where-metadata-is-wider': wider };
+  return { buffer, check, zero: buffer && !isRead(bio) && zeroes[semantics.zeroes], skipped };
 }
 
 /**
- * bio_integrity_prep, Linux 6.1 to 7.1: attaches a payload where the rules want one, seeds it with the bio's
- * sector (units of 512 bytes) and generates the tuples of a write, with virtual reference tags.
+ * bio_integrity_prep: attaches a payload where the rules want one, seeds it with the bio's sector (units of
+ * 512 bytes) and generates the tuples of a write, with virtual reference tags.
  *
- * @returns whether the bio goes on, with or without a payload. False: it has ended, and `bio.status` says
- * how. From 7.1 on the kernel's function is void, and this one always true.
+ * @returns 0 when the bio goes on, with or without a payload: also in 3.10 when the vectors were full, and
+ * then it goes unprotected. A negative errno when it does not: in 3.10 the caller has to end it, and does so
+ * with EIO whatever the errno; up to 6.12 it has ended, and `bio.status` says how. From 7.1 on the kernel's
+ * function is void, and this one always 0.
  * @throws ERR_BAD_LENGTH for a segment that cuts an interval, where the kernel does not expect one:
  * generating or verifying it would run past the buffer of tuples. ERR_OUT_OF_RANGE for a profile that the
- * kernel cannot have.
+ * kernel cannot have. KernelBugError in 3.10 for a bio that has a payload or a disk that has no profile.
  */
-export function bioIntegrityPrep(bio: Bio, allocate: Allocate = (bytes) => new Uint8Array(bytes)): boolean {
+export function bioIntegrityPrep(bio: Bio, memory: Memory = PLENTY): number {
   const { semantics, profile } = bio.device;
   requireKnownProfile(semantics, profile);
-  const action = bioIntegrityAction(bio);
-  if (!action.buffer) return true;
+  if (semantics.skipsIn === 'caller') {
+    const bug = PREP_BUGS.find(([rule]) => SKIPS[rule](bio));
+    if (bug !== undefined) throw new KernelBugError(bug[1]);
+  }
+  const action =
+    semantics.skipsIn === 'caller' ? { buffer: true, check: true, zero: false } : bioIntegrityAction(bio);
+  if (!action.buffer) return 0;
   if (action.check && !semantics.straddling) requireWholeIntervals(bio);
 
-  const bytes = bioIntegrityBytes(profile, bio.iterator.size / 512);
-  let buffer = allocate(bytes);
-  if (buffer === null) {
-    if (semantics.allocationFailure === 'ends-the-bio') {
-      bio.status = 'RESOURCE';
-      return false;
-    }
-    buffer = new Uint8Array(bytes);
-  }
-  buffer.fill(action.zero ? 0 : UNINITIALISED);
+  const bytes = bioIntegrityBytes(profile, bio.iterator.size / SECTOR, semantics);
+  const waits = semantics.noMemory === 'waits-for-the-pool';
+  if (!waits && !(bytes <= KMALLOC_MAX && memory('buffer', bytes))) return failed(bio, ENOMEM);
+  const buffer = new Uint8Array(bytes).fill(action.zero ? 0 : UNINITIALISED);
 
-  bio.integrity = new BioIntegrityPayload(
-    buffer,
-    flagsOf(bio, action),
-    bio.iterator,
-    action.check ? SEEDS[semantics.seedUnit](bio.iterator) : 0n,
-  );
-  if (action.check && bio.op === 'write') bioIntegrityGenerate(bio);
+  const payload = bioIntegrityAlloc(bio, Math.ceil(bytes / PAGE), waits ? PLENTY : memory);
+  if (!(payload instanceof BioIntegrityPayload)) return failed(bio, payload ?? EIO);
+  payload.buffer = buffer;
+  for (const flag of flagsOf(bio, action.check)) payload.flags.add(flag);
+  const mapped = mapBuffer(bio, buffer);
+  const seed = action.check ? bio.iterator.sector : 0n;
+  payload.iterator = { sector: seed, size: bytes, index: 0, done: 0, moved: 0 };
+  payload.saved = { data: bio.iterator, metadata: payload.iterator };
+  if (!mapped) {
+    if (semantics.vecsFull === 'passes-for-success') return 0;
+    bioIntegrityFree(bio);
+    return failed(bio, ENOMEM);
+  }
+  payload.replacesEndIo = semantics.verifyWhen === 'end_io-replaced' && isRead(bio);
+  if (action.check && !isRead(bio)) bioIntegrityGenerate(bio);
+  return 0;
+}
+
+/** Puts every page of the buffer into the payload; false when one does not fit. */
+function mapBuffer(bio: Bio, buffer: Uint8Array): boolean {
+  for (let at = 0; at < buffer.length; at += PAGE) {
+    const length = Math.min(PAGE, buffer.length - at);
+    if (bioIntegrityAddPage(bio, buffer, length, at) !== length) return false;
+  }
+  return true;
+}
+
+/** No memory: 3.10 says so to its caller, later kernels end the bio. */
+function failed(bio: Bio, errno: number): number {
+  if (bio.device.semantics.noMemory === 'is-returned') return errno;
+  bio.status = 'RESOURCE';
+  end(bio);
+  return BLK_STATUS_ERRNO.RESOURCE;
+}
+
+/**
+ * bio_integrity_generate (bio_integrity_process up to 6.1): the tuples of everything from where the bio stands
+ * to its end, into its payload.
+ *
+ * @throws KernelBugError for a bio without payload, and in 3.10 for one whose payload is too small;
+ * ERR_BAD_LENGTH for that in later kernels.
+ */
+export function bioIntegrityGenerate(bio: Bio): void {
+  const { device, segments, iterator } = bio;
+  const data = segmentsFrom(segments, iterator);
+  inOnePiece(metadataOf(bio), (metadata) => generateFn({ device, data, metadata, seed: iterator.sector }));
+}
+
+/**
+ * bio_integrity_verify: walks the segments and stops at the first bad interval: escape, reference tag, guard;
+ * never the application tag. Where it begins is the kernel's (`verifyFrom`): up to the fix in 3.10 where the
+ * bio stands, which is the end once it has completed. The metadata is that of the whole bio.
+ *
+ * `from` `here`: what is left of the bio against what is left of its payload, which no kernel does: for the
+ * halves of a split, a clone, the rest of a bio.
+ *
+ * @throws KernelBugError for a bio without payload; ERR_BAD_LENGTH where the kernel would run past it.
+ */
+export function bioIntegrityVerify(bio: Bio, from: 'prepared' | 'here' = 'prepared'): BioVerifyResult {
+  const { device, segments, iterator } = bio;
+  const payload = payloadOf(bio);
+  if (from === 'here' || payload.saved === null) {
+    const metadata = gather(remaining(payload));
+    return verifyFn({ device, data: segmentsFrom(segments, iterator), metadata, seed: payload.seed });
+  }
+  const { saved } = payload;
+  const data = WALKS[device.semantics.verifyFrom](bio, saved.data);
+  if (data === null) return { status: 'IOERR', errno: EIO, intervals: 0, finding: null };
+  return verifyFn({ device, data, metadata: gather(metadataOf(bio)), seed: saved.metadata.sector });
+}
+
+/** The metadata of the whole bio, where the kernel looks for it. */
+function metadataOf(bio: Bio): readonly Uint8Array[] {
+  const payload = payloadOf(bio);
+  const { buffer, vecs, saved } = payload;
+  if (bio.device.semantics.metadataIn === 'vectors') {
+    return saved === null ? remaining(payload) : segmentsFrom(vecs, saved.metadata);
+  }
+  if (buffer === null) throw new KernelBugError('bip->bip_buf == NULL');
+  return [buffer];
+}
+
+/** What the payload has to go. Before 6.12 add_page leaves its size to the caller: 0 is then all that is there. */
+function remaining({ vecs, iterator }: BioIntegrityPayload): readonly Uint8Array[] {
+  return iterator.size === 0 ? vecs.map(viewOfSegment) : segmentsFrom(vecs, iterator);
+}
+
+/**
+ * bio_integrity_verify_fn: the work that bio_integrity_endio queues. Verifies a read, and ends the bio for
+ * good: its original end_io is called.
+ */
+export function bioIntegrityVerifyFn(bio: Bio): void {
+  bio.status = bioIntegrityVerify(bio).status;
+  release(bio);
+  end(bio);
+}
+
+/**
+ * bio_integrity_endio: called when a bio with a payload ends. A read that succeeded is queued to be verified,
+ * where the kernel verifies it; a bio that failed is not, nor is a write.
+ *
+ * @returns whether the bio may end now. False: it ends when kintegrityd has verified it.
+ * @throws KernelBugError for a bio without payload
+ */
+export function bioIntegrityEndio(bio: Bio): boolean {
+  const payload = payloadOf(bio);
+  const { semantics, kintegrityd } = bio.device;
+  if (isRead(bio) && bio.status === 'OK' && VERIFIES[semantics.verifyWhen](bio, payload)) {
+    if (kintegrityd !== undefined) kintegrityd.queue(() => bioIntegrityVerifyFn(bio));
+    else bioIntegrityVerifyFn(bio);
+    return false;
+  }
+  release(bio);
   return true;
 }
 
 /**
- * bio_integrity_generate, Linux 6.1 to 7.1: the tuples of everything from where the bio stands to its end,
- * into its payload.
- *
- * @throws KernelBugError for a bio without payload
+ * bio_endio: the device is done with the bio, and `status` says how. Its payload, if the block layer made it,
+ * has its turn first.
  */
-export function bioIntegrityGenerate(bio: Bio): void {
-  const { profile, semantics } = bio.device;
-  const { buffer } = payloadOf(bio);
-  defaultEngine().generateInto(gather(bio, bio.iterator), buffer, {
-    profile,
-    layout: 'separate',
-    seed: SEEDS[semantics.seedUnit](bio.iterator),
-    type3Ref: semantics.type3Ref,
-    ipGuardCovers: semantics.ipGuardCovers,
-  });
-}
-
-/**
- * bio_integrity_verify, Linux 6.1 to 7.1: walks every segment from where the bio stood when it was prepared,
- * whatever completion has advanced since, and stops at the first bad interval: escape, reference tag, guard;
- * never the application tag.
- *
- * @throws KernelBugError for a bio without payload
- */
-export function bioIntegrityVerify(bio: Bio): BioVerifyResult {
-  const { profile, semantics } = bio.device;
-  const { buffer, savedIterator } = payloadOf(bio);
-  const seed = SEEDS[semantics.seedUnit](savedIterator);
-  const { findings } = defaultEngine().verify(gather(bio, savedIterator), buffer, {
-    profile,
-    layout: 'separate',
-    seed,
-    findingsMax: 1,
-    ipGuardCovers: semantics.ipGuardCovers,
-  });
-  const first = findings[0];
-  if (first === undefined) return { status: 'OK', errno: 0, finding: null };
-  const { interval, ...difference } = first;
-  return {
-    status: semantics.mismatch,
-    errno: BLK_STATUS_ERRNO[semantics.mismatch],
-    finding: { seed: seed + BigInt(interval), ...difference },
-  };
-}
-
-/**
- * bio_integrity_endio with the work that it queues, Linux 6.1 to 7.1: verifies a read that succeeded, lets
- * the payload go, and says how the bio ended. A bio that failed already is not verified.
- */
-export function bioIntegrityEndio(bio: Bio): BlkStatus {
+export function bioEndio(bio: Bio, status: BlkStatus = 'OK'): void {
+  bio.status = status;
   const payload = bio.integrity;
-  if (payload === null) return bio.status;
-  const verifies = VERIFIES[bio.device.semantics.verifyWhen];
-  if (bio.op === 'read' && bio.status === 'OK' && verifies(bio, payload)) {
-    bio.status = bioIntegrityVerify(bio).status;
-  }
-  bio.integrity = null;
-  return bio.status;
+  const mine = payload !== null && (payload.replacesEndIo || payload.flags.has('BLOCK_INTEGRITY'));
+  if (!mine || bioIntegrityEndio(bio)) end(bio);
 }
 
-/**
- * blk_integrity_prepare, before a request goes to the driver (t10_pi_type1_prepare in Linux 6.1): virtual
- * reference tags become LBAs, in place. `request`: its bios in order. Bios without payload and type 3 have
- * nothing to remap.
- */
-export function blkIntegrityPrepare(request: Bio | readonly Bio[]): void {
-  for (const { bio, payload, lba, metadata } of remappable(request)) {
-    if (!payload.flags.has('MAPPED_INTEGRITY')) {
-      remapReferenceTags(bio.device.profile, metadata, payload.seed, lba);
-      payload.flags.add('MAPPED_INTEGRITY');
-    } else if (bio.device.semantics.alreadyRemapped === 'ends-the-remap') {
-      return;
-    }
-  }
+function end(bio: Bio): void {
+  bio.ended = true;
+  bio.endIo?.(bio);
 }
 
-/**
- * blk_integrity_complete, when a request comes back (t10_pi_type1_complete in Linux 6.1): the LBAs of its
- * first `goodBytes` bytes of data, all of them by default, become virtual again, in place. To be called
- * before the bios are advanced over them.
- */
-export function blkIntegrityComplete(request: Bio | readonly Bio[], goodBytes: number = Infinity): void {
-  for (const { bio, payload, lba, metadata, before } of remappable(request)) {
-    const { interval, metadataSize } = bio.device.profile;
-    const bytes = Math.min(Math.max(goodBytes - before, 0), bio.iterator.size);
-    const good = metadata.subarray(0, Math.floor(bytes / interval) * metadataSize);
-    remapReferenceTags(bio.device.profile, good, lba, payload.seed);
-  }
+/** The payload has done its work: since 4.13 it goes, in 3.10 it stays with the bio and only end_io is put back. */
+function release(bio: Bio): void {
+  if (bio.device.semantics.freed === 'at-the-end') bioIntegrityFree(bio);
+  else payloadOf(bio).replacesEndIo = false;
 }
 
-interface Remappable {
-  readonly bio: Bio;
-  readonly payload: BioIntegrityPayload;
-  /** Of the first interval that the bio has not completed. */
-  readonly lba: bigint;
-  /** From that interval on. */
-  readonly metadata: Uint8Array;
-  /** Bytes of the request's data before this bio's. */
-  readonly before: number;
-}
-
-/**
- * The payloads of a request that have reference tags to remap. LBAs count on from the request's first sector.
- */
-function* remappable(request: Bio | readonly Bio[]): Generator<Remappable> {
-  const bios = request instanceof Bio ? [request] : request;
-  const first = bios[0]?.iterator.sector ?? 0n;
-  let before = 0;
-  for (const bio of bios) {
-    const { integrity: payload, iterator } = bio;
-    const { interval, metadataSize } = bio.device.profile;
-    if (payload !== null && countsReferenceTags(bio.device.profile)) {
-      const lba = (first * 512n + BigInt(before)) / BigInt(interval);
-      const metadata = payload.buffer.subarray(payload.completed * metadataSize);
-      yield { bio, payload, lba, metadata, before };
-    }
-    before += iterator.size;
-  }
-}
-
-function flagsOf(bio: Bio, action: IntegrityAction): BipFlag[] {
+function flagsOf(bio: Bio, check: boolean): BipFlag[] {
   const { profile, semantics } = bio.device;
-  const flags: BipFlag[] = ['BLOCK_INTEGRITY'];
-  if (action.check && profile.guard === 'ip') flags.push('IP_CHECKSUM');
-  if (action.check && semantics.verifyWhen === 'check-flags') {
+  const flags: BipFlag[] = semantics.verifyWhen === 'end_io-replaced' ? [] : ['BLOCK_INTEGRITY'];
+  if (check && profile.guard === 'ip' && semantics.ipFlag) flags.push('IP_CHECKSUM');
+  if (check && semantics.checkFlags) {
     if (profile.guard !== null) flags.push('CHECK_GUARD');
     if (countsReferenceTags(profile)) flags.push('CHECK_REFTAG');
   }
   return flags;
-}
-
-function payloadOf(bio: Bio): BioIntegrityPayload {
-  if (bio.integrity === null) throw new KernelBugError('bio_integrity(bio) == NULL');
-  return bio.integrity;
-}
-
-/** The data from `iterator` to the end in one buffer: the bio's own where it is one segment, else a copy. */
-function gather(bio: Bio, iterator: BioIterator): Uint8Array {
-  const parts = segmentsFrom(bio.segments, iterator);
-  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
 }
 
 function requireWholeIntervals({ segments, device }: Bio): void {

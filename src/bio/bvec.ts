@@ -1,4 +1,4 @@
-/** The memory of an I/O and how far it has come: the kernel's bio_vec and bvec_iter. */
+/** Memory in segments and how far an I/O over it has come: the kernel's bio_vec and bvec_iter. */
 import { IntegrityError } from '../errors.js';
 
 /** One segment of memory: `length` bytes of `buffer` from `offset`. The buffer stays the caller's. */
@@ -10,25 +10,81 @@ export interface BioVec {
 
 /** How far an I/O has come: struct bvec_iter. */
 export interface BioIterator {
-  /** In units of 512 bytes, of the whole disk. */
+  /** In units of 512 bytes, of the whole disk; of a payload, its seed. */
   readonly sector: bigint;
   /** Bytes to go. */
   readonly size: number;
   /** The segment where it stands, and the bytes of it that are done. */
   readonly index: number;
   readonly done: number;
+  /** Bytes that it has moved since it was made or split off: bi_done, Linux 4.13 to 4.19. */
+  readonly moved: number;
 }
 
-const SECTOR = 512;
+/** Bytes of the unit in which the block layer counts. */
+export const SECTOR = 512;
 
-/** The bytes from `iterator` to the end, one view a segment. */
+/** An iterator at the beginning of `segments`. */
+export function iteratorOver(segments: readonly BioVec[], sector: bigint): BioIterator {
+  return { sector, size: bytesOf(segments), index: 0, done: 0, moved: 0 };
+}
+
+export function bytesOf(segments: readonly BioVec[]): number {
+  return segments.reduce((total, { length }) => total + length, 0);
+}
+
+export function viewOfSegment({ buffer, offset, length }: BioVec): Uint8Array {
+  return buffer.subarray(offset, offset + length);
+}
+
+/** What lies from `iterator` to its end: bio_for_each_segment. */
+export function bvecsFrom(segments: readonly BioVec[], iterator: BioIterator): BioVec[] {
+  const vecs: BioVec[] = [];
+  let { index, done, size } = iterator;
+  for (; size > 0 && index < segments.length; index++) {
+    const segment = segments[index]!;
+    const length = Math.min(segment.length - done, size);
+    if (length > 0) vecs.push({ ...segment, offset: segment.offset + done, length });
+    size -= length;
+    done = 0;
+  }
+  return vecs;
+}
+
+/** The same as bytes, one view a segment. */
 export function segmentsFrom(segments: readonly BioVec[], iterator: BioIterator): Uint8Array[] {
-  return segments.slice(iterator.index).map(({ buffer, offset, length }, i) => {
-    const done = i === 0 ? iterator.done : 0;
-    return buffer.subarray(offset + done, offset + length);
-  });
+  return bvecsFrom(segments, iterator).map(viewOfSegment);
 }
 
+/** The parts one after the other: one view where they are neighbours in memory, else a copy. */
+export function gather(parts: readonly Uint8Array[]): Uint8Array {
+  const [first, ...others] = parts;
+  if (first === undefined) return new Uint8Array(0);
+  let end = first.byteOffset + first.length;
+  for (const { buffer, byteOffset, length } of others) {
+    if (buffer !== first.buffer || byteOffset !== end) return Buffer.concat(parts);
+    end += length;
+  }
+  return new Uint8Array(first.buffer, first.byteOffset, end - first.byteOffset);
+}
+
+/** Does `work` on the parts in one piece; what it changes there is changed in them. */
+export function inOnePiece(parts: readonly Uint8Array[], work: (whole: Uint8Array) => void): void {
+  const whole = gather(parts);
+  work(whole);
+  if (whole.buffer === parts[0]?.buffer) return;
+  let at = 0;
+  for (const part of parts) {
+    part.set(whole.subarray(at, at + part.length));
+    at += part.length;
+  }
+}
+
+/**
+ * bvec_iter_advance: moves over so many bytes of the segments. The sector goes up by 1 every 512 bytes.
+ *
+ * @throws ERR_OUT_OF_RANGE beyond the end
+ */
 export function advanceIterator(
   segments: readonly BioVec[],
   iterator: BioIterator,
@@ -48,6 +104,30 @@ export function advanceIterator(
     size: iterator.size - bytes,
     index,
     done,
+    moved: iterator.moved + bytes,
+  };
+}
+
+/** bvec_iter_rewind of Linux 4.13 to 4.19: back over so many bytes; null where the segments begin before that. */
+export function rewindIterator(
+  segments: readonly BioVec[],
+  iterator: BioIterator,
+  bytes: number,
+): BioIterator | null {
+  let { index, done } = iterator;
+  let back = bytes;
+  while (back > done) {
+    if (index === 0) return null;
+    back -= done;
+    index--;
+    done = segments[index]!.length;
+  }
+  return {
+    sector: iterator.sector - BigInt(Math.floor(bytes / SECTOR)),
+    size: iterator.size + bytes,
+    index,
+    done: done - back,
+    moved: iterator.moved - bytes,
   };
 }
 

@@ -1,30 +1,53 @@
 /** The kernel's struct bio_integrity_payload: the metadata that travels with a bio. */
-import type { BioIterator } from './bvec.js';
+import type { PoolElement } from './bioset.js';
+import type { BioIterator, BioVec } from './bvec.js';
 
 /** BIP_* without the prefix. The kernel's numbers for them have moved and are no interface. */
-export type BipFlag = 'BLOCK_INTEGRITY' | 'MAPPED_INTEGRITY' | 'IP_CHECKSUM' | 'CHECK_GUARD' | 'CHECK_REFTAG';
+export type BipFlag =
+  | 'BLOCK_INTEGRITY'
+  | 'MAPPED_INTEGRITY'
+  | 'IP_CHECKSUM'
+  | 'CHECK_GUARD'
+  | 'CHECK_REFTAG'
+  | 'CHECK_APPTAG';
+
+/** Where a bio and its metadata stood at one moment. */
+export interface SavedPosition {
+  readonly data: BioIterator;
+  readonly metadata: BioIterator;
+}
 
 export class BioIntegrityPayload {
-  /** The metadata of the whole bio, tuples and all. The device reads it on a write and fills it on a read. */
-  readonly buffer: Uint8Array;
-  readonly flags: Set<BipFlag>;
-  /** Where the bio stood when it was prepared: the walk of verify, which completion does not move. */
-  readonly savedIterator: BioIterator;
-  /** The virtual reference tag of the next interval to complete. */
-  seed: bigint;
-  /** Intervals completed. */
-  completed = 0;
+  /**
+   * The metadata of the whole bio where prep made it: the device reads it on a write and fills it on a read.
+   * Null in a payload that was put together from pages, and in a clone.
+   */
+  buffer: Uint8Array | null = null;
+  readonly flags: Set<BipFlag> = new Set();
+  /** Pages of metadata, in order. */
+  readonly vecs: BioVec[] = [];
+  /** How many of them the kernel thinks it can hold, and how many it has memory for: not the same in 3.10. */
+  readonly vecsMax: number;
+  readonly vecsRoom: number;
+  /** How far it has come over the vectors. Its sector is the seed: the virtual reference tag of the next interval. */
+  iterator: BioIterator = { sector: 0n, size: 0, index: 0, done: 0, moved: 0 };
+  /** Where both stood when it was prepared: the walk of verify, which completion does not move. Null for a clone. */
+  saved: SavedPosition | null = null;
+  /** Whether the end of the bio goes through bio_integrity_endio (bi_end_io replaced, Linux 3.10). */
+  replacesEndIo = false;
+  /** Of user-supplied metadata (Linux 6.14 and later); the kernel's own is 0. */
+  appTag = 0;
+  /** What it holds of memory pools. */
+  readonly elements: readonly PoolElement[];
 
-  constructor(buffer: Uint8Array, flags: Iterable<BipFlag>, savedIterator: BioIterator, seed: bigint) {
-    this.buffer = buffer;
-    this.flags = new Set(flags);
-    this.savedIterator = savedIterator;
-    this.seed = seed;
+  constructor(vecsMax: number, vecsRoom: number, elements: readonly PoolElement[] = []) {
+    this.vecsMax = vecsMax;
+    this.vecsRoom = vecsRoom;
+    this.elements = elements;
   }
 
-  /** bio_integrity_advance, Linux 5.17 to 7.1: the seed counts intervals on. */
-  advance(intervals: number): void {
-    this.seed += BigInt(intervals);
-    this.completed += intervals;
+  /** The virtual reference tag of the next interval to complete. */
+  get seed(): bigint {
+    return this.iterator.sector;
   }
 }

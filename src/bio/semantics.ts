@@ -1,14 +1,38 @@
 /**
  * The table of how kernels differ: one row a kernel series, one column a behaviour. The code reads it and
- * names no version.
+ * names no version. A row is written as what it changes of the row before.
  */
 import { IntegrityError } from '../errors.js';
 import type { IpGuardCovers, Type3Ref } from '../pi/engine.js';
-import type { Profile } from '../pi/profile.js';
+import type { GuardKind, Profile } from '../pi/profile.js';
+import type { BipFlag } from './payload.js';
 import type { BlkStatus } from './status.js';
 
 /** A reason for which a bio gets no integrity of the kernel's making. */
-export type SkipRule = 'no-profile' | 'no-sectors' | 'has-payload' | 'switched-off';
+export type SkipRule =
+  | 'no-profile'
+  | 'no-functions'
+  | 'other-op'
+  | 'no-sectors'
+  | 'no-sectors-to-write'
+  | 'has-payload'
+  | 'switched-off';
+
+/** The kernel's functions that not every kernel has. */
+export const OPTIONAL_FUNCTIONS = [
+  'bio_integrity_enabled',
+  'bio_integrity_hw_sectors',
+  'bio_integrity_tag_size',
+  'bio_integrity_set_tag',
+  'bio_integrity_get_tag',
+  'bio_integrity_mark_head',
+  'bio_integrity_mark_tail',
+  'bio_integrity_split',
+  'bioset_integrity_create',
+  'bioset_integrity_free',
+  'bio_integrity_action',
+] as const;
+export type OptionalFunction = (typeof OPTIONAL_FUNCTIONS)[number];
 
 /** How one series of kernels makes and checks protection information on its own. */
 export interface Semantics {
@@ -21,27 +45,63 @@ export interface Semantics {
     /** The kernel on which it was seen, if any. */
     readonly run: string | null;
   };
-  /** What bio_integrity_prep returns: whether the bio goes on, or nothing since it cannot fail. */
-  readonly prepResult: 'bool' | 'void';
+  /** The optional functions that this kernel has. */
+  readonly functions: readonly OptionalFunction[];
+
+  // Payloads: alloc, add_page, biosets
+
+  /** What bio_integrity_alloc returns without memory: NULL, or ERR_PTR(-ENOMEM). */
+  readonly noPayload: 'null' | 'ENOMEM';
   /**
-   * When no memory is had for the buffer: the bio ends with BLK_STS_RESOURCE, or prep waits for the memory
-   * pool's.
+   * How many vectors a payload without a bioset's pool holds: 4 whatever was asked (and allocated), or what
+   * was asked.
    */
-  readonly allocationFailure: 'ends-the-bio' | 'waits-for-the-pool';
+  readonly vecsWithoutPool: 'four' | 'as-asked';
+  /** Whether payloads of more than 4 vectors come from the bioset's pools, which have at most 256. */
+  readonly pools: boolean;
+  /** What a bioset_integrity_create that fails at the second pool leaves: the first one, or nothing. */
+  readonly biosetFailure: 'keeps-the-first-pool' | 'keeps-nothing';
+  /** Whether bio_integrity_add_page refuses a page that leaves a gap (queue limit virt_boundary). */
+  readonly pageGaps: 'not-looked-at' | 'refused';
+  /** Whether a page that continues the last vector in memory lengthens it, within max_integrity_segments. */
+  readonly pageMerge: boolean;
+  /** Whether bio_integrity_add_page counts into the payload's size, or leaves that to its caller. */
+  readonly pageSize: 'left-alone' | 'counted';
+
+  // Prep
+
+  /** What bio_integrity_prep returns: an errno, whether the bio goes on, or nothing since it cannot fail. */
+  readonly prepResult: 'errno' | 'bool' | 'void';
+  /**
+   * When no memory is had: the errno goes to the caller, which ends the bio with EIO; prep ends the bio with
+   * BLK_STS_RESOURCE; or prep waits for the pool.
+   */
+  readonly noMemory: 'is-returned' | 'ends-the-bio' | 'waits-for-the-pool';
+  /** When the vectors are full before all tuples have a page: the bio goes on unprotected, or ends. */
+  readonly vecsFull: 'passes-for-success' | 'ends-the-bio';
   /** Asked in this order; the first that holds is why the bio is not prepared. */
   readonly skipOrder: readonly SkipRule[];
+  /** Whether prep itself asks them, or its caller by bio_integrity_enabled: then they are BUG_ON in prep. */
+  readonly skipsIn: 'caller' | 'prep';
   /**
    * With read_verify or write_generate off: no payload, or still a buffer where the metadata is more than the
    * tuple.
    */
   readonly switchedOff: 'no-payload' | 'buffer-where-metadata-is-wider';
-  /**
-   * Which buffers are zeroed before a write is generated: every one, or those where the tuple does not fill
-   * the metadata.
-   */
-  readonly zeroes: 'every-write' | 'where-metadata-is-wider';
+  /** Which buffers are zeroed before a write is generated. */
+  readonly zeroes: 'never' | 'every-write' | 'where-metadata-is-wider';
+  /** Which interval sizes the count of intervals is right for; for the others it is that of 512. */
+  readonly countsIntervals: '512-and-4096' | 'all';
   /** What the seed of a bio is counted in; it goes up by 1 an interval all the same. */
   readonly seedUnit: 'sector512';
+  /** Whether an IP guard is flagged, so that the host adapter computes it rather than a CRC. */
+  readonly ipFlag: boolean;
+  /** The flags of CHECK_*, by which 7.1 says what is to be checked. */
+  readonly checkFlags: boolean;
+
+  // Generate and verify
+
+  readonly guards: readonly GuardKind[];
   readonly type3Ref: Type3Ref;
   /** Whether the tuple can lie behind other metadata. */
   readonly piOffset: boolean;
@@ -50,80 +110,203 @@ export interface Semantics {
    * Whether an interval may lie in two segments. Where it may not, the kernel runs past the buffer of tuples.
    */
   readonly straddling: boolean;
-  /** What a payload must have for a read that succeeded to be verified. */
-  readonly verifyWhen: 'block-integrity' | 'guard' | 'check-flags';
+  /** A bio with more intervals than its payload has room for: BUG_ON, after it has written past it; or that alone. */
+  readonly overrun: 'BUG' | 'unnoticed';
+  /** What a read must have for its tuples to be verified when it succeeded. */
+  readonly verifyWhen: 'end_io-replaced' | 'block-integrity' | 'guard' | 'check-flags';
+  /**
+   * Where verify begins: at the segment where the bio stands, which completion has moved to the end; at the
+   * first segment; at where the count of completed bytes leads back to; or where the bio stood at prep.
+   */
+  readonly verifyFrom: 'current-segment' | 'first-segment' | 'rewound' | 'saved-iterator';
+  /** Where generate and verify find the metadata: in the buffer that prep made, or in the vectors. */
+  readonly metadataIn: 'buffer' | 'vectors';
+  /** What an escaped tuple exempts: itself, or the rest of its segment too. */
+  readonly escape: 'rest-of-segment' | 'interval';
   /** How a bio ends whose tuples do not match. */
   readonly mismatch: BlkStatus;
+  /** When a payload goes: with its bio, or when the I/O ends. */
+  readonly freed: 'with-the-bio' | 'at-the-end';
+
+  // Advance, trim, split, clone
+
+  /** What completion does to the memory of a bio: it shortens the segment where it stands, or only moves an iterator. */
+  readonly segments: 'shortened' | 'immutable';
+  /** What advance adds to the seed. */
+  readonly advanceSeed: 'nothing' | 'sectors512' | 'intervals';
+  /** The units in which trim and split count tuples. */
+  readonly tupleCount: 'sectors512' | 'intervals';
+  /** What a clone takes of the flags. */
+  readonly cloneFlags: readonly BipFlag[];
+  readonly cloneAppTag: boolean;
+  /** Whether a clone has vectors of its own, for which memory may be missing. */
+  readonly cloneVecs: 'copied' | 'shared';
+
+  // Remap
+
+  /** Whether completion finds the LBA of blocks that are neither 512 nor 4096 bytes. */
+  readonly completeLba: '512-and-4096' | 'all';
   /** What a bio that is remapped already, on a retry, does to the rest of its request. */
   readonly alreadyRemapped: 'ends-the-remap' | 'is-passed-over';
 }
 
+const V3_10_BEFORE_FIX: Semantics = {
+  name: '3.10-before-fix',
+  since: [3, 10],
+  source: {
+    read: 'Linux 3.10.72, fs/bio-integrity.c and drivers/scsi/sd_dif.c, without 5837c80e870b',
+    run: null,
+  },
+  functions: OPTIONAL_FUNCTIONS.filter((name) => name !== 'bio_integrity_action'),
+  noPayload: 'null',
+  vecsWithoutPool: 'four',
+  pools: true,
+  biosetFailure: 'keeps-the-first-pool',
+  pageGaps: 'not-looked-at',
+  pageMerge: false,
+  pageSize: 'left-alone',
+  prepResult: 'errno',
+  noMemory: 'is-returned',
+  vecsFull: 'passes-for-success',
+  skipOrder: ['has-payload', 'no-profile', 'no-functions', 'switched-off'],
+  skipsIn: 'caller',
+  switchedOff: 'no-payload',
+  zeroes: 'never',
+  countsIntervals: '512-and-4096',
+  seedUnit: 'sector512',
+  ipFlag: false,
+  checkFlags: false,
+  guards: ['crc16', 'ip'],
+  type3Ref: 'zero',
+  piOffset: false,
+  ipGuardCovers: 'data-and-metadata',
+  straddling: false,
+  overrun: 'BUG',
+  verifyWhen: 'end_io-replaced',
+  verifyFrom: 'current-segment',
+  metadataIn: 'buffer',
+  escape: 'rest-of-segment',
+  mismatch: 'IOERR',
+  freed: 'with-the-bio',
+  segments: 'shortened',
+  advanceSeed: 'nothing',
+  tupleCount: 'sectors512',
+  cloneFlags: [],
+  cloneAppTag: false,
+  cloneVecs: 'copied',
+  completeLba: '512-and-4096',
+  alreadyRemapped: 'ends-the-remap',
+};
+
+const V3_10: Semantics = {
+  ...V3_10_BEFORE_FIX,
+  name: '3.10',
+  source: {
+    read: 'Linux 3.10.72, fs/bio-integrity.c and drivers/scsi/sd_dif.c, with 5837c80e870b',
+    run: null,
+  },
+  verifyFrom: 'first-segment',
+};
+
+const V4_19: Semantics = {
+  ...V3_10,
+  name: '4.19',
+  since: [4, 19],
+  source: { read: 'Linux 4.19.191, block/bio-integrity.c and block/t10-pi.c', run: null },
+  functions: ['bioset_integrity_create', 'bioset_integrity_free'],
+  noPayload: 'ENOMEM',
+  vecsWithoutPool: 'as-asked',
+  biosetFailure: 'keeps-nothing',
+  pageGaps: 'refused',
+  prepResult: 'bool',
+  noMemory: 'ends-the-bio',
+  vecsFull: 'ends-the-bio',
+  skipOrder: ['no-profile', 'other-op', 'no-sectors', 'has-payload', 'switched-off'],
+  skipsIn: 'prep',
+  countsIntervals: 'all',
+  ipFlag: true,
+  overrun: 'unnoticed',
+  verifyWhen: 'block-integrity',
+  verifyFrom: 'rewound',
+  metadataIn: 'vectors',
+  escape: 'interval',
+  mismatch: 'PROTECTION',
+  freed: 'at-the-end',
+  segments: 'immutable',
+  advanceSeed: 'sectors512',
+  tupleCount: 'intervals',
+  completeLba: 'all',
+};
+
+const V5_10: Semantics = {
+  ...V4_19,
+  name: '5.10',
+  since: [5, 10],
+  source: {
+    read: 'Linux 5.10.y of openEuler, block/bio-integrity.c alone; the rest lies between 4.19 and 5.15',
+    run: null,
+  },
+  zeroes: 'every-write',
+  verifyFrom: 'saved-iterator',
+  advanceSeed: 'intervals',
+};
+
+const V6_1: Semantics = {
+  ...V5_10,
+  name: '6.1',
+  since: [6, 1],
+  source: {
+    read: 'Linux 6.1.192, block/bio-integrity.c and block/t10-pi.c',
+    run: 'Debian 6.1.192, scsi_debug types 0 to 3 by verdict, LIO fileio types 1 and 3 byte for byte',
+  },
+  guards: ['crc16', 'ip', 'crc64'],
+  cloneFlags: ['MAPPED_INTEGRITY', 'IP_CHECKSUM'],
+};
+
+const V6_12: Semantics = {
+  ...V6_1,
+  name: '6.12',
+  since: [6, 12],
+  source: {
+    read: 'Linux 6.12.117, block/bio-integrity.c and block/t10-pi.c',
+    run: 'Debian 6.12.117, scsi_debug types 0 to 3 by verdict, LIO fileio types 1 and 3 byte for byte',
+  },
+  pageMerge: true,
+  pageSize: 'counted',
+  skipOrder: ['no-profile', 'no-sectors', 'has-payload', 'switched-off', 'other-op'],
+  zeroes: 'where-metadata-is-wider',
+  piOffset: true,
+  ipGuardCovers: 'metadata-alone',
+  verifyWhen: 'guard',
+  cloneVecs: 'shared',
+};
+
+const V7_1: Semantics = {
+  ...V6_12,
+  name: '7.1',
+  since: [7, 1],
+  source: {
+    read: 'Linux 7.1 in its merge window, block/bio-integrity.c, block/bio-integrity-auto.c and block/t10-pi.c',
+    run: 'Debian 7.3.4, scsi_debug types 0 to 3 and LIO fileio types 1 and 3, byte for byte',
+  },
+  functions: ['bio_integrity_action'],
+  pools: false,
+  prepResult: 'void',
+  noMemory: 'waits-for-the-pool',
+  skipOrder: ['no-profile', 'has-payload', 'other-op', 'no-sectors-to-write', 'switched-off'],
+  switchedOff: 'buffer-where-metadata-is-wider',
+  checkFlags: true,
+  type3Ref: 'seed',
+  ipGuardCovers: 'data-and-metadata',
+  straddling: true,
+  verifyWhen: 'check-flags',
+  cloneFlags: ['MAPPED_INTEGRITY', 'IP_CHECKSUM', 'CHECK_GUARD', 'CHECK_REFTAG', 'CHECK_APPTAG'],
+  cloneAppTag: true,
+  alreadyRemapped: 'is-passed-over',
+};
+
 /** Oldest first. */
-export const SEMANTICS: readonly Semantics[] = [
-  {
-    name: '6.1',
-    since: [6, 1],
-    source: {
-      read: 'Linux 6.1.192, block/bio-integrity.c and block/t10-pi.c',
-      run: 'Debian 6.1.192, scsi_debug types 0 to 3 by verdict, LIO fileio types 1 and 3 byte for byte',
-    },
-    prepResult: 'bool',
-    allocationFailure: 'ends-the-bio',
-    skipOrder: ['no-profile', 'no-sectors', 'has-payload', 'switched-off'],
-    switchedOff: 'no-payload',
-    zeroes: 'every-write',
-    seedUnit: 'sector512',
-    type3Ref: 'zero',
-    piOffset: false,
-    ipGuardCovers: 'data-and-metadata',
-    straddling: false,
-    verifyWhen: 'block-integrity',
-    mismatch: 'PROTECTION',
-    alreadyRemapped: 'ends-the-remap',
-  },
-  {
-    name: '6.12',
-    since: [6, 12],
-    source: {
-      read: 'Linux 6.12.117, block/bio-integrity.c and block/t10-pi.c',
-      run: 'Debian 6.12.117, scsi_debug types 0 to 3 by verdict, LIO fileio types 1 and 3 byte for byte',
-    },
-    prepResult: 'bool',
-    allocationFailure: 'ends-the-bio',
-    skipOrder: ['no-profile', 'no-sectors', 'has-payload', 'switched-off'],
-    switchedOff: 'no-payload',
-    zeroes: 'where-metadata-is-wider',
-    seedUnit: 'sector512',
-    type3Ref: 'zero',
-    piOffset: true,
-    ipGuardCovers: 'metadata-alone',
-    straddling: false,
-    verifyWhen: 'guard',
-    mismatch: 'PROTECTION',
-    alreadyRemapped: 'ends-the-remap',
-  },
-  {
-    name: '7.1',
-    since: [7, 1],
-    source: {
-      read: 'Linux 7.1 in its merge window, block/bio-integrity.c, block/bio-integrity-auto.c and block/t10-pi.c',
-      run: 'Debian 7.3.4, scsi_debug types 0 to 3 and LIO fileio types 1 and 3, byte for byte',
-    },
-    prepResult: 'void',
-    allocationFailure: 'waits-for-the-pool',
-    skipOrder: ['no-profile', 'has-payload', 'no-sectors', 'switched-off'],
-    switchedOff: 'buffer-where-metadata-is-wider',
-    zeroes: 'where-metadata-is-wider',
-    seedUnit: 'sector512',
-    type3Ref: 'seed',
-    piOffset: true,
-    ipGuardCovers: 'data-and-metadata',
-    straddling: true,
-    verifyWhen: 'check-flags',
-    mismatch: 'PROTECTION',
-    alreadyRemapped: 'is-passed-over',
-  },
-];
+export const SEMANTICS: readonly Semantics[] = [V3_10_BEFORE_FIX, V3_10, V4_19, V5_10, V6_1, V6_12, V7_1];
 
 /** The rows' names, and `current` for the last row. */
 export const SEMANTICS_NAMES: readonly string[] = [...SEMANTICS.map(({ name }) => name), 'current'];
@@ -139,7 +322,8 @@ export function semanticsByName(name: string): Semantics {
 }
 
 /**
- * The row of a running kernel, by its release as `uname -r` prints it: the newest that is not newer.
+ * The row of a running kernel, by its release as `uname -r` prints it: the newest that is not newer. A 3.10
+ * is taken for one with the fix, which its stable series has.
  *
  * @throws ERR_OUT_OF_RANGE for a kernel older than every row, and for what is no release.
  */
@@ -157,10 +341,28 @@ export function semanticsForRelease(release: string): Semantics {
 
 /** @throws ERR_OUT_OF_RANGE for a profile that these kernels could not have. */
 export function requireKnownProfile(semantics: Semantics, profile: Profile): void {
-  if (profile.piOffset === 0 || semantics.piOffset) return;
+  const { guard, piOffset } = profile;
+  if (piOffset !== 0 && !semantics.piOffset) {
+    throw new IntegrityError(
+      'ERR_OUT_OF_RANGE',
+      `piOffset ${piOffset}: Linux ${semantics.name} keeps every tuple at offset 0`,
+    );
+  }
+  if (guard !== null && !semantics.guards.includes(guard)) {
+    throw new IntegrityError(
+      'ERR_OUT_OF_RANGE',
+      `${profile.name}: Linux ${semantics.name} knows the guards ${semantics.guards.join(' and ')} alone`,
+    );
+  }
+}
+
+/** @throws ERR_OUT_OF_RANGE for a function that these kernels do not have. */
+export function requireFunction(semantics: Semantics, name: OptionalFunction): void {
+  if (semantics.functions.includes(name)) return;
+  const having = SEMANTICS.filter(({ functions }) => functions.includes(name)).map((row) => row.name);
   throw new IntegrityError(
     'ERR_OUT_OF_RANGE',
-    `piOffset ${profile.piOffset}: Linux ${semantics.name} keeps every tuple at offset 0`,
+    `Linux ${semantics.name} has no ${name}: it is in ${having.join(', ')}`,
   );
 }
 

@@ -3,8 +3,8 @@
  */
 import { release } from 'node:os';
 import { Bio, type BioOptions } from '../bio/bio.js';
-import { bioIntegrityPrep, blkIntegrityPrepare } from '../bio/bio-integrity.js';
 import { semanticsForRelease } from '../bio/semantics.js';
+import { submitBio } from '../bio/submit.js';
 import type { Disk } from '../device/disk.js';
 
 /** The memory of a write: one piece, or segments as a bio has them. */
@@ -22,8 +22,5 @@ export function mirrorTuples(disk: Disk, lba: bigint, memory: WriteMemory): Uint
   const { readVerify, writeGenerate } = disk.sysfs.integrity;
   const device = { profile, semantics: semanticsForRelease(release()), readVerify, writeGenerate };
   const interval = (lba * BigInt(disk.blockSize)) / BigInt(profile.interval);
-  const bio = Bio.write({ device, lba: interval, ...memory });
-  bioIntegrityPrep(bio);
-  blkIntegrityPrepare(bio);
-  return bio.integrity?.buffer ?? new Uint8Array(0);
+  return submitBio(Bio.write({ device, lba: interval, ...memory })) ?? new Uint8Array(0);
 }

@@ -3,75 +3,37 @@ import t from 'tap';
 import { Bio, type BioDevice } from '../../src/bio/bio.js';
 import {
   bioIntegrityAction,
-  bioIntegrityBytes,
-  bioIntegrityEndio,
   bioIntegrityGenerate,
-  bioIntegrityIntervals,
   bioIntegrityPrep,
   bioIntegrityVerify,
-  blkIntegrityComplete,
-  blkIntegrityPrepare,
 } from '../../src/bio/bio-integrity.js';
+import { bioIntegrityBytes, bioIntegrityIntervals } from '../../src/bio/bip.js';
+import { blkIntegrityComplete, blkIntegrityPrepare } from '../../src/bio/blk-integrity.js';
 import type { BioVec } from '../../src/bio/bvec.js';
-import { SEMANTICS, SEMANTICS_NAMES, semanticsByName, semanticsForRelease } from '../../src/bio/semantics.js';
-import { type IntegrityError, KernelBugError } from '../../src/errors.js';
+import { SEMANTICS_NAMES, semanticsByName, semanticsForRelease } from '../../src/bio/semantics.js';
+import { KernelBugError } from '../../src/errors.js';
 import { plainEngine } from '../../src/pi/engine.js';
-import { type ProfileOptions, profileByName } from '../../src/pi/profile.js';
+import { profileByName } from '../../src/pi/profile.js';
+import {
+  device,
+  ended,
+  errorOf,
+  filled,
+  hex,
+  payload,
+  SINCE_4_19,
+  servedRead,
+  TYPE1,
+  TYPE3,
+  varied,
+} from '../support/bio.js';
 
-const ROWS = SEMANTICS.map(({ name }) => name);
-const TYPE1 = 'T10-DIF-TYPE1-CRC';
-const TYPE3 = 'T10-DIF-TYPE3-CRC';
-
-function device(
-  semantics: string,
-  format = TYPE1,
-  options: ProfileOptions & Partial<BioDevice> = {},
-): BioDevice {
-  const { readVerify = true, writeGenerate = true, ...profile } = options;
-  return {
-    profile: profileByName(format, profile),
-    semantics: semanticsByName(semantics),
-    readVerify,
-    writeGenerate,
-  };
-}
-
-const filled = (byte: number, length = 512) => new Uint8Array(length).fill(byte);
-const hex = (bytes: Uint8Array) =>
-  Buffer.from(bytes)
-    .toString('hex')
-    .replaceAll(/(.{16})(?=.)/g, '$1 ');
-const varied = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 7) ^ (i >> 8));
-
-function errorOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    return `${(error as IntegrityError).code}: ${(error as IntegrityError).message}`;
-  }
-  return 'nothing thrown';
-}
-
-/** The payload, which must be there. */
-function payload(bio: Bio) {
-  if (bio.integrity === null) throw new Error('the bio has no payload');
-  return bio.integrity;
-}
-
-/** A read of `data` at `lba` that the disk has served with `tuples` as they are on the medium, up to its completion. */
-function servedRead(on: BioDevice, lba: bigint, data: Uint8Array, tuples: Uint8Array): Bio {
-  const bio = Bio.read({ device: on, lba, data });
-  bioIntegrityPrep(bio);
-  payload(bio).buffer.set(tuples);
-  blkIntegrityComplete(bio);
-  bio.advance(data.length);
-  return bio;
-}
+const ROWS = SINCE_4_19;
 
 t.test('a write, everyday: the tuples that scsi_debug received', async (t) => {
   for (const name of ROWS) {
     const bio = Bio.write({ device: device(name), lba: 16n, data: Buffer.concat([filled(0x33), filled(0)]) });
-    t.equal(bioIntegrityPrep(bio), true);
+    t.equal(bioIntegrityPrep(bio), 0);
     blkIntegrityPrepare(bio);
     t.equal(hex(payload(bio).buffer), 'b218000000000010 0000000000000011', name);
   }
@@ -154,6 +116,7 @@ t.test('any segmentation gives the tuples of the whole', async (t) => {
     margin: fc.nat(40),
   });
   const property = fc.property(cases, ({ name, format, interval, intervals, lba, cuts, margin }) => {
+    if (!semanticsByName(name).guards.includes(profileByName(format).guard!)) return true;
     const on = device(name, format, { interval });
     const data = varied(intervals * interval);
     // Where the kernel lets intervals straddle, cut anywhere; elsewhere between intervals.
@@ -183,7 +146,7 @@ t.test('any segmentation gives the tuples of the whole', async (t) => {
     payload(read).buffer.set(medium);
     blkIntegrityComplete(read);
     read.advance(data.length);
-    return bioIntegrityEndio(read) === 'OK' && read.integrity === null;
+    return ended(read) === 'OK' && read.integrity === null;
   });
   t.doesNotThrow(() => fc.assert(property, { numRuns: 200 }));
 });
@@ -211,7 +174,7 @@ t.test('verify walks every segment although completion has advanced past all of 
       const { status, errno, finding } = bioIntegrityVerify(bio);
       t.same([status, errno], ['PROTECTION', -84], `${name}: segment ${corrupt}`);
       t.match(finding, { seed: 100n + BigInt(corrupt), check: 'guard' });
-      t.equal(bioIntegrityEndio(bio), 'PROTECTION');
+      t.equal(ended(bio), 'PROTECTION');
       t.equal(bio.integrity, null, 'the payload is gone');
     }
   }
@@ -231,14 +194,14 @@ t.test('verify: what it compares', async (t) => {
     for (const name of ROWS) {
       const stored = Buffer.from(tuples.replaceAll(' ', ''), 'hex');
       t.equal(
-        bioIntegrityEndio(servedRead(device(name, format), 7n, data, stored)),
+        ended(servedRead(device(name, format), 7n, { data: data }, stored)),
         status,
         `${name}: ${what}`,
       );
     }
   }
   const zeros = filled(0, 16);
-  const bio = servedRead(device('current', TYPE1, { interval: 4096 }), 2n, filled(1, 8192), zeros);
+  const bio = servedRead(device('current', TYPE1, { interval: 4096 }), 2n, { data: filled(1, 8192) }, zeros);
   t.match(
     bioIntegrityVerify(bio).finding,
     { seed: 16n, check: 'ref', stored: 0, computed: 16 },
@@ -248,16 +211,16 @@ t.test('verify: what it compares', async (t) => {
 
 t.test('an I/O that failed is not verified', async (t) => {
   for (const name of ROWS) {
-    const bio = servedRead(device(name), 0n, filled(1), filled(0x22, 8));
+    const bio = servedRead(device(name), 0n, { data: filled(1) }, filled(0x22, 8));
     bio.status = 'IOERR';
-    t.equal(bioIntegrityEndio(bio), 'IOERR', name);
+    t.equal(ended(bio), 'IOERR', name);
     t.equal(bio.integrity, null);
   }
   const write = Bio.write({ device: device('current'), lba: 0n, data: filled(1) });
   bioIntegrityPrep(write);
   payload(write).buffer.fill(0);
-  t.equal(bioIntegrityEndio(write), 'OK', 'nor is a write');
-  t.equal(bioIntegrityEndio(write), 'OK', 'nor what has no payload');
+  t.equal(ended(write), 'OK', 'nor is a write');
+  t.equal(ended(write), 'OK', 'nor what has no payload');
 });
 
 t.test('which bios are prepared', async (t) => {
@@ -282,11 +245,15 @@ t.test('which bios are prepared', async (t) => {
       name,
     );
     t.match(action(device(name), 'read'), { buffer: true, check: true, zero: false, skipped: null }, name);
-    t.match(action(device(name), 'write'), { buffer: true, check: true, zero: name === '6.1' }, name);
+    t.match(
+      action(device(name), 'write'),
+      { buffer: true, check: true, zero: name === '5.10' || name === '6.1' },
+      name,
+    );
     t.match(
       action(device(name, TYPE1, wide), 'write'),
-      { zero: true },
-      `${name}: no byte of the kernel leaks`,
+      { zero: name !== '4.19' },
+      `${name}: no byte of the kernel leaks, since 5.10.y`,
     );
 
     const bare = name === '7.1';
@@ -305,7 +272,7 @@ t.test('which bios are prepared', async (t) => {
     bioIntegrityPrep(twice);
     const first = payload(twice);
     t.equal(bioIntegrityAction(twice).skipped, 'has-payload', name);
-    t.equal(bioIntegrityPrep(twice), true);
+    t.equal(bioIntegrityPrep(twice), 0);
     t.equal(twice.integrity, first, `${name}: a payload that is there stays`);
   }
 
@@ -314,14 +281,14 @@ t.test('which bios are prepared', async (t) => {
     const write = Bio.write({ device: on, lba: 3n, data: filled(0x5a) });
     bioIntegrityPrep(write);
     t.same(payload(write).buffer, filled(0, 16), 'zeroed, nothing generated');
-    t.equal(bioIntegrityEndio(servedRead(on, 3n, filled(0x5a), filled(0x22, 16))), 'OK', 'nothing verified');
+    t.equal(ended(servedRead(on, 3n, { data: filled(0x5a) }, filled(0x22, 16))), 'OK', 'nothing verified');
   });
 
   t.test('a buffer that is not zeroed shows it', async (t) => {
     const read = Bio.read({ device: device('current'), lba: 0n, data: filled(0) });
     bioIntegrityPrep(read);
     t.notSame(payload(read).buffer, filled(0, 8));
-    t.equal(bioIntegrityEndio(read), 'PROTECTION', 'a disk that sent no tuples passes for no zero block');
+    t.equal(ended(read), 'PROTECTION', 'a disk that sent no tuples passes for no zero block');
   });
 });
 
@@ -339,20 +306,21 @@ t.test('flags', async (t) => {
 });
 
 t.test('no memory', async (t) => {
-  for (const name of ['6.1', '6.12']) {
+  for (const name of ['4.19', '5.10', '6.1', '6.12']) {
     const bio = Bio.read({ device: device(name), lba: 0n, data: filled(0) });
     t.equal(
-      bioIntegrityPrep(bio, () => null),
-      false,
-      `${name}: the bio has ended`,
+      bioIntegrityPrep(bio, () => false),
+      -12,
+      `${name}: the bio has ended, ENOMEM`,
     );
+    t.equal(bio.ended, true);
     t.equal(bio.status, 'RESOURCE');
     t.equal(bio.integrity, null);
   }
   const bio = Bio.write({ device: device('7.1'), lba: 1n, data: filled(0x5a) });
   t.equal(
-    bioIntegrityPrep(bio, () => null),
-    true,
+    bioIntegrityPrep(bio, () => false),
+    0,
     '7.1: the pool has some',
   );
   t.equal(hex(payload(bio).buffer), '7867000000000001');
@@ -364,7 +332,7 @@ t.test('a segment that cuts an interval', async (t) => {
     { buffer: data, offset: 0, length: 700 },
     { buffer: data, offset: 700, length: 324 },
   ];
-  for (const name of ['6.1', '6.12']) {
+  for (const name of ['4.19', '5.10', '6.1', '6.12']) {
     for (const op of ['read', 'write'] as const) {
       const bio = Bio[op]({ device: device(name), lba: 0n, segments });
       t.equal(
@@ -375,7 +343,7 @@ t.test('a segment that cuts an interval', async (t) => {
     }
   }
   const straddling = Bio.write({ device: device('7.1'), lba: 0n, segments });
-  t.equal(bioIntegrityPrep(straddling), true);
+  t.equal(bioIntegrityPrep(straddling), 0);
 });
 
 t.test('a request of several bios', async (t) => {
@@ -398,7 +366,9 @@ t.test('a request of several bios', async (t) => {
     list[0]!.advance(8192);
     list[1]!.advance(4096);
     blkIntegrityComplete(list.slice(1));
-    t.same(refs(list), ['000050 000051', '000060 000061', '000070 000071'], 'the rest, from where it stands');
+    // 4.19 counts the seed on by 8 for a block of 4096 bytes: after a completion in part the tag is wrong.
+    const rest = name === '4.19' ? '000060 000068' : '000060 000061';
+    t.same(refs(list), ['000050 000051', rest, '000070 000071'], 'the rest, from where it stands');
   }
 
   for (const [name, third] of [
@@ -467,9 +437,14 @@ t.test('counting', async (t) => {
 });
 
 t.test('semantics by name and by release', async (t) => {
-  t.same(SEMANTICS_NAMES, ['6.1', '6.12', '7.1', 'current']);
+  t.same(SEMANTICS_NAMES, ['3.10-before-fix', '3.10', '4.19', '5.10', '6.1', '6.12', '7.1', 'current']);
   t.equal(semanticsByName('current'), semanticsByName('7.1'));
   for (const [release, name] of [
+    ['3.10.108', '3.10'],
+    ['3.18.140', '3.10'],
+    ['4.19.0-27-amd64', '4.19'],
+    ['5.4.200', '4.19'],
+    ['5.10.0-30-amd64', '5.10'],
     ['6.1.0-50-amd64', '6.1'],
     ['6.1', '6.1'],
     ['6.6.30', '6.1'],
@@ -480,10 +455,10 @@ t.test('semantics by name and by release', async (t) => {
   ] as const) {
     t.equal(semanticsForRelease(release).name, name, release);
   }
-  for (const release of ['5.10.0-30-amd64', '3.10', '', 'six', '6', '-6.1']) {
+  for (const release of ['3.9.11', '2.6.32', '', 'six', '6', '-6.1']) {
     t.match(
       errorOf(() => semanticsForRelease(release)),
-      'there are 6.1, 6.12, 7.1',
+      'there are 3.10-before-fix, 3.10, 4.19, 5.10, 6.1, 6.12, 7.1',
       release,
     );
   }

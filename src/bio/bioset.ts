@@ -1,0 +1,95 @@
+/** Where payloads come from: a bioset's memory pools, and the memory behind them. */
+import { IntegrityError } from '../errors.js';
+import { requireFunction, type Semantics } from './semantics.js';
+
+/** What is asked of the allocator: a payload, its vectors beyond the inline ones, or the buffer of metadata. */
+export type Piece = 'payload' | 'vectors' | 'buffer';
+
+/** Stands for the kernel's allocator: whether it has memory for a piece of so many bytes. */
+export type Memory = (piece: Piece, bytes: number) => boolean;
+
+/** Memory that never runs out. */
+export const PLENTY: Memory = (): boolean => true;
+
+/** kmalloc's largest piece on x86-64 with pages of 4 KiB (KMALLOC_MAX_SIZE, Linux 3.10 to 6.12). */
+export const KMALLOC_MAX = 4 * 1024 * 1024;
+
+/** mempool_t: elements set aside for when there is no memory. */
+export class Mempool {
+  /** Elements that nobody has taken of those set aside. */
+  available: number;
+
+  constructor(reserve: number) {
+    this.available = reserve;
+  }
+
+  /**
+   * mempool_alloc of a caller that may wait (GFP_NOIO).
+   *
+   * @throws ERR_BUSY where the kernel would wait until somebody gives an element back.
+   */
+  alloc(hasMemory: boolean): PoolElement {
+    if (hasMemory) return { free: () => {} };
+    if (this.available === 0) {
+      throw new IntegrityError('ERR_BUSY', 'the pool is empty: the kernel would wait for an element', {
+        advice: 'Free a payload that came from it, or let the memory have some.',
+      });
+    }
+    this.available--;
+    return {
+      free: () => {
+        this.available++;
+      },
+    };
+  }
+}
+
+export interface PoolElement {
+  free(): void;
+}
+
+/** struct bio_set, as far as integrity sees it. */
+export class BioSet {
+  payloads: Mempool | null = null;
+  vectors: Mempool | null = null;
+}
+
+/**
+ * bioset_integrity_create, Linux 3.10 to 6.12: gives the set its pools of `reserve` elements each.
+ *
+ * @returns 0, also when it has them; -1 without memory: of 3.10 with the first pool left behind, so that the
+ * next call takes the set for complete.
+ * @throws ERR_OUT_OF_RANGE for Linux 7.1, which has no pools in biosets.
+ */
+export function biosetIntegrityCreate(
+  semantics: Semantics,
+  bioset: BioSet,
+  reserve: number,
+  memory: Memory = PLENTY,
+): 0 | -1 {
+  requireFunction(semantics, 'bioset_integrity_create');
+  if (bioset.payloads !== null) return 0;
+  if (!memory('payload', 0)) return -1;
+  bioset.payloads = new Mempool(reserve);
+  if (!memory('vectors', 0)) {
+    if (semantics.biosetFailure === 'keeps-nothing') bioset.payloads = null;
+    return -1;
+  }
+  bioset.vectors = new Mempool(reserve);
+  return 0;
+}
+
+/** bioset_integrity_free, Linux 3.10 to 6.12. @throws ERR_OUT_OF_RANGE for Linux 7.1 */
+export function biosetIntegrityFree(semantics: Semantics, bioset: BioSet): void {
+  requireFunction(semantics, 'bioset_integrity_free');
+  bioset.payloads = null;
+  bioset.vectors = null;
+}
+
+/** A set as the block layer's own, fs_bio_set: with both pools, two elements in each. */
+export function fsBioSet(): BioSet {
+  const bioset = new BioSet();
+  bioset.payloads = new Mempool(2);
+  bioset.vectors = new Mempool(2);
+  return bioset;
+}
