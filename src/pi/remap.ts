@@ -1,7 +1,28 @@
 /** Reference tags between the virtual seed and the LBA: blk_integrity_prepare and _complete of Linux. */
 import { IntegrityError } from '../errors.js';
 import { countsReferenceTags, type Profile } from './profile.js';
-import { readTuple, referenceTag, viewOf, writeReferenceTag } from './tuple.js';
+import { isEscaped, readTuple, referenceTag, viewOf, writeReferenceTag } from './tuple.js';
+import type { Finding } from './verify.js';
+
+export interface RemapOptions {
+  /** At most so many findings are listed; the counts go on. Default: all. */
+  readonly findingsMax?: number | undefined;
+  /** The number that findings give the first interval. Default 0. */
+  readonly startInterval?: number | undefined;
+}
+
+export interface RemapResult {
+  /** Every tuple that is not escaped held the expected tag. */
+  readonly ok: boolean;
+  readonly intervals: number;
+  readonly remapped: number;
+  /** Escaped tuples without the expected tag, left as they were: as a rule their tag is no tag. */
+  readonly escaped: number;
+  /** All other tuples without the expected tag, left as they were. */
+  readonly mismatched: number;
+  /** Those, in order, or the first `findingsMax`; `computed` is the tag that was expected. */
+  readonly findings: readonly Finding[];
+}
 
 /**
  * Rewrites `metadata` in place: where tuple k holds reference tag `from + k`, it becomes `to + k`. Any other
@@ -14,19 +35,59 @@ import { readTuple, referenceTag, viewOf, writeReferenceTag } from './tuple.js';
  * @throws ERR_BAD_LENGTH unless `metadata` is that of whole intervals.
  */
 export function remapReferenceTags(profile: Profile, metadata: Uint8Array, from: bigint, to: bigint): void {
+  remapReferenceTagsChecked(profile, metadata, from, to, { findingsMax: 0 });
+}
+
+/**
+ * The same bytes, and tells what the kernel does not: which tuples did not hold the expected tag. Of a profile whose tags do not
+ * count it says nothing: 0 remapped.
+ *
+ * @throws ERR_BAD_LENGTH unless `metadata` is that of whole intervals.
+ */
+export function remapReferenceTagsChecked(
+  profile: Profile,
+  metadata: Uint8Array,
+  from: bigint,
+  to: bigint,
+  { findingsMax = Infinity, startInterval = 0 }: RemapOptions = {},
+): RemapResult {
   const { tupleSize, metadataSize, piOffset } = profile;
-  if (tupleSize === 0 || !countsReferenceTags(profile)) return;
-  if (metadata.length % metadataSize !== 0) {
+  const intervals = metadataSize === 0 ? 0 : Math.floor(metadata.length / metadataSize);
+  const findings: Finding[] = [];
+  let remapped = 0;
+  let escaped = 0;
+  let mismatched = 0;
+  if (tupleSize === 0 || !countsReferenceTags(profile)) {
+    return { ok: true, intervals, remapped, escaped, mismatched, findings };
+  }
+  if (intervals * metadataSize !== metadata.length) {
     throw new IntegrityError(
       'ERR_BAD_LENGTH',
       `${metadata.length} bytes of metadata are no whole number of intervals' ${metadataSize}`,
     );
   }
   const view = viewOf(metadata);
-  for (let k = 0; k * metadataSize < metadata.length; k++) {
+  for (let k = 0; k < intervals; k++) {
     const offset = k * metadataSize + piOffset;
-    if (readTuple(view, offset, tupleSize).ref === referenceTag(tupleSize, from, k)) {
+    const tuple = readTuple(view, offset, tupleSize);
+    const computed = referenceTag(tupleSize, from, k);
+    if (tuple.ref === computed) {
       writeReferenceTag(view, offset, tupleSize, referenceTag(tupleSize, to, k));
+      remapped++;
+    } else if (isEscaped(profile, tupleSize, tuple)) {
+      escaped++;
+    } else {
+      mismatched++;
+      if (findings.length < findingsMax) {
+        findings.push({
+          interval: startInterval + k,
+          check: 'ref',
+          stored: tuple.ref,
+          computed,
+          differs: ['ref'],
+        });
+      }
     }
   }
+  return { ok: mismatched === 0, intervals, remapped, escaped, mismatched, findings };
 }
