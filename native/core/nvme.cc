@@ -35,7 +35,10 @@ NvmeAnswer send(int fd, unsigned long request, nvme_passthru_cmd& command) noexc
   return {.status = static_cast<std::uint16_t>(status)};
 }
 
-bool fits(const std::array<std::uint8_t, kNvmeIdentifyBytes>& identified, const NvmeTransfer& transfer) noexcept {
+}  // namespace
+
+bool nvme_fits(std::span<const std::uint8_t, kNvmeIdentifyBytes> identified,
+               const NvmeTransfer& transfer) noexcept {
   const std::uint8_t flbas = identified[kFlbas];
   // Bits 6:5 above the four low ones, with more than 16 formats.
   const unsigned index = (flbas & 0x0FU) | ((flbas & 0x60U) >> 1);
@@ -47,13 +50,11 @@ bool fits(const std::array<std::uint8_t, kNvmeIdentifyBytes>& identified, const 
          transfer.metadata.size() == std::uint64_t{transfer.blocks} * metadata_size;
 }
 
-}  // namespace
-
 NvmeAnswer nvme_io(int fd, const NvmeTransfer& transfer) noexcept {
   const NvmeIdentifyAnswer identified = nvme_identify(fd, NvmeIdentify::kNamespace, transfer.timeout_ms);
   if (identified.error != 0 || identified.status != 0)
     return {.error = identified.error, .status = identified.status};
-  if (!fits(identified.data, transfer)) return {.error = EINVAL};
+  if (!nvme_fits(identified.data, transfer)) return {.error = EINVAL};
   nvme_passthru_cmd command{};
   command.opcode = static_cast<std::uint8_t>(transfer.opcode);
   command.nsid = identified.nsid;

@@ -32,6 +32,7 @@
 #include "core/io_uring.h"
 #include "core/ip_checksum.h"
 #include "core/lbmd.h"
+#include "core/nvme.h"
 #include "core/page_buffer.h"
 #include "core/sg_io.h"
 #include "core/sysfs.h"
@@ -405,6 +406,60 @@ void files_are_read_and_written_whole() {
   CHECK(write_at(other.get(), written, 0).error == EBADF);
 }
 
+// Of 8 blocks.
+NvmeTransfer nvme_read(std::span<std::uint8_t> data, std::span<std::uint8_t> metadata) {
+  return {.opcode = NvmeOpcode::kRead,
+          .slba = 0,
+          .blocks = 8,
+          .data = data,
+          .metadata = metadata,
+          .prchk = 0,
+          .ref_tag = 0,
+          .app_tag = 0,
+          .app_mask = 0,
+          .timeout_ms = 1000};
+}
+
+// Identify Namespace data: FLBAS at byte 26, from 128 on formats of MS (16 bits), LBADS and RP.
+std::array<std::uint8_t, kNvmeIdentifyBytes> namespace_data(std::uint8_t flbas, std::size_t index,
+                                                            std::uint16_t ms, std::uint8_t lbads) {
+  std::array<std::uint8_t, kNvmeIdentifyBytes> data{};
+  data[26] = flbas;
+  data[128 + 4 * index] = static_cast<std::uint8_t>(ms);
+  data[129 + 4 * index] = static_cast<std::uint8_t>(ms >> 8);
+  data[130 + 4 * index] = lbads;
+  return data;
+}
+
+void nvme_buffers_must_fit_the_format() {
+  Bytes data(8 * 4096 + 1);
+  Bytes metadata(8 * 256 + 1);
+  const auto fits = [&](const std::array<std::uint8_t, kNvmeIdentifyBytes>& format, std::size_t data_size,
+                        std::size_t metadata_size) {
+    return nvme_fits(format, nvme_read(std::span(data).first(data_size), std::span(metadata).first(metadata_size)));
+  };
+  const auto plain = namespace_data(0, 0, 0, 9);
+  CHECK(fits(plain, 8 * 512, 0));
+  CHECK(!fits(plain, 8 * 512, 8));
+  CHECK(!fits(plain, 8 * 512 - 1, 0));
+  CHECK(!fits(plain, 8 * 512 + 1, 0));
+  CHECK(!fits(plain, 0, 0));
+  const auto with_tuples = namespace_data(2, 2, 8, 12);
+  CHECK(fits(with_tuples, 8 * 4096, 8 * 8));
+  CHECK(!fits(with_tuples, 8 * 512, 8 * 8));
+  CHECK(!fits(with_tuples, 8 * 4096, 8 * 8 - 1));
+  CHECK(!fits(with_tuples, 8 * 4096, 8 * 8 + 1));
+  CHECK(!fits(with_tuples, 8 * 4096, 0));
+  CHECK(fits(namespace_data(0, 0, 256, 9), 8 * 512, 8 * 256));
+  // Format 33: its upper bits are bits 6:5.
+  CHECK(fits(namespace_data(0x41, 33, 8, 9), 8 * 512, 8 * 8));
+  CHECK(!fits(namespace_data(0x41, 1, 8, 9), 8 * 512, 8 * 8));
+  // Metadata behind each block, and block sizes that cannot be.
+  CHECK(!fits(namespace_data(0x10, 0, 8, 9), 8 * 512, 8 * 8));
+  CHECK(!fits(namespace_data(0, 0, 0, 8), 8 * 256, 0));
+  CHECK(!fits(namespace_data(0, 0, 0, 73), 8 * 512, 0));
+}
+
 void what_is_no_disk_answers_with_an_errno() {
   TemporaryFolder folder;
   Fd fd;
@@ -412,6 +467,10 @@ void what_is_no_disk_answers_with_an_errno() {
   CHECK(sg_io(fd.get(), {.cdb = Bytes(6), .direction = Direction::kNone, .data = {}, .timeout_ms = 1000})
             .error == ENOTTY);
   CHECK(lbmd_capability(fd.get()).error != 0);
+  CHECK(nvme_io(fd.get(), nvme_read({}, {})).error == ENOTTY);
+  CHECK(nvme_identify(fd.get(), NvmeIdentify::kNamespace, 1000).error == ENOTTY);
+  CHECK(nvme_io(-1, nvme_read({}, {})).error == EBADF);
+  CHECK(nvme_identify(-1, NvmeIdentify::kCommandSetNamespace, 1000).error == EBADF);
   CHECK(sg_io(-1, {.cdb = Bytes(6), .direction = Direction::kNone, .data = {}, .timeout_ms = 1000}).error ==
         EBADF);
   CHECK(lbmd_capability(-1).error == EBADF);
@@ -580,6 +639,7 @@ constexpr std::array kTests{
     Test{"executor: threads take no signals", executor_threads_take_no_signals},
     Test{"fd: one owner", descriptors_have_one_owner},
     Test{"block I/O: files are read and written whole", files_are_read_and_written_whole},
+    Test{"NVMe: buffers must fit the format", nvme_buffers_must_fit_the_format},
     Test{"ioctls: what is no disk answers with an errno", what_is_no_disk_answers_with_an_errno},
     Test{"io_uring: PI is refused where it would be dropped", pi_is_refused_where_it_would_be_dropped},
     Test{"io_uring: a completion is waited for without spinning",

@@ -7,7 +7,13 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { type NativeHandle, native, type PiAttribute, type SgRequest } from '../../src/binding.js';
+import {
+  type NativeHandle,
+  type NvmeIoRequest,
+  native,
+  type PiAttribute,
+  type SgRequest,
+} from '../../src/binding.js';
 import { admit, descriptorsOf, makeFifo, untilOpening } from './fifo.js';
 
 const { Handle, ioUringFeatures, alignedOffset } = native();
@@ -49,6 +55,20 @@ const attribute = (more: Partial<PiAttribute> = {}): PiAttribute => ({
   ...more,
 });
 
+const nvmeRead = (more: Partial<NvmeIoRequest> = {}): NvmeIoRequest => ({
+  opcode: 'read',
+  slba: 0n,
+  blocks: 1,
+  data: new Uint8Array(512),
+  metadata: new Uint8Array(8),
+  prchk: 7,
+  refTag: 0n,
+  appTag: 0,
+  appMask: 0,
+  timeoutMs: 1000,
+  ...more,
+});
+
 /** Every call of a handle, with arguments that are right. */
 const calls: Record<string, (handle: NativeHandle) => Promise<{ errno: number }>> = {
   open: (handle) => handle.open('/dev/null', fs.O_RDONLY),
@@ -59,6 +79,8 @@ const calls: Record<string, (handle: NativeHandle) => Promise<{ errno: number }>
   readWithPi: (handle) => handle.readWithPi(new Uint8Array(512), 0n, attribute()),
   writeWithPi: (handle) => handle.writeWithPi(new Uint8Array(512), 0n, attribute()),
   lbmdCapability: (handle) => handle.lbmdCapability(),
+  nvmeIo: (handle) => handle.nvmeIo(nvmeRead()),
+  nvmeIdentify: (handle) => handle.nvmeIdentify({ structure: 'namespace', timeoutMs: 1000 }),
   lockExclusive: (handle) => handle.lockExclusive(),
   flush: (handle) => handle.flush(),
 };
@@ -167,6 +189,28 @@ t.test('what is no SCSI disk', async (t) => {
   t.match(capability, { flags: 0, interval: 0, size: 0, piSize: 0, storageTagSize: 0 });
 });
 
+t.test('what is no NVMe namespace', async (t) => {
+  const { handle, path } = await openFile(t);
+  const before = readFileSync(path);
+  const data = new Uint8Array(512).fill(0x51);
+  const metadata = new Uint8Array(8).fill(0x52);
+  for (const opcode of ['read', 'write'] as const) {
+    const answer = await handle.nvmeIo(nvmeRead({ opcode, data, metadata }));
+    t.same(answer, { errno: errno.ENOTTY, status: 0 }, opcode);
+  }
+  t.same(await handle.nvmeIo(nvmeRead({ metadata: new Uint8Array(0) })), { errno: errno.ENOTTY, status: 0 });
+  t.same([data, metadata], [new Uint8Array(512).fill(0x51), new Uint8Array(8).fill(0x52)]);
+  t.same(readFileSync(path), before);
+  for (const structure of ['namespace', 'nvm-namespace'] as const) {
+    t.same(await handle.nvmeIdentify({ structure, timeoutMs: 1000 }), {
+      errno: errno.ENOTTY,
+      status: 0,
+      nsid: 0,
+      data: new Uint8Array(4096),
+    });
+  }
+});
+
 t.test('PI where none can go: refused, the buffers as they were', async (t) => {
   const { handle, path } = await openFile(t);
   const kernel = ioUringFeatures();
@@ -206,6 +250,13 @@ t.test('memory that is transferred away in flight', async (t) => {
     handle.sgIo(inquiry({ cdb, data: data.to, direction: 'to-device' })),
   ];
   for (const array of [cdb, data.from, data.to]) take(array);
+  const nvme = { data: bytes(512), kept: bytes(512), metadata: bytes(8) };
+  const nvmeAsked = [
+    handle.nvmeIo(nvmeRead({ data: nvme.data })),
+    handle.nvmeIo(nvmeRead({ data: nvme.kept, metadata: nvme.metadata })),
+    handle.nvmeIo(nvmeRead({ opcode: 'write', data: nvme.data, metadata: bytes(8) })),
+  ];
+  for (const array of [nvme.data, nvme.metadata]) take(array);
   const pi = { buffer: bytes(512), tuples: bytes(8), kept: bytes(512), gone: bytes(8) };
   const withPi = [
     handle.readWithPi(pi.buffer, 0n, attribute()),
@@ -218,6 +269,10 @@ t.test('memory that is transferred away in flight', async (t) => {
   t.same(readFileSync(path).subarray(1024, 1536), Buffer.from(bytes(512)), 'what was there at the call');
   t.match(await asked[0], { errno: errno.EFAULT, status: 0 });
   t.match(await asked[1], { errno: errno.ENOTTY }, 'nothing was to come back');
+  t.same(await nvmeAsked[0], { errno: errno.EFAULT, status: 0 });
+  t.same(await nvmeAsked[1], { errno: errno.EFAULT, status: 0 });
+  t.same(await nvmeAsked[2], { errno: errno.ENOTTY, status: 0 }, 'nothing was to come back');
+  t.same(nvme.kept, bytes(512));
   t.same(await withPi[0], { errno: errno.EFAULT, bytes: 0 });
   t.same(await withPi[1], { errno: errno.EFAULT, bytes: 0 });
   t.not((await withPi[2])!.errno, errno.EFAULT);
@@ -348,6 +403,26 @@ t.test('wrong arguments are named, and the handle lives on', async (t) => {
     ['request.timeoutMs', () => handle.sgIo(inquiry({ timeoutMs: 0 })), range],
     ['request.timeoutMs', () => handle.sgIo(inquiry({ timeoutMs: 2 ** 31 })), range],
     ['request.timeoutMs', () => handle.sgIo(inquiry({ timeoutMs: 0.5 })), range],
+    ['request', () => handle.nvmeIo(1 as never), type],
+    ['request.opcode', () => handle.nvmeIo(nvmeRead({ opcode: 'format' as never })), range],
+    ['request.slba', () => handle.nvmeIo(nvmeRead({ slba: 2n ** 64n })), range],
+    ['request.slba', () => handle.nvmeIo(nvmeRead({ slba: 0 as never })), type],
+    ['request.blocks', () => handle.nvmeIo(nvmeRead({ blocks: 0 })), range],
+    ['request.blocks', () => handle.nvmeIo(nvmeRead({ blocks: 65537 })), range],
+    ['request.data', () => handle.nvmeIo(nvmeRead({ data: null as never })), type],
+    ['request.data', () => handle.nvmeIo(nvmeRead({ data: detached })), type],
+    ['request.metadata', () => handle.nvmeIo(nvmeRead({ metadata: shared })), type],
+    ['request.prchk', () => handle.nvmeIo(nvmeRead({ prchk: 8 })), range],
+    ['request.refTag', () => handle.nvmeIo(nvmeRead({ refTag: 2n ** 48n })), range],
+    ['request.appTag', () => handle.nvmeIo(nvmeRead({ appTag: 65536 })), range],
+    ['request.appMask', () => handle.nvmeIo(nvmeRead({ appMask: -1 })), range],
+    ['request.timeoutMs', () => handle.nvmeIo(nvmeRead({ timeoutMs: 0 })), range],
+    [
+      'request.structure',
+      () => handle.nvmeIdentify({ structure: 'controller' as never, timeoutMs: 1 }),
+      range,
+    ],
+    ['request.timeoutMs', () => handle.nvmeIdentify({ structure: 'namespace', timeoutMs: 0 }), range],
   ];
   for (const [i, [name, call, code]] of wrong.entries()) {
     t.throws(call, { code, message: new RegExp(`^${name} must be `) }, `${name} (${i})`);
