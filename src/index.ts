@@ -52,7 +52,12 @@ export { claimRegion } from './device/safeguard.js';
 export type { ScsiCommand, ScsiReply, ScsiTransport } from './device/transport.js';
 export { ERROR_CODES, type ErrorCode, IntegrityError, KernelBugError } from './errors.js';
 export * from './nvme/identify.js';
+export { crc16T10DifCombine, crc64NvmeCombine } from './pi/combine.js';
+export { type ConvertOptions, type ConvertResult, convertGuards } from './pi/convert.js';
 export {
+  type AppTagRange,
+  type CheckedField,
+  type CheckOrder,
   defaultEngine,
   type Finding as BadInterval,
   type GenerateOptions,
@@ -64,8 +69,20 @@ export {
   type VerifyResult,
 } from './pi/engine.js';
 export { crc16T10Dif, crc64Nvme, ipChecksum } from './pi/guard.js';
+export {
+  type FaultTarget,
+  type InjectedFault,
+  type InjectOptions,
+  injectFaults,
+  undoFaults,
+} from './pi/inject.js';
 export * from './pi/profile.js';
-export { remapReferenceTags } from './pi/remap.js';
+export {
+  type RemapOptions,
+  type RemapResult,
+  remapReferenceTags,
+  remapReferenceTagsChecked,
+} from './pi/remap.js';
 export type * from './report/model.js';
 export { crosscheckTap, proveTap } from './report/tap.js';
 export { chainText, crosscheckText, listText, proveText } from './report/text.js';
