@@ -7,7 +7,7 @@
 import { IntegrityError, KernelBugError } from '../errors.js';
 import { countsReferenceTags } from '../pi/profile.js';
 import type { Bio } from './bio.js';
-import { KMALLOC_MAX, type Memory, PLENTY } from './bioset.js';
+import { KMALLOC_MAX, type Memory, plenty } from './bioset.js';
 import {
   bioIntegrityAddPage,
   bioIntegrityAlloc,
@@ -129,7 +129,7 @@ export function bioIntegrityAction(bio: Bio): IntegrityAction {
  * generating or verifying it would run past the buffer of tuples. ERR_OUT_OF_RANGE for a profile that the
  * kernel cannot have. KernelBugError in 3.10 for a bio that has a payload or a disk that has no profile.
  */
-export function bioIntegrityPrep(bio: Bio, memory: Memory = PLENTY): number {
+export function bioIntegrityPrep(bio: Bio, memory: Memory = plenty): number {
   const { semantics, profile } = bio.device;
   requireKnownProfile(semantics, profile);
   if (semantics.skipsIn === 'caller') {
@@ -146,7 +146,7 @@ export function bioIntegrityPrep(bio: Bio, memory: Memory = PLENTY): number {
   if (!waits && !(bytes <= KMALLOC_MAX && memory('buffer', bytes))) return failed(bio, ENOMEM);
   const buffer = new Uint8Array(bytes).fill(action.zero ? 0 : UNINITIALISED);
 
-  const payload = bioIntegrityAlloc(bio, Math.ceil(bytes / PAGE), waits ? PLENTY : memory);
+  const payload = bioIntegrityAlloc(bio, Math.ceil(bytes / PAGE), waits ? plenty : memory);
   if (!(payload instanceof BioIntegrityPayload)) return failed(bio, payload ?? EIO);
   payload.buffer = buffer;
   for (const flag of flagsOf(bio, action.check)) payload.flags.add(flag);

@@ -9,10 +9,12 @@ export type Piece = 'payload' | 'vectors' | 'buffer';
 export type Memory = (piece: Piece, bytes: number) => boolean;
 
 /** Memory that never runs out. */
-export const PLENTY: Memory = (): boolean => true;
+export function plenty(): boolean {
+  return true;
+}
 
 /** kmalloc's largest piece on x86-64 with pages of 4 KiB (KMALLOC_MAX_SIZE, Linux 3.10 to 6.12). */
-export const KMALLOC_MAX = 4 * 1024 * 1024;
+export const KMALLOC_MAX: number = 4 * 1024 * 1024;
 
 /** mempool_t: elements set aside for when there is no memory. */
 export class Mempool {
@@ -65,7 +67,7 @@ export function biosetIntegrityCreate(
   semantics: Semantics,
   bioset: BioSet,
   reserve: number,
-  memory: Memory = PLENTY,
+  memory: Memory = plenty,
 ): 0 | -1 {
   requireFunction(semantics, 'bioset_integrity_create');
   if (bioset.payloads !== null) return 0;

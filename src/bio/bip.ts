@@ -5,7 +5,7 @@
 import { IntegrityError, KernelBugError } from '../errors.js';
 import type { Profile } from '../pi/profile.js';
 import type { Bio } from './bio.js';
-import { type BioSet, type Memory, PLENTY, type PoolElement } from './bioset.js';
+import { type BioSet, type Memory, type PoolElement, plenty } from './bioset.js';
 import { advanceIterator, type BioVec, requireInside, SECTOR } from './bvec.js';
 import { BioIntegrityPayload } from './payload.js';
 import { requireFunction, type Semantics } from './semantics.js';
@@ -50,7 +50,7 @@ export function bioIntegrityHwSectors(profile: Profile, sectors: number, semanti
 export function bioIntegrityAlloc(
   bio: Bio,
   nrVecs: number,
-  memory: Memory = PLENTY,
+  memory: Memory = plenty,
 ): BioIntegrityPayload | null | typeof ENOMEM {
   if (!(Number.isInteger(nrVecs) && nrVecs >= 0)) {
     throw new IntegrityError('ERR_OUT_OF_RANGE', `nrVecs ${nrVecs} must be a whole number`);
@@ -230,7 +230,7 @@ export function bioIntegrityTrim(bio: Bio, offset = 0, sectors: number = bio.ite
  * @returns 0; without memory -EIO in 3.10 and -ENOMEM later.
  * @throws KernelBugError when `source` has no payload
  */
-export function bioIntegrityClone(clone: Bio, source: Bio, memory: Memory = PLENTY): number {
+export function bioIntegrityClone(clone: Bio, source: Bio, memory: Memory = plenty): number {
   const { semantics } = clone.device;
   const { vecs, iterator, flags, appTag } = payloadOf(source);
   const payload = bioIntegrityAlloc(clone, semantics.cloneVecs === 'copied' ? vecs.length : 0, memory);

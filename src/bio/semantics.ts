@@ -70,11 +70,9 @@ export interface Semantics {
 
   // Prep
 
-  /** What bio_integrity_prep returns: an errno, whether the bio goes on, or nothing since it cannot fail. */
-  readonly prepResult: 'errno' | 'bool' | 'void';
   /**
-   * When no memory is had: the errno goes to the caller, which ends the bio with EIO; prep ends the bio with
-   * BLK_STS_RESOURCE; or prep waits for the pool.
+   * When no memory is had: the errno is returned to the caller, which ends the bio with EIO; prep ends the bio
+   * with BLK_STS_RESOURCE and returns false; or prep, which is void, waits for the pool.
    */
   readonly noMemory: 'is-returned' | 'ends-the-bio' | 'waits-for-the-pool';
   /** When the vectors are full before all tuples have a page: the bio goes on unprotected, or ends. */
@@ -92,8 +90,6 @@ export interface Semantics {
   readonly zeroes: 'never' | 'every-write' | 'where-metadata-is-wider';
   /** Which interval sizes the count of intervals is right for; for the others it is that of 512. */
   readonly countsIntervals: '512-and-4096' | 'all';
-  /** What the seed of a bio is counted in; it goes up by 1 an interval all the same. */
-  readonly seedUnit: 'sector512';
   /** Whether an IP guard is flagged, so that the host adapter computes it rather than a CRC. */
   readonly ipFlag: boolean;
   /** The flags of CHECK_*, by which 7.1 says what is to be checked. */
@@ -165,7 +161,6 @@ const V3_10_BEFORE_FIX: Semantics = {
   pageGaps: 'not-looked-at',
   pageMerge: false,
   pageSize: 'left-alone',
-  prepResult: 'errno',
   noMemory: 'is-returned',
   vecsFull: 'passes-for-success',
   skipOrder: ['has-payload', 'no-profile', 'no-functions', 'switched-off'],
@@ -173,7 +168,6 @@ const V3_10_BEFORE_FIX: Semantics = {
   switchedOff: 'no-payload',
   zeroes: 'never',
   countsIntervals: '512-and-4096',
-  seedUnit: 'sector512',
   ipFlag: false,
   checkFlags: false,
   guards: ['crc16', 'ip'],
@@ -218,7 +212,6 @@ const V4_19: Semantics = {
   vecsWithoutPool: 'as-asked',
   biosetFailure: 'keeps-nothing',
   pageGaps: 'refused',
-  prepResult: 'bool',
   noMemory: 'ends-the-bio',
   vecsFull: 'ends-the-bio',
   skipOrder: ['no-profile', 'other-op', 'no-sectors', 'has-payload', 'switched-off'],
@@ -291,7 +284,6 @@ const V7_1: Semantics = {
   },
   functions: ['bio_integrity_action'],
   pools: false,
-  prepResult: 'void',
   noMemory: 'waits-for-the-pool',
   skipOrder: ['no-profile', 'has-payload', 'other-op', 'no-sectors-to-write', 'switched-off'],
   switchedOff: 'buffer-where-metadata-is-wider',

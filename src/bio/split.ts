@@ -1,7 +1,7 @@
 /** One bio becomes two, or is had twice: bio_split, bio_clone, bio_trim. */
 import { IntegrityError, KernelBugError } from '../errors.js';
 import { Bio } from './bio.js';
-import { type Memory, PLENTY } from './bioset.js';
+import { type Memory, plenty } from './bioset.js';
 import { bioIntegrityClone, bioIntegritySplit, bioIntegrityTrim } from './bip.js';
 import { type BioIterator, type BioVec, bvecsFrom, SECTOR } from './bvec.js';
 
@@ -11,7 +11,7 @@ import { type BioIterator, type BioVec, bvecsFrom, SECTOR } from './bvec.js';
  *
  * @returns the clone, or a negative errno when there was no memory for its payload.
  */
-export function bioClone(bio: Bio, memory: Memory = PLENTY): Bio | number {
+export function bioClone(bio: Bio, memory: Memory = plenty): Bio | number {
   const { op, device, bioset, segments, iterator } = bio;
   const clone = new Bio({ op, device, bioset, segments, iterator, cloned: true });
   const errno = bio.integrity === null ? 0 : bioIntegrityClone(clone, bio, memory);

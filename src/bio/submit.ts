@@ -1,7 +1,7 @@
 /** An I/O from the file system's call to its end, in two calls. */
 import type { Bio } from './bio.js';
 import { bioEndio, bioIntegrityEnabled, bioIntegrityPrep } from './bio-integrity.js';
-import { type Memory, PLENTY } from './bioset.js';
+import { type Memory, plenty } from './bioset.js';
 import { blkIntegrityComplete, blkIntegrityPrepare } from './blk-integrity.js';
 import type { BlkStatus } from './status.js';
 
@@ -12,7 +12,7 @@ import type { BlkStatus } from './status.js';
  * when the bio goes without, and when it has ended for want of memory (`bio.ended`).
  * @throws as bioIntegrityPrep
  */
-export function submitBio(bio: Bio, memory: Memory = PLENTY): Uint8Array | null {
+export function submitBio(bio: Bio, memory: Memory = plenty): Uint8Array | null {
   if (bio.device.semantics.skipsIn === 'caller') {
     // blk_queue_bio of Linux 3.10: whatever the errno, the submitter sees EIO.
     if (bioIntegrityEnabled(bio) && bioIntegrityPrep(bio, memory) !== 0) bioEndio(bio, 'IOERR');
