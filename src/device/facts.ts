@@ -5,7 +5,7 @@ import type { LbmdCapability } from '../binding.js';
 import { IntegrityError } from '../errors.js';
 import type { NamespaceFormat } from '../nvme/identify.js';
 import type { GuardKind, Profile, ProfileName } from '../pi/profile.js';
-import { profileByName } from '../pi/profile.js';
+import { profileByName, tagRoom } from '../pi/profile.js';
 import { inquiryCdb, modeSense10Cdb, readCapacity16Cdb } from '../scsi/cdb.js';
 import { decodeInquiry, type Inquiry } from '../scsi/inquiry.js';
 import { type ControlModePage, decodeControlModePage } from '../scsi/mode-page.js';
@@ -116,12 +116,15 @@ export function kernelProfile(
 ): Profile | null {
   const { integrity, logicalBlockSize } = sysfs;
   if (!integrity.present || integrity.format === null) return null;
-  return profileByName(integrity.format, {
+  const profile = profileByName(integrity.format, {
     interval: integrity.interval ?? logicalBlockSize ?? 512,
     ...metadataLayout(namespace, lbmd),
     // The kernel registers type 2 under the type 1 name: the checks are the same, the commands are not.
     ...(facts?.capacity?.protectionType === 2 ? { type: 2 as const } : {}),
   });
+  // As the driver gave it: the kernel (7.3) takes and shows a size that no tuple has room for.
+  const { tagSize } = integrity;
+  return tagSize <= tagRoom(profile) ? { ...profile, tagSize } : profile;
 }
 
 /** Metadata that is wider than the tuple: by the kernel's word, which it gives since Linux 6.17, else the namespace's. */

@@ -93,7 +93,6 @@ export function profileByName(name: string, options: ProfileOptions = {}): Profi
   const { tupleSize, guard } = format;
   const { interval = SMALLEST_INTERVAL, metadataSize = tupleSize, piOffset = 0, tagSize = 0 } = options;
   const { type = format.type } = options;
-  const tagsMax = guard === null ? 0 : tupleSize - GUARD_SIZE[guard];
 
   requireRange(name, 'interval', interval, SMALLEST_INTERVAL, LARGEST_INTERVAL);
   if ((interval & (interval - 1)) !== 0) {
@@ -101,11 +100,16 @@ export function profileByName(name: string, options: ProfileOptions = {}): Profi
   }
   requireRange(name, 'metadataSize', metadataSize, tupleSize, name === 'none' ? 0 : LARGEST_METADATA);
   requireRange(name, 'piOffset', piOffset, 0, guard === null ? 0 : metadataSize - tupleSize);
-  requireRange(name, 'tagSize', tagSize, 0, tagsMax);
+  requireRange(name, 'tagSize', tagSize, 0, tagRoom(format));
   if (type !== format.type && !(type === 2 && format.type === 1)) {
     throw new IntegrityError('ERR_OUT_OF_RANGE', `${name}: a disk of this format has no type ${type}`);
   }
   return { name: name as ProfileName, type, guard, interval, tupleSize, metadataSize, piOffset, tagSize };
+}
+
+/** Bytes of a tuple that are not its guard: the most that `tagSize` can be. */
+export function tagRoom({ guard, tupleSize }: Pick<Profile, 'guard' | 'tupleSize'>): number {
+  return guard === null ? 0 : tupleSize - GUARD_SIZE[guard];
 }
 
 /**
