@@ -384,6 +384,17 @@ t.test('a request of several bios', async (t) => {
   }
 });
 
+t.test('an IP guard behind other metadata: 6.12 loses the data', async (t) => {
+  const guard = (name: string) => {
+    const on = device(name, 'T10-DIF-TYPE1-IP', { metadataSize: 16, piOffset: 8 });
+    const bio = Bio.write({ device: on, lba: 0n, data: filled(0x01) });
+    bioIntegrityPrep(bio);
+    return hex(payload(bio).buffer.subarray(8, 10));
+  };
+  t.equal(guard('6.12'), 'ffff', 'eight zeros of metadata alone');
+  t.equal(guard('7.1'), 'fefe', '256 times 0101h, and they');
+});
+
 t.test('prep begins where the bio stands, in the middle of a segment too', async (t) => {
   const data = Buffer.concat([filled(0), filled(0x33), filled(0x5a)]);
   const bio = Bio.write({ device: device('current'), lba: 15n, data });

@@ -60,6 +60,9 @@ t.test('a discard carries what memory held, a large one fails', async (t) => {
   const large = Bio.discard({ device: device('3.10'), lba: 0n, intervals: 2 ** 19 + 1 });
   t.equal(submitBio(large), null);
   t.match(large, { status: 'IOERR', ended: true });
+  const unpooled = Bio.discard({ device: device('3.10'), lba: 0n, intervals: 2 ** 19 + 1, bioset: null });
+  submitBio(unpooled);
+  t.match(unpooled, { status: 'IOERR', ended: true }, 'its buffer is more than kmalloc gives');
   const flush = Bio.flush({ device: device('3.10') });
   t.equal(submitBio(flush)?.length, 0);
   t.equal(flush.ended, false);
@@ -227,6 +230,7 @@ t.test('mark_head and mark_tail', async (t) => {
   const head = (skip: number) => {
     const made = make();
     bioIntegrityMarkHead(semantics, made, skip);
+    t.equal(made.iterator.size, skip < 96 ? 96 - skip : 96);
     return [made.iterator.index, lengths(made)];
   };
   const whole = [
@@ -244,6 +248,7 @@ t.test('mark_head and mark_tail', async (t) => {
   const tail = (length: number) => {
     const made = make();
     bioIntegrityMarkTail(semantics, made, length);
+    t.equal(made.iterator.size, Math.min(length, 96));
     return lengths(made);
   };
   t.same(tail(0), []);
@@ -376,6 +381,20 @@ t.test('the payload stays with the bio, and end_io is put back', async (t) => {
   bioIntegrityPrep(write);
   t.equal(payload(write).replacesEndIo, false, 'a write ends by itself');
   t.equal(bioIntegrityEndio(write), true);
+});
+
+t.test('no flags: an IP guard is known by the host alone', async (t) => {
+  const bio = Bio.write({ device: device('3.10', 'T10-DIF-TYPE1-IP'), lba: 0n, data: filled(0) });
+  bioIntegrityPrep(bio);
+  t.same([...payload(bio).flags], []);
+});
+
+t.test('4.19: a count that leads back beyond the beginning is an I/O error', async (t) => {
+  const bio = Bio.read({ device: device('4.19'), lba: 8n, data: filled(0x5a) });
+  submitBio(bio)!.set(mediumTuples(bio.device, 8n, filled(0x5a)));
+  bio.advance(512);
+  bio.iterator = { ...bio.iterator, moved: 1024 };
+  t.match(bioIntegrityVerify(bio), { status: 'IOERR', errno: -5, intervals: 0, finding: null });
 });
 
 t.test('type 3: reference tags 0, also where the LBA is not', async (t) => {

@@ -78,6 +78,9 @@ t.test('pools set elements aside, and get them back', async (t) => {
     t.equal(first.integrity, null);
     t.same([bioset.payloads?.available, bioset.vectors?.available], [1, 1]);
     take();
+    const many = bioOf(device(name), fsBioSet());
+    bioIntegrityAlloc(many, 257, () => false);
+    t.equal(many.bioset?.payloads?.available, 2, 'what could not be had whole is given back');
     const few = bioOf(device(name), fsBioSet());
     bioIntegrityAlloc(few, 4, () => false);
     t.same([few.bioset?.payloads?.available, few.bioset?.vectors?.available], [1, 2], 'four are inline');
@@ -181,6 +184,11 @@ t.test('add_page', async (t) => {
       [page(), 8, 0],
     ]);
     t.same(gap.returned, [8, name.startsWith('3.10') ? 8 : 0], `${name}: a gap`);
+    const begins = add(device(name, TYPE1, { virtBoundary: 4095 }), [
+      [page(), 4096, 0],
+      [page(), 8, 512],
+    ]);
+    t.same(begins.returned, [4096, name.startsWith('3.10') ? 8 : 0], `${name}: a gap before the second`);
     const noGap = add(device(name, TYPE1, { virtBoundary: 4095 }), [
       [page(), 4096, 0],
       [page(), 8, 0],
@@ -285,6 +293,17 @@ t.test('what a clone takes', async (t) => {
       `${name}: no memory`,
     );
     t.equal((bioClone(Bio.read({ device: device(name), lba: 0n, data: filled(0) })) as Bio).integrity, null);
+  }
+});
+
+t.test('vectors of a clone are its own up to 6.1', async (t) => {
+  for (const name of NAMES) {
+    const bio = bioOf(device(name));
+    allocated(bio, 5);
+    for (let i = 0; i < 5; i++) bioIntegrityAddPage(bio, filled(0, 8), 8, 0);
+    const { vecs, vecsMax } = (bioClone(bio) as Bio).integrity!;
+    t.equal(vecs.length, 5);
+    t.equal(vecsMax, name === '6.12' ? 4 : name === '7.1' ? 0 : 16, name);
   }
 });
 

@@ -80,7 +80,7 @@ function served({ name, shape, interval, intervals, lba, cuts, at, corrupt }: Ca
   return { bio, cut, sectors: (cut * interval) / 512, on, data, metadata };
 }
 
-const runs = { numRuns: 200 };
+const runs = { numRuns: 100 };
 const check = (property: (one: Case) => boolean) => fc.assert(fc.property(cases, property), runs);
 
 /** The first bad interval, as the kernel's log numbers it, or null. */
