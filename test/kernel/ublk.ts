@@ -7,7 +7,14 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { alignedBuffer, type BioVec, type Disk, mirrorTuples, openDevice } from 'blk-integrity';
+import {
+  alignedBuffer,
+  type BioVec,
+  type Disk,
+  defaultEngine,
+  mirrorTuples,
+  openDevice,
+} from 'blk-integrity';
 import type { Test } from 'tap';
 import { command } from './command.js';
 import {
@@ -33,12 +40,14 @@ export async function ublk(t: Test): Promise<void> {
       await segments(it);
       await otherBytes(it);
       await readBack(it);
+      await planted(it);
       await everyByte(it);
       await escapes(it);
       await switches(it);
     });
   }
   await t.test('metadata without tuples', without);
+  await t.test('tag_size', tagSizes);
   await t.test('reference tags beyond 32 and 48 bits', beyond);
 }
 
@@ -183,6 +192,21 @@ async function readBack({ t, target, disk }: Subject): Promise<void> {
   );
 }
 
+/** Our own tuples amid metadata of anything: their guards cover what lies before them, as the kernel has it. */
+async function planted(it: Subject): Promise<void> {
+  const { t, target, disk, profile } = it;
+  const data = randomFillSync(new Uint8Array(BLOCKS * profile.block));
+  const metadata = randomFillSync(new Uint8Array((data.length / profile.interval) * profile.metadata));
+  defaultEngine().generateInto(data, metadata, {
+    profile: disk.kernelProfile!,
+    layout: 'separate',
+    seed: LBA * BigInt(profile.block / profile.interval),
+    type3Ref: 'zero',
+  });
+  await target.plant(LBA, data, metadata);
+  t.equal(await read(it), 'good', "the mirror's tuples are accepted amid any metadata");
+}
+
 /** One bit of each byte of the metadata, and of some of the data, is turned: the kernel finds it, or it does not look there. */
 async function everyByte(it: Subject): Promise<void> {
   const { t, target, profile } = it;
@@ -294,6 +318,19 @@ async function without(t: Test): Promise<void> {
   );
   await target.plantData(LBA, randomFillSync(new Uint8Array(profile.block)));
   t.equal(await read(it), 'good', 'and nothing is verified');
+}
+
+/** What the driver says of application tags: the kernel takes any size. */
+async function tagSizes(t: Test): Promise<void> {
+  const profile = { block: 512, interval: 512, metadata: 8, piOffset: 0, guard: 'crc16', type: 3 } as const;
+  for (const [tagSize, learnt] of [
+    [6, 6],
+    [200, 0],
+  ] as const) {
+    await using target = await createUblk({ ...profile, tagSize });
+    t.equal(target.disk.sysfs.integrity.tagSize, tagSize);
+    t.equal(target.disk.kernelProfile?.tagSize, learnt);
+  }
 }
 
 /** A few blocks on either side of where the tag begins again. */

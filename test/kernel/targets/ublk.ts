@@ -24,6 +24,8 @@ export interface UblkProfile {
   readonly guard: GuardKind | null;
   /** Type 1 has reference tags that count, type 3 has none. */
   readonly type: 1 | 3;
+  /** As the kernel shows it in sysfs; it makes nothing of it. Default 0. */
+  readonly tagSize?: number;
 }
 
 const GUARDS = {
@@ -115,7 +117,7 @@ const SERVER = fileURLToPath(new URL('../../Release/ublk_disk', import.meta.url)
 
 /** A target of this profile, all blocks escaped. `blocks` cost nothing until they are written. Needs root and the module ublk_drv. */
 export async function createUblk(profile: UblkProfile, blocks: bigint = BLOCKS): Promise<UblkTarget> {
-  const { block, interval, metadata: size, piOffset, guard, type } = profile;
+  const { block, interval, metadata: size, piOffset, guard, type, tagSize = 0 } = profile;
   await command('modprobe', 'ublk_drv');
   const folder = await mkdtemp(join(tmpdir(), 'blk-integrity-ublk-'));
   const undo: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true })];
@@ -149,6 +151,7 @@ export async function createUblk(profile: UblkProfile, blocks: bigint = BLOCKS):
         `pi_offset=${piOffset}`,
         `guard=${GUARDS[guard ?? 'none'].number}`,
         `reference_tags=${type === 1 ? 1 : 0}`,
+        `tag_size=${tagSize}`,
       ],
       { stdio: ['pipe', 'pipe', 'inherit'] },
     );
