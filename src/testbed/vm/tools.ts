@@ -13,6 +13,8 @@ const TOOLS: Readonly<Record<string, string>> = {
   modprobe: 'kmod',
   setpriv: 'util-linux',
   flock: 'util-linux',
+  // Used in the guest: layers above a disk.
+  dmsetup: 'dmsetup',
 };
 
 async function findProgram(name: string): Promise<string | undefined> {
