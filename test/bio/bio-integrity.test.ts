@@ -11,6 +11,7 @@ import { bioIntegrityBytes, bioIntegrityIntervals } from '../../src/bio/bip.js';
 import { blkIntegrityComplete, blkIntegrityPrepare } from '../../src/bio/blk-integrity.js';
 import type { BioVec } from '../../src/bio/bvec.js';
 import { SEMANTICS_NAMES, semanticsByName, semanticsForRelease } from '../../src/bio/semantics.js';
+import { bioSplit } from '../../src/bio/split.js';
 import { KernelBugError } from '../../src/errors.js';
 import { plainEngine } from '../../src/pi/engine.js';
 import { profileByName } from '../../src/pi/profile.js';
@@ -382,6 +383,43 @@ t.test('a request of several bios', async (t) => {
     t.equal(refs(list)[0], '00000a 00000b', 'not remapped twice');
     t.equal(refs(list)[2], third, `${name}: a bio that is remapped already`);
   }
+});
+
+t.test('segments of one buffer, apart and in any order', async (t) => {
+  for (const name of ROWS) {
+    const buffer = Buffer.concat([filled(0x5a), filled(0xee), filled(0x33), filled(0)]);
+    const segments = [1024, 0, 1536].map((offset) => ({ buffer, offset, length: 512 }));
+    const bio = Bio.write({ device: device(name), lba: 16n, segments });
+    bioIntegrityPrep(bio);
+    t.equal(hex(payload(bio).buffer), 'b218000000000010 7867000000000011 0000000000000012', name);
+  }
+});
+
+t.test('4.19 counts from where a bio was split off, not from where it was prepared', async (t) => {
+  const data = varied(2048);
+  const read = (prepare: (bio: Bio) => Bio) => {
+    const bio = prepare(Bio.read({ device: device('4.19'), lba: 8n, data }));
+    bioIntegrityPrep(bio);
+    const { profile } = bio.device;
+    const done = data.subarray(2048 - bio.iterator.size);
+    const seed = bio.iterator.sector;
+    payload(bio).buffer.set(
+      plainEngine.generate(done, { profile, layout: 'separate', seed, type3Ref: 'zero' }),
+    );
+    bio.advance(bio.iterator.size);
+    return errorOf(() => t.equal(ended(bio), 'OK'));
+  };
+  t.equal(
+    read((bio) => bioSplit(bio, 1)[1]),
+    'nothing thrown',
+  );
+  t.match(
+    read((bio) => {
+      bio.advance(512);
+      return bio;
+    }),
+    'ERR_BAD_LENGTH: 2048 bytes of data have 32 bytes of metadata, and the payload 24: Linux 4.19 would run past it',
+  );
 });
 
 t.test('an IP guard behind other metadata: 6.12 loses the data', async (t) => {
