@@ -4,10 +4,11 @@
 import { randomFillSync } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { release } from 'node:os';
+import { release, constants as system } from 'node:os';
 import { alignedBuffer, mirrorTuples, type NvmeNamespace } from 'blk-integrity';
 import type { Test } from 'tap';
-import { findNamespaces, namespaceName, nvmeTargets } from './targets/nvme.js';
+import type { NvmeIoRequest } from '../../lib/binding.js';
+import { findNamespaces, namespaceName, nvmeTargets, openNamespace } from './targets/nvme.js';
 import { NAMESPACES } from './targets/nvme-namespaces.js';
 import type { Target } from './targets/target.js';
 
@@ -20,6 +21,7 @@ export async function nvme(t: Test): Promise<void> {
       const it: Subject = { t, target, file, blockSize: target.disk.blockSize };
       await tuples(it);
       await faults(it);
+      await passthrough(it);
     });
   }
 }
@@ -31,8 +33,11 @@ interface Subject {
   readonly blockSize: number;
 }
 
-/** The first kernels that know metadata wider than the tuple with the tuple first, the same with the tuple last, and the 64-bit guard. */
-const SINCE = { widerFirst: [5, 18], widerLast: [6, 9], crc64: [5, 18] } as const;
+/**
+ * What metadata wider than the tuple, the tuple first or last in it, and 64-bit guards take: the first of the kernels that were run
+ * (5.10, 6.1, 6.12, 7.3).
+ */
+const SINCE = { widerFirst: [6, 1], widerLast: [6, 12], crc64: [6, 1] } as const;
 
 function known({ metadataSize, first = false, guard }: NvmeNamespace): boolean {
   const [major = 0, minor = 0] = release().split('.').map(Number);
@@ -158,6 +163,100 @@ async function faults({ t, target, file, blockSize }: Subject): Promise<void> {
 
   await target.plant!(LBA, data, metadata);
   t.same(await verdicts(), expected('good'), 'put back');
+}
+
+/** Status code type and status code of a completion (NVM Command Set Specification 1.0, figures 16 and 17). */
+const STATUS = { good: 0, lbaOutOfRange: 0x080, invalidPi: 0x181, guard: 0x282, app: 0x283, ref: 0x284 };
+const STATUS_MASK = 0x7ff;
+const EINVAL = { errno: system.errno.EINVAL, status: 0 };
+
+/** The namespace's own checks, asked for tag by tag, and commands that are not sent. */
+async function passthrough({ t, target, file, blockSize }: Subject): Promise<void> {
+  const { tupleSize, metadataSize, piOffset, type } = target.disk.kernelProfile!;
+  const lba = 700n;
+  const data = randomFillSync(alignedBuffer(blockSize));
+  await file.write(data, 0, data.length, Number(lba) * blockSize);
+  const metadata = await target.readMetadata!(lba, 1);
+  const handle = await openNamespace(target.disk.device);
+  const io = (more: Partial<NvmeIoRequest> = {}) =>
+    handle.nvmeIo({
+      opcode: 'read',
+      slba: lba,
+      blocks: 1,
+      data: new Uint8Array(blockSize),
+      metadata: new Uint8Array(metadataSize),
+      prchk: 0,
+      refTag: lba,
+      appTag: 0,
+      appMask: 0,
+      timeoutMs: 10_000,
+      ...more,
+    });
+  const status = async (more: Partial<NvmeIoRequest>) => {
+    const answer = await io(more);
+    return answer.errno === 0 ? answer.status & STATUS_MASK : answer;
+  };
+  try {
+    const read = {
+      data: new Uint8Array(blockSize + 2),
+      metadata: new Uint8Array(metadataSize + 2).fill(0x51),
+    };
+    const inner = { data: read.data.subarray(1, -1), metadata: read.metadata.subarray(1, -1) };
+    t.same(await io(inner), { errno: 0, status: 0 });
+    t.equal(difference(inner.data, data), null, 'data by pass-through');
+    t.equal(difference(inner.metadata, metadata), null, 'and metadata');
+    t.same([read.data[0], read.data.at(-1), read.metadata[0], read.metadata.at(-1)], [0, 0, 0x51, 0x51]);
+
+    for (const opcode of ['read', 'write'] as const) {
+      for (const [what, request] of [
+        ['data too short', { data: new Uint8Array(blockSize - 1) }],
+        ['data too long', { data: new Uint8Array(2 * blockSize) }],
+        ['no data', { data: new Uint8Array(0) }],
+        ['metadata too short', { metadata: new Uint8Array(metadataSize - 1) }],
+        ['metadata too long', { metadata: new Uint8Array(metadataSize + 1) }],
+        ['no metadata', { metadata: new Uint8Array(0) }],
+        ['more blocks than buffer', { blocks: 2 }],
+      ] as const) {
+        t.same(await io({ opcode, ...request }), EINVAL, `${opcode}, ${what}: not sent`);
+      }
+    }
+    t.equal(difference(await target.readMetadata!(lba, 1), metadata), null, 'as it was');
+    t.equal(await status({ slba: target.disk.blocks, refTag: target.disk.blocks }), STATUS.lbaOutOfRange);
+
+    const guardSize = tupleSize === 8 ? 2 : 8;
+    const tags = type === 3 ? { prchk: 6 } : { prchk: 7 };
+    t.equal(await status({ ...tags, appMask: 0xffff }), STATUS.good, 'every tag is right');
+    t.equal(await status({ prchk: 2, appTag: 1, appMask: 0xffff }), STATUS.app);
+    t.equal(
+      await status({ prchk: 2, appTag: 1, appMask: 0xfffe }),
+      STATUS.good,
+      'but for a bit that is masked out',
+    );
+    for (const [tag, at, prchk] of [
+      ['guard', 0, 4],
+      ['app', guardSize, 2],
+      ...(type === 3 ? [] : ([['ref', tupleSize - 1, 1]] as const)),
+    ] as const) {
+      const changed = metadata.slice();
+      changed[piOffset + at]! ^= 0x01;
+      t.equal(
+        await status({ opcode: 'write', data, metadata: changed, prchk, appMask: 0xffff }),
+        STATUS[tag],
+        `a write, ${tag}`,
+      );
+      await target.plant!(lba, data, changed);
+      t.equal(await status({ prchk, appMask: 0xffff }), STATUS[tag], `a read, ${tag}`);
+      t.equal(
+        await status({ prchk: 7 - prchk - (type === 3 ? 1 : 0), appMask: 0xffff }),
+        STATUS.good,
+        'not asked for, not found',
+      );
+    }
+    // Of types 1 and 2 the controller wants the LBA, to all bits that it is given.
+    if (type !== 3) t.equal(await status({ prchk: 1, refTag: lba + 2n ** 32n }), STATUS.invalidPi);
+  } finally {
+    await handle.close();
+  }
 }
 
 const code = (error: NodeJS.ErrnoException): string => error.code ?? error.message;

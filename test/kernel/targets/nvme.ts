@@ -75,20 +75,25 @@ export async function nvmeTargets(): Promise<readonly TargetMaker[]> {
     });
 }
 
-async function makeTarget(name: string, { pi }: NvmeNamespace, device: string) {
-  const disk = await openDevice(device);
+/** The namespace's node, open for pass-through. */
+export async function openNamespace(device: string): Promise<NativeHandle> {
   const handle = new (native().Handle)();
-  const close = async () => {
+  const { errno } = await handle.open(device, constants.O_RDWR);
+  if (errno === 0) return handle;
+  await handle.close();
+  throw new Error(`${device}: errno ${errno}`);
+}
+
+async function makeTarget(name: string, { pi }: NvmeNamespace, device: string) {
+  const handle = await openNamespace(device);
+  const disk = await openDevice(device).catch(async (error) => {
     await handle.close();
-    await disk.close();
-  };
-  try {
-    const { errno } = await handle.open(device, constants.O_RDWR);
-    if (errno !== 0) throw new Error(`${device}: errno ${errno}`);
-  } catch (error) {
-    await close();
     throw error;
-  }
+  });
+  const close = async () => {
+    await disk.close();
+    await handle.close();
+  };
   const medium = new Medium(disk, handle);
   return {
     name,
