@@ -54,6 +54,7 @@ export { ERROR_CODES, type ErrorCode, IntegrityError, KernelBugError } from './e
 export * from './nvme/identify.js';
 export { crc16T10DifCombine, crc64NvmeCombine } from './pi/combine.js';
 export { type ConvertOptions, type ConvertResult, convertGuards } from './pi/convert.js';
+export { type Diagnosis, type DiagnosisKind, diagnose, type FlippedBit } from './pi/diagnose.js';
 export {
   type AppTagRange,
   type CheckedField,

@@ -1,0 +1,610 @@
+/**
+ * What can be wrong with a bad interval, each as a hypothesis: whether an interval fits it, and how unlikely that would be by chance.
+ * diagnose.ts weighs them.
+ */
+import { computeGuard, type IpGuardCovers } from './guard.js';
+import { dataOf, type Placement, prefixOf, tupleOffset } from './layout.js';
+import { countsReferenceTags, type GuardKind, type Profile } from './profile.js';
+import { readTuple, referenceTag, type Tuple, viewOf } from './tuple.js';
+
+/** What was found to be wrong; docs/mirror.md has a row for each. */
+export type DiagnosisKind =
+  | 'zeroed'
+  | 'all-ones'
+  | 'byte-swapped-guard'
+  | 'other-guard-kind'
+  | 'pi-position'
+  | 'shifted'
+  | 'interval-size'
+  | 'virtual-tags'
+  | 'constant-ref'
+  | 'misdirected'
+  | 'foreign-tuple'
+  | 'data-bit-flip'
+  | 'guard-bit-flip'
+  | 'ref-bit-flip'
+  | 'app-tag'
+  | 'stale'
+  | 'unknown';
+
+/** One bit that would have to be flipped back. */
+export interface FlippedBit {
+  readonly interval: number;
+  /** `data` goes on into the metadata before the tuple, which the guard covers too. */
+  readonly field: 'data' | 'guard' | 'ref';
+  /** Counted from the first byte of the data or of the tuple. Null for data under an IP checksum, which cannot tell. */
+  readonly byte: number | null;
+  /** 0 is the least significant. */
+  readonly bit: number;
+}
+
+/** A bad interval and what is known of it. */
+export interface BadInterval {
+  /** From 0 in the buffers. */
+  readonly index: number;
+  readonly stored: Tuple;
+  /** As its data gives it. */
+  readonly guard: number | bigint;
+  /** The reference tag of its place; null where tags do not count. */
+  readonly ref: number | null;
+  readonly guardWrong: boolean;
+  readonly refWrong: boolean;
+}
+
+/** Guards and tuples of a run, each guard made once. */
+export class Scene {
+  readonly profile: Profile;
+  readonly kind: GuardKind;
+  readonly size: 8 | 16;
+  readonly placement: Placement;
+  readonly seed: bigint;
+  readonly covers: IpGuardCovers;
+  readonly guardBits: number;
+  readonly refBits: number;
+  readonly #view: DataView;
+  readonly #guards = new Map<number, number | bigint>();
+
+  constructor(profile: Profile, kind: GuardKind, placement: Placement, seed: bigint, covers: IpGuardCovers) {
+    this.profile = profile;
+    this.kind = kind;
+    this.size = profile.tupleSize === 16 ? 16 : 8;
+    this.placement = placement;
+    this.seed = seed;
+    this.covers = covers;
+    this.guardBits = kind === 'crc64' ? 64 : 16;
+    this.refBits = this.size === 16 ? 48 : 32;
+    this.#view = viewOf(placement.metadata);
+  }
+
+  has(index: number): boolean {
+    return index >= 0 && index < this.placement.intervals;
+  }
+
+  /** The tuple of an interval, or what would be it at another offset of the metadata. */
+  tuple(index: number, piOffset: number = this.profile.piOffset): Tuple {
+    const at = tupleOffset(this.profile, this.placement, index) - this.profile.piOffset + piOffset;
+    return readTuple(this.#view, at, this.size);
+  }
+
+  data(index: number): Uint8Array {
+    return dataOf(this.profile, this.placement, index);
+  }
+
+  /** The guard that the data of an interval gives. */
+  guard(index: number): number | bigint {
+    let guard = this.#guards.get(index);
+    if (guard === undefined) {
+      guard = this.guardOf(this.data(index), prefixOf(this.profile, this.placement, index));
+      this.#guards.set(index, guard);
+    }
+    return guard;
+  }
+
+  guardOf(data: Uint8Array, prefix: Uint8Array, kind: GuardKind = this.kind): number | bigint {
+    return computeGuard(kind, data, prefix, this.covers);
+  }
+
+  examine(index: number): BadInterval {
+    const stored = this.tuple(index);
+    const guard = this.guard(index);
+    const ref = countsReferenceTags(this.profile) ? referenceTag(this.size, this.seed, index) : null;
+    return {
+      index,
+      stored,
+      guard,
+      ref,
+      guardWrong: stored.guard !== guard,
+      refWrong: ref !== null && stored.ref !== ref,
+    };
+  }
+
+  /** How far the reference tag is from that of its place, from 0 to all ones. */
+  distance({ stored, ref }: BadInterval): number {
+    const span = 2 ** this.refBits;
+    return (stored.ref - (ref ?? 0) + span) % span;
+  }
+}
+
+export interface Hypothesis {
+  readonly kind: DiagnosisKind;
+  readonly parameters: Readonly<Record<string, number | string | boolean>>;
+  /** One sentence, without the number of intervals. */
+  readonly text: string;
+  /** That an interval of random bytes fits has the chance 2^-bits. */
+  readonly bits: number;
+  /** log2 of how many parameters were tried. */
+  readonly choices: number;
+  /** So many of the intervals that fit went into the parameters and prove nothing. */
+  readonly spent: number;
+  /** Fewer intervals than this are no pattern. */
+  readonly atLeast: number;
+  fits(bad: BadInterval): boolean;
+  /** Whether an interval that fits counts as evidence as well: one of uniform data fits too much. */
+  proves(bad: BadInterval): boolean;
+  /** The bit that was flipped, for an interval that fits. */
+  flipped?(bad: BadInterval): FlippedBit;
+  /** The intervals that it speaks of: if it fits them all, that is evidence too. */
+  speaksOf?(bad: BadInterval): boolean;
+}
+
+/** Looks at the intervals that nothing has explained yet, and proposes what might. */
+export type Proposer = (scene: Scene, bad: readonly BadInterval[]) => Hypothesis[];
+
+/** Data against tuples is looked for at up to so many intervals, either way. */
+export const SHIFT_MAX = 256;
+/** Tuples are looked for at the first so many offsets of the metadata, and at the last. */
+const PI_OFFSETS_MAX = 64;
+/** So many intervals vote on a parameter that costs a guard to try: the first, and as many from everywhere. */
+const VOTERS = 16;
+const INTERVAL_SIZES = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536];
+
+const NO_BYTES = new Uint8Array(0);
+
+type Outline = Pick<Hypothesis, 'kind' | 'text' | 'bits' | 'fits'> & Partial<Hypothesis>;
+
+function hypothesis(outline: Outline): Hypothesis {
+  return { parameters: {}, choices: 0, spent: 0, atLeast: 1, proves: () => true, ...outline };
+}
+
+/** The most frequent values of `of`, the undefined ones apart, at most `limit`. */
+function votes<T>(
+  bad: readonly BadInterval[],
+  of: (interval: BadInterval) => Iterable<T>,
+  limit: number,
+): T[] {
+  const counts = new Map<T, number>();
+  for (const interval of bad) {
+    for (const value of of(interval)) counts.set(value, (counts.get(value) ?? 0) + 1);
+  }
+  return [...counts]
+    .sort((a, b) => b[1] - a[1])
+    .slice(0, limit)
+    .map(([value]) => value);
+}
+
+function voters(bad: readonly BadInterval[]): BadInterval[] {
+  const step = Math.ceil((2 * bad.length) / VOTERS);
+  return bad.filter((_, k) => k < VOTERS / 2 || k % step === 0);
+}
+
+const isFilled = (bytes: Uint8Array, value: number) => bytes.every((byte) => byte === value);
+const isUniform = (bytes: Uint8Array) => isFilled(bytes, bytes[0] ?? 0);
+const guardAlone = (bad: BadInterval) => bad.guardWrong && !bad.refWrong;
+const refAlone = (bad: BadInterval) => bad.refWrong && !bad.guardWrong;
+const signed = (distance: number, span: number) => (distance >= span / 2 ? distance - span : distance);
+const plural = (n: number) => `${n} interval${Math.abs(n) === 1 ? '' : 's'}`;
+
+/** Data, tuple or both all of one byte; a tuple of FFh is here only if a tag keeps it from being escaped. */
+function filled(kind: DiagnosisKind, value: 0 | 0xff, called: string): Proposer {
+  return (scene) => {
+    const ones = value === 0xff;
+    const guard = ones ? 2n ** BigInt(scene.guardBits) - 1n : 0n;
+    const ref = ones ? 2 ** scene.refBits - 1 : 0;
+    const tupleIs = ({ stored }: BadInterval) => {
+      const tags = [stored.ref === ref, stored.app === (ones ? 0xffff : 0)];
+      return BigInt(stored.guard) === guard && (ones ? tags.includes(true) : !tags.includes(false));
+    };
+    const dataIs = ({ index }: BadInterval) => isFilled(scene.data(index), value);
+    const variants = [
+      { what: 'data and tuples', text: 'both are', data: true, tuple: true },
+      { what: 'tuples', text: 'the tuples are, their data is not', data: false, tuple: true },
+      { what: 'data', text: 'the data is, under tuples of other data', data: true, tuple: false },
+    ];
+    return variants.map(({ what, text, data, tuple }) =>
+      hypothesis({
+        kind,
+        parameters: { what },
+        text: `${called}: ${text}`,
+        bits: 2 * scene.guardBits,
+        fits: (bad) =>
+          (tuple || bad.guardWrong) &&
+          (bad.guardWrong || bad.refWrong) &&
+          tupleIs(bad) === tuple &&
+          dataIs(bad) === data,
+      }),
+    );
+  };
+}
+
+const byteSwappedGuard: Proposer = (scene) => {
+  const swapped = (value: number | bigint, bits: number) =>
+    BigInt(
+      `0x${Buffer.from(value.toString(16).padStart(bits / 4, '0'), 'hex')
+        .reverse()
+        .toString('hex')}`,
+    );
+  const guardIs = (bad: BadInterval) => swapped(bad.stored.guard, scene.guardBits) === BigInt(bad.guard);
+  const refIs = (bad: BadInterval) =>
+    bad.ref !== null && swapped(bad.stored.ref, scene.refBits) === BigInt(bad.ref);
+  const isWrong = (bad: BadInterval) => bad.guardWrong || bad.refWrong;
+  const outline = { kind: 'byte-swapped-guard', bits: scene.guardBits } as const;
+  return [
+    hypothesis({
+      ...outline,
+      parameters: { refs: 'right' },
+      text: 'the bytes of the guard are in the opposite order',
+      fits: (bad) => guardAlone(bad) && guardIs(bad),
+    }),
+    hypothesis({
+      ...outline,
+      parameters: { refs: 'byte-swapped' },
+      text: 'the bytes of guard and reference tag are in the opposite order: tuples written little-endian',
+      // Either may read the same both ways.
+      fits: (bad) => isWrong(bad) && guardIs(bad) && refIs(bad),
+    }),
+  ];
+};
+
+const otherGuardKind: Proposer = (scene) => {
+  if (scene.kind === 'crc64') return [];
+  const [found, called] =
+    scene.kind === 'crc16' ? (['ip', 'an IP checksum'] as const) : (['crc16', 'a CRC-16 T10-DIF'] as const);
+  return [
+    hypothesis({
+      kind: 'other-guard-kind',
+      parameters: { found },
+      text: `the guard is ${called} of the very data`,
+      bits: scene.guardBits,
+      fits: (bad) =>
+        guardAlone(bad) &&
+        bad.stored.guard ===
+          scene.guardOf(scene.data(bad.index), prefixOf(scene.profile, scene.placement, bad.index), found),
+    }),
+  ];
+};
+
+const piPosition: Proposer = (scene, all) => {
+  const { piOffset, metadataSize, tupleSize } = scene.profile;
+  const last = metadataSize - tupleSize;
+  const offsets = Array.from({ length: Math.min(last, PI_OFFSETS_MAX) }, (_, offset) => offset);
+  offsets.push(last);
+  const fitsAt = (bad: BadInterval, offset: number) => {
+    const { guard, ref } = scene.tuple(bad.index, offset);
+    if (bad.ref !== null && ref !== bad.ref) return false;
+    const { metadata, metadataStart, metadataStride } = scene.placement;
+    const start = metadataStart + bad.index * metadataStride;
+    return guard === scene.guardOf(scene.data(bad.index), metadata.subarray(start, start + offset));
+  };
+  const possible = offsets.filter((offset) => offset !== piOffset);
+  const voted = votes(voters(all), (bad) => possible.filter((offset) => fitsAt(bad, offset)), 2);
+  return voted.map((found) =>
+    hypothesis({
+      kind: 'pi-position',
+      parameters: { piOffset: found },
+      text: `the tuple lies at byte ${found} of the metadata, not at ${piOffset}`,
+      bits: scene.guardBits,
+      choices: Math.log2(possible.length),
+      fits: (bad) => fitsAt(bad, found),
+      proves: (bad) => !isUniform(scene.data(bad.index)),
+    }),
+  );
+};
+
+const shifted: Proposer = (scene, all) => {
+  const wrong = all.filter(({ guardWrong }) => guardWrong);
+  const distances = Array.from({ length: SHIFT_MAX }, (_, k) => [k + 1, -k - 1]).flat();
+  const belongs = ({ index, guard }: BadInterval, distance: number) =>
+    scene.has(index + distance) && scene.tuple(index + distance).guard === guard;
+  // Where the other one is in order, equal blocks are all there is to it.
+  const isBad = (index: number) => scene.has(index) && scene.tuple(index).guard !== scene.guard(index);
+  const voted = votes(wrong, (bad) => distances.filter((distance) => belongs(bad, distance)), 2);
+  return voted.map((distance) =>
+    hypothesis({
+      kind: 'shifted',
+      parameters: { distance },
+      text: `data and tuples are shifted against each other: the data of interval i belongs to the tuple of interval i ${distance < 0 ? '-' : '+'} ${Math.abs(distance)}`,
+      bits: scene.guardBits - 1,
+      choices: Math.log2(distances.length),
+      atLeast: 2,
+      fits: (bad) => {
+        if (!bad.guardWrong) return false;
+        const before = bad.index - distance;
+        return (
+          (belongs(bad, distance) && isBad(bad.index + distance)) ||
+          (isBad(before) && scene.guard(before) === bad.stored.guard)
+        );
+      },
+      proves: (bad) => !isUniform(scene.data(bad.index)),
+    }),
+  );
+};
+
+/** Tuples beside intervals of another size, counted from the beginning of the buffers. */
+const intervalSize: Proposer = (scene, all) => {
+  const { profile, placement } = scene;
+  const { data, metadata, dataStride, metadataStride } = placement;
+  const { metadataSize, piOffset } = profile;
+  const interleaved = data === metadata;
+  const sizes = INTERVAL_SIZES.filter((size) => size !== profile.interval);
+  /** The interval of that size that holds the first byte of this one; separate, the one of this tuple. */
+  const other = (index: number, size: number) => {
+    const stride = interleaved ? size + metadataSize : size;
+    const at = interleaved ? Math.floor((index * dataStride) / stride) : index;
+    const start = at * stride;
+    const metadataAt = interleaved ? start + size : at * metadataStride;
+    const end = interleaved ? metadataAt + metadataSize : start + size;
+    if (end > data.length) return null;
+    return {
+      data: data.subarray(start, start + size),
+      prefix: metadata.subarray(metadataAt, metadataAt + piOffset),
+      tuple: readTuple(viewOf(metadata), metadataAt + piOffset, scene.size),
+    };
+  };
+  const fitsAt = (bad: BadInterval, size: number) => {
+    const there = bad.guardWrong ? other(bad.index, size) : null;
+    return there !== null && there.tuple.guard === scene.guardOf(there.data, there.prefix);
+  };
+  const voted = votes(voters(all), (bad) => sizes.filter((size) => fitsAt(bad, size)), 2);
+  return voted.map((size) =>
+    hypothesis({
+      kind: 'interval-size',
+      parameters: { interval: size },
+      text: `the tuples are those of intervals of ${size} bytes, not ${profile.interval}`,
+      bits: scene.guardBits,
+      choices: Math.log2(sizes.length),
+      fits: (bad) => fitsAt(bad, size),
+      proves: (bad) => !isUniform(other(bad.index, size)?.data ?? NO_BYTES),
+    }),
+  );
+};
+
+/**
+ * A bio's seed is its sector of 512 bytes and counts up by 1 an interval: tags 8L + k where the medium has L + k, until they are
+ * remapped (Linux block/t10-pi.c).
+ */
+const virtualTags: Proposer = (scene) => {
+  const { profile, placement, seed, refBits } = scene;
+  const ratio = BigInt(profile.interval / 512);
+  if (ratio === 1n || !countsReferenceTags(profile)) return [];
+  const modulo = (value: bigint) => BigInt.asUintN(refBits, value);
+  const units = `sectors of 512 bytes, not of ${profile.interval}`;
+  // The tag of an I/O at L is ratio * L, which is (ratio - 1) * L too much: odd, so that it can be divided by.
+  const inverse = inverseOf(ratio - 1n, refBits);
+  const startOf = (bad: BadInterval) => Number(modulo(BigInt(scene.distance(bad)) * inverse - seed));
+  const lba = seed / ratio;
+  const tuples = hypothesis({
+    kind: 'virtual-tags',
+    parameters: { inSectors: 'tuples' },
+    text: `the reference tags are virtual, never remapped: they count from the start of their I/O in ${units}`,
+    bits: refBits - Math.log2(placement.intervals),
+    fits: (bad) => refAlone(bad) && startOf(bad) <= bad.index,
+  });
+  const given = hypothesis({
+    kind: 'virtual-tags',
+    parameters: { inSectors: 'seed', seed: lba.toString() },
+    text: `the seed is in ${units}: the tuples begin at ${lba}`,
+    bits: refBits,
+    fits: (bad) => refAlone(bad) && BigInt(scene.distance(bad)) === modulo(lba - seed),
+  });
+  return seed > 0n && seed % ratio === 0n ? [given, tuples] : [tuples];
+};
+
+const constantRef: Proposer = (scene, all) =>
+  votes(all.filter(refAlone), ({ stored }) => [stored.ref], 1).map((ref) =>
+    hypothesis({
+      kind: 'constant-ref',
+      parameters: { ref },
+      text: `the reference tag does not count: it is ${ref} everywhere`,
+      bits: scene.refBits,
+      choices: Math.log2(all.length),
+      spent: 1,
+      atLeast: 2,
+      fits: (bad) => refAlone(bad) && bad.stored.ref === ref,
+    }),
+  );
+
+const misdirected =
+  (alone: boolean): Proposer =>
+  (scene, all) => {
+    const moved = all.filter(refAlone);
+    if (alone !== (moved.length === 1)) return [];
+    return votes(moved, (bad) => [scene.distance(bad)], 1).map((distance) => {
+      const places = signed(distance, 2 ** scene.refBits);
+      return hypothesis({
+        kind: 'misdirected',
+        parameters: { distance: places },
+        text: `data and tuple belong together and to another place, ${plural(Math.abs(places))} ${places < 0 ? 'before' : 'after'} this one: a misdirected write or read, or a seed that is off by so much`,
+        // All that speaks for a single one is that its guard is right.
+        bits: alone ? scene.guardBits : scene.refBits,
+        choices: Math.log2(all.length),
+        spent: alone ? 0 : 1,
+        atLeast: alone ? 1 : 2,
+        fits: (bad) => refAlone(bad) && scene.distance(bad) === distance,
+      });
+    });
+  };
+
+const foreignTuple: Proposer = (scene, all) => {
+  const foreign = all.filter((bad) => bad.refWrong && bad.guardWrong);
+  return votes(foreign, (bad) => [scene.distance(bad)], 1).map((distance) => {
+    const places = signed(distance, 2 ** scene.refBits);
+    return hypothesis({
+      kind: 'foreign-tuple',
+      parameters: { distance: places },
+      text: `the tuples are those of the place ${plural(Math.abs(places))} ${places < 0 ? 'before' : 'after'} this one, and the data is not theirs`,
+      bits: scene.refBits,
+      choices: Math.log2(all.length),
+      spent: 1,
+      atLeast: 2,
+      fits: (bad) => bad.refWrong && bad.guardWrong && scene.distance(bad) === distance,
+    });
+  });
+};
+
+const dataBitFlip: Proposer = (scene) => {
+  const { interval, piOffset } = scene.profile;
+  const bytes = interval + piOffset;
+  const locate = { crc16: locateByCrc16, ip: locateByIp, crc64: locateByCrc64 }[scene.kind];
+  const found = new Map<BadInterval, Place | null>();
+  const placeOf = (bad: BadInterval) => {
+    let place = found.get(bad);
+    if (place === undefined) {
+      place = locate(bad.stored.guard, bad.guard, bytes);
+      found.set(bad, place);
+    }
+    return place;
+  };
+  // Of the syndromes that there are: an IP checksum has two for each bit of a word.
+  const chance = scene.kind === 'ip' ? 32 / 65535 : (8 * bytes) / 2 ** scene.guardBits;
+  const oneIn = Math.round(1 / chance);
+  return [
+    hypothesis({
+      kind: 'data-bit-flip',
+      parameters: { chance },
+      text: `one flipped bit of data would do it${oneIn < 2 ** 16 ? `; so it would for 1 in ${oneIn} of all wrong guards` : ''}`,
+      bits: -Math.log2(chance),
+      fits: (bad) => guardAlone(bad) && placeOf(bad) !== null,
+      speaksOf: guardAlone,
+      flipped: (bad) => ({ interval: bad.index, field: 'data', ...(placeOf(bad) ?? { byte: null, bit: 0 }) }),
+    }),
+  ];
+};
+
+const tagBitFlip =
+  (field: 'guard' | 'ref', applies: (bad: BadInterval) => boolean): Proposer =>
+  (scene) => {
+    const bits = field === 'guard' ? scene.guardBits : scene.refBits;
+    const end = field === 'guard' ? scene.guardBits / 8 : scene.size;
+    const difference = (bad: BadInterval) => BigInt(bad.stored[field]) ^ BigInt(bad[field] ?? 0);
+    return [
+      hypothesis({
+        kind: `${field}-bit-flip`,
+        text: `one flipped bit in the ${field === 'guard' ? 'guard' : 'reference tag'}`,
+        bits: bits - Math.log2(bits),
+        fits: (bad) => {
+          const flips = difference(bad);
+          return applies(bad) && flips !== 0n && (flips & (flips - 1n)) === 0n;
+        },
+        flipped: (bad) => {
+          const bit = difference(bad).toString(2).length - 1;
+          return { interval: bad.index, field, byte: end - 1 - (bit >> 3), bit: bit & 7 };
+        },
+      }),
+    ];
+  };
+
+const appTag: Proposer = () => [
+  hypothesis({
+    kind: 'app-tag',
+    text: 'only the application tag is another than the one expected',
+    bits: Infinity,
+    fits: (bad) => !bad.guardWrong && !bad.refWrong,
+  }),
+];
+
+const stale: Proposer = (scene) => [
+  hypothesis({
+    kind: 'stale',
+    text: 'the tuple is of this place and the guard of other data: stale data, a stale tuple or corrupted data, which the tuple cannot tell apart',
+    bits: scene.refBits,
+    fits: (bad) => bad.ref !== null && guardAlone(bad),
+  }),
+];
+
+/** In this order where they explain the same: the special before the general. */
+export const PROPOSERS: readonly Proposer[] = [
+  filled('zeroed', 0, 'all zeros'),
+  filled('all-ones', 0xff, 'all ones and not escaped'),
+  byteSwappedGuard,
+  otherGuardKind,
+  piPosition,
+  shifted,
+  intervalSize,
+  virtualTags,
+  constantRef,
+  misdirected(false),
+  foreignTuple,
+  dataBitFlip,
+  tagBitFlip('guard', guardAlone),
+  tagBitFlip('ref', refAlone),
+  misdirected(true),
+  appTag,
+];
+
+/** For what the others leave. */
+export const LAST_PROPOSERS: readonly Proposer[] = [stale];
+
+type Place = Pick<FlippedBit, 'byte' | 'bit'>;
+
+/** The exponents of x that a CRC-16 can be: 8BB7h is primitive, so each but 0 is one, below 65535. */
+let crc16Exponents: Uint16Array | undefined;
+
+function exponentOfCrc16(crc: number): number {
+  if (crc16Exponents === undefined) {
+    crc16Exponents = new Uint16Array(0x10000);
+    let power = 1;
+    for (let exponent = 0; exponent < 0xffff; exponent++) {
+      crc16Exponents[power] = exponent;
+      power = power & 0x8000 ? ((power << 1) ^ 0x18bb7) & 0xffff : power << 1;
+    }
+  }
+  return crc16Exponents[crc]!;
+}
+
+/** A bit k bits before the end of the data is x^(k + 16) of the guard. Unique up to 8 KiB. */
+function locateByCrc16(stored: number | bigint, computed: number | bigint, bytes: number): Place | null {
+  if (8 * bytes + 16 > 0xffff) return null;
+  const fromEnd = exponentOfCrc16(Number(stored) ^ Number(computed)) - 16;
+  if (fromEnd < 0 || fromEnd >= 8 * bytes) return null;
+  return { byte: bytes - 1 - (fromEnd >> 3), bit: fromEnd & 7 };
+}
+
+/** The same, least significant bit first, and found by walking back from the end. */
+function locateByCrc64(stored: number | bigint, computed: number | bigint, bytes: number): Place | null {
+  const syndrome = BigInt(stored) ^ BigInt(computed);
+  const [wantedLow, wantedHigh] = [Number(syndrome & 0xffffffffn) | 0, Number(syndrome >> 32n) | 0];
+  // The reversed polynomial of guard.ts: x^64, one bit from the end.
+  let low = 0xac4bc9b5 | 0;
+  let high = 0x9a6c9329 | 0;
+  for (let fromEnd = 0; fromEnd < 8 * bytes; fromEnd++) {
+    if (low === wantedLow && high === wantedHigh) {
+      return { byte: bytes - 1 - (fromEnd >> 3), bit: 7 - (fromEnd & 7) };
+    }
+    const carry = low & 1;
+    low = (low >>> 1) | (high << 31);
+    high >>>= 1;
+    if (carry) {
+      low ^= 0xac4bc9b5;
+      high ^= 0x9a6c9329;
+    }
+    high |= 0;
+  }
+  return null;
+}
+
+/** The sum of 16-bit words has gone up or down by a power of two; which word it was, it does not say. */
+function locateByIp(stored: number | bigint, computed: number | bigint): Place | null {
+  const up = (Number(stored) - Number(computed) + 0xffff) % 0xffff;
+  for (let bit = 0; bit < 16; bit++) {
+    if (up === 1 << bit || up === 0xffff - (1 << bit)) return { byte: null, bit: bit & 7 };
+  }
+  return null;
+}
+
+/** Of an odd number, modulo 2^bits: each step of Newton's doubles the bits that are right. */
+function inverseOf(odd: bigint, bits: number): bigint {
+  let inverse = odd;
+  for (let right = 3; right < bits; right *= 2)
+    inverse = BigInt.asUintN(bits, inverse * (2n - odd * inverse));
+  return inverse;
+}
