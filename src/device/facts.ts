@@ -118,7 +118,7 @@ export function kernelProfile(
   if (!integrity.present || integrity.format === null) return null;
   const profile = profileByName(integrity.format, {
     interval: integrity.interval ?? logicalBlockSize ?? 512,
-    ...metadataLayout(namespace, lbmd),
+    ...metadataLayout(integrity.format, namespace, lbmd),
     // The kernel registers type 2 under the type 1 name: the checks are the same, the commands are not.
     ...(facts?.capacity?.protectionType === 2 ? { type: 2 as const } : {}),
   });
@@ -129,11 +129,14 @@ export function kernelProfile(
 
 /** Metadata that is wider than the tuple: by the kernel's word, which it gives since Linux 6.17, else the namespace's. */
 function metadataLayout(
+  format: string,
   namespace: NamespaceFormat | null,
   lbmd: LbmdCapability | null,
 ): { metadataSize?: number; piOffset?: number } {
   if (lbmd?.size) return { metadataSize: lbmd.size, piOffset: lbmd.piOffset };
-  return namespace === null ? {} : { metadataSize: namespace.metadataSize, piOffset: namespace.piOffset };
+  const own = namespace && namespaceProfile(namespace);
+  // A namespace that says otherwise was formatted anew, and the kernel has not looked again.
+  return own?.name === format ? { metadataSize: own.metadataSize, piOffset: own.piOffset } : {};
 }
 
 /** Names of the profiles of a namespace: by its guard, type 3 and the others. */

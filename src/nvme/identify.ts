@@ -26,7 +26,8 @@ const FLBAS = 26;
 const DPS = 29;
 const LBA_FORMATS = 128;
 const EXTENDED_LBA_FORMATS = 12;
-const LBADS = { min: 9, max: 31 };
+/** 512 bytes to the largest block that Linux takes, 64 KiB. */
+const LBADS = { min: 9, max: 16 };
 
 /** By PIF, protection information format; 1 is the 32b guard. */
 const GUARDS: Readonly<Record<number, { guard: GuardKind; tupleSize: number }>> = {
@@ -51,7 +52,7 @@ export function decodeNamespaceFormat(namespace: Uint8Array, nvm: Uint8Array | n
   const metadataSize = base.getUint16(format, true);
   const blockExponent = base.getUint8(format + 2);
   if (blockExponent < LBADS.min || blockExponent > LBADS.max)
-    throw malformed(format + 2, `LBADS ${blockExponent}: a block has 2^${LBADS.min} bytes or more`);
+    throw malformed(format + 2, `LBADS ${blockExponent} is not from ${LBADS.min} to ${LBADS.max}`);
 
   const dps = base.getUint8(DPS);
   const protectionType = dps & 0x07;

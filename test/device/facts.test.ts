@@ -1,6 +1,13 @@
 import t from 'tap';
-import type { LbmdCapability } from '../../src/binding.js';
-import { kernelProfile } from '../../src/device/facts.js';
+import type {
+  LbmdCapability,
+  NativeHandle,
+  NvmeIdentifyRequest,
+  NvmeIdentifyResult,
+} from '../../src/binding.js';
+import { diskProfile, kernelProfile } from '../../src/device/facts.js';
+import { learnNamespaceFormat } from '../../src/device/namespace.js';
+import type { NamespaceFormat } from '../../src/nvme/identify.js';
 import { interpret, type SysfsDisk } from '../../src/sysfs/disks.js';
 
 /** What Linux 7.3 shows of a disk of 4096-byte blocks, and FS_IOC_GETLBMD_CAP's answer as far as it is used. */
@@ -56,5 +63,79 @@ t.test('metadata without tuples is no profile', async (t) => {
   t.equal(
     kernelProfile(shown({ format: 'nop', protection_interval_bytes: 4096 }), NOTHING, lbmd(64, 0)),
     null,
+  );
+});
+
+t.test('what an NVMe namespace says of its metadata', async (t) => {
+  const wide: NamespaceFormat = {
+    blockSize: 4096,
+    metadataSize: 64,
+    extended: false,
+    protectionType: 1,
+    guard: 'crc64',
+    piOffset: 48,
+  };
+  const told = (change: Partial<NamespaceFormat> = {}) => ({
+    facts: null,
+    namespace: { ...wide, ...change },
+  });
+  const disk = shown({ format: 'EXT-DIF-TYPE1-CRC64', protection_interval_bytes: 4096, tag_size: 2 });
+  t.match(kernelProfile(disk, told(), null), { metadataSize: 64, piOffset: 48, tagSize: 2 });
+  t.match(
+    kernelProfile(disk, told(), lbmd(32, 16)),
+    { metadataSize: 32, piOffset: 16 },
+    "the kernel's word goes first",
+  );
+  t.match(kernelProfile(disk, told(), lbmd(0, 0)), { metadataSize: 64, piOffset: 48 }, 'if it has one');
+  for (const change of [
+    { guard: 'crc16' },
+    { protectionType: 3 },
+    { protectionType: 0, guard: null },
+    { guard: null },
+  ] as const) {
+    t.match(kernelProfile(disk, told(change), null), { metadataSize: 16, piOffset: 0 }, 'formatted anew');
+  }
+
+  t.match(diskProfile(told()), {
+    name: 'EXT-DIF-TYPE1-CRC64',
+    type: 1,
+    interval: 4096,
+    metadataSize: 64,
+    piOffset: 48,
+  });
+  t.match(diskProfile(told({ protectionType: 2 })), { name: 'EXT-DIF-TYPE1-CRC64', type: 2 });
+  t.match(diskProfile(told({ guard: 'crc16', protectionType: 3, piOffset: 0 })), {
+    name: 'T10-DIF-TYPE3-CRC',
+    type: 3,
+    tupleSize: 8,
+    piOffset: 0,
+  });
+  t.equal(diskProfile(told({ protectionType: 0, guard: null })), null);
+  t.equal(diskProfile(told({ guard: null })), null, 'a guard that is not known');
+});
+
+t.test('a namespace is asked for both of its structures', async (t) => {
+  const identify = new Uint8Array(4096);
+  identify.set([64, 0, 12, 0], 128);
+  identify[29] = 1;
+  const nvm = new Uint8Array(4096);
+  nvm.set([0x00, 0x01], 12);
+  const good = { errno: 0, status: 0, nsid: 1 };
+  const learn = (answers: Record<NvmeIdentifyRequest['structure'], NvmeIdentifyResult>) =>
+    learnNamespaceFormat({
+      nvmeIdentify: async ({ structure }: NvmeIdentifyRequest) => answers[structure],
+    } as unknown as NativeHandle);
+  const first = { ...good, data: identify };
+  const second = { ...good, data: nvm };
+  const refused = { ...good, status: 0x4002, data: new Uint8Array(4096) };
+  t.match(await learn({ namespace: first, 'nvm-namespace': second }), { guard: 'crc64', piOffset: 48 });
+  t.match(await learn({ namespace: first, 'nvm-namespace': refused }), { guard: 'crc16', piOffset: 56 });
+  t.match(await learn({ namespace: first, 'nvm-namespace': { ...second, errno: 13 } }), { guard: 'crc16' });
+  t.equal(await learn({ namespace: refused, 'nvm-namespace': second }), null);
+  t.equal(await learn({ namespace: { ...first, errno: 13 }, 'nvm-namespace': second }), null);
+  t.equal(
+    await learn({ namespace: { ...first, data: new Uint8Array(4096) }, 'nvm-namespace': second }),
+    null,
+    'no format',
   );
 });
