@@ -65,7 +65,6 @@ function bioPair(bio: Bio, sectors: number): [Bio, Bio] {
   const { op, device, bioset, segments, iterator } = bio;
   const [segment] = segments;
   if (segment === undefined || segments.length !== 1) throw new KernelBugError('bi->bi_vcnt != 1');
-  if (iterator.index !== 0) throw new KernelBugError('bi->bi_idx != 0');
   const bytes = sectors * SECTOR;
   const half = (vec: BioVec, at: Partial<BioIterator>): Bio =>
     new Bio({ op, device, bioset, segments: [vec], iterator: { ...iterator, ...at } });

@@ -19,7 +19,6 @@ export function submitBio(bio: Bio, memory: Memory = plenty): Uint8Array | null 
   } else {
     bioIntegrityPrep(bio, memory);
   }
-  if (bio.ended) return null;
   blkIntegrityPrepare(bio);
   return bio.integrity?.buffer ?? null;
 }
