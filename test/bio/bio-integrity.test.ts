@@ -327,6 +327,20 @@ t.test('no memory', async (t) => {
   t.equal(hex(payload(bio).buffer), '7867000000000001');
 });
 
+t.test('pages of metadata that the queue cannot take: the bio ends', async (t) => {
+  // A page at 4096 leaves a gap where pieces must begin and end at multiples of 8192.
+  const data = varied((2 * 4096 * 512) / 8);
+  for (const name of ['4.19', '5.10', '6.1']) {
+    const bio = Bio.write({ device: device(name, TYPE1, { virtBoundary: 8191 }), lba: 0n, data });
+    t.equal(bioIntegrityPrep(bio), -12, name);
+    t.match(bio, { status: 'RESOURCE', ended: true, integrity: null });
+  }
+  for (const name of ['6.12', '7.1']) {
+    const bio = Bio.write({ device: device(name, TYPE1, { virtBoundary: 8191 }), lba: 0n, data });
+    t.equal(bioIntegrityPrep(bio), 0, `${name}: they are one piece`);
+  }
+});
+
 t.test('a segment that cuts an interval', async (t) => {
   const data = varied(1024);
   const segments = [
