@@ -4,7 +4,7 @@
  */
 import { randomFillSync, randomInt } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -46,6 +46,7 @@ export async function ublk(t: Test): Promise<void> {
       await switches(it);
     });
   }
+  await t.test('what the kernel refuses', refused);
   await t.test('metadata without tuples', without);
   await t.test('tag_size', tagSizes);
   await t.test('reference tags beyond 32 and 48 bits', beyond);
@@ -72,6 +73,7 @@ function learned({ t, profile, disk }: Subject): void {
     tagSize: 0,
   });
   t.equal(disk.blockSize, profile.block);
+  t.equal(disk.sysfs.queue.dmaAlignment, 3);
 }
 
 /** One buffer: one block, some, and more than a command carries; the kernel splits before it makes tuples. */
@@ -129,6 +131,12 @@ async function shifted(it: Subject, cut: number): Promise<void> {
     difference(written.subarray(early, early + guard), mirrored.subarray(at, at + guard)),
     null,
     'the guard behind the cut lies too early',
+  );
+  const tag = early + tupleSize(profile) - 4;
+  t.equal(
+    Buffer.from(written).readUInt32BE(tag),
+    Number(lba) * (profile.block / 512) + cut + 1,
+    'its reference tag is virtual',
   );
   t.equal(await read(it, lba, blocks), 'good', 'read as it was written');
   t.equal(await read(it, lba + BigInt(blocks - 1), 1), 'EILSEQ', 'its last block read alone');
@@ -297,7 +305,28 @@ async function switches(it: Subject): Promise<void> {
       'and all else zero',
     );
   }
+  t.equal(await read(it), 'EILSEQ', 'which does not verify');
   await set('write_generate', 1);
+}
+
+/** Blocks larger than a page, intervals larger than a block, tuples that are not inside the metadata. */
+async function refused(t: Test): Promise<void> {
+  const taken = { block: 4096, interval: 4096, metadata: 16, piOffset: 8, guard: 'crc16', type: 1 } as const;
+  await (await createUblk(taken))[Symbol.asyncDispose]();
+  for (const change of [
+    { block: 8192 },
+    { block: 8192, interval: 8192 },
+    { interval: 8192 },
+    { interval: 256 },
+    { piOffset: 9 },
+    { metadata: 8 },
+  ]) {
+    await t.rejects(
+      createUblk({ ...taken, ...change }),
+      /SET_PARAMS: Invalid argument/,
+      JSON.stringify(change),
+    );
+  }
 }
 
 /** Metadata that holds no tuples. */
@@ -356,6 +385,7 @@ async function beyond(t: Test): Promise<void> {
         `if=${path}`,
       ];
       await command('dd', ...transfer, 'oflag=direct,seek_bytes', `seek=${start * 512n}`);
+      await rm(path);
       const written = await target.readMetadata(start, 4);
       t.equal(
         difference(written, mirrorTuples(target.disk, start, { data })),

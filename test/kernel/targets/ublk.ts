@@ -15,7 +15,7 @@ import type { Target, TargetMaker } from './target.js';
 
 /** In bytes. A block holds one interval or several; the kernel takes blocks of 512 to 4096. */
 export interface UblkProfile {
-  readonly block: 512 | 1024 | 2048 | 4096;
+  readonly block: number;
   readonly interval: number;
   /** Beside every interval; at most 255. */
   readonly metadata: number;
@@ -122,7 +122,10 @@ export async function createUblk(profile: UblkProfile, blocks: bigint = BLOCKS):
   const folder = await mkdtemp(join(tmpdir(), 'blk-integrity-ublk-'));
   const undo: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true })];
   const remove = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step();
+    const failures: unknown[] = [];
+    // One step that fails must not leave the others undone.
+    for (const step of undo.splice(0).reverse()) await step().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
   };
   try {
     const create = async (name: string): Promise<FileHandle> => {
@@ -153,7 +156,7 @@ export async function createUblk(profile: UblkProfile, blocks: bigint = BLOCKS):
         `reference_tags=${type === 1 ? 1 : 0}`,
         `tag_size=${tagSize}`,
       ],
-      { stdio: ['pipe', 'pipe', 'inherit'] },
+      { stdio: 'pipe' },
     );
     undo.push(() => end(server));
     const disk = await openDevice(await firstLine(server));
@@ -193,13 +196,22 @@ async function put(file: FileHandle, bytes: Uint8Array, position: number): Promi
 
 /** The node's name, once the disk is there. */
 async function firstLine(server: ChildProcess): Promise<string> {
-  for await (const line of createInterface({ input: server.stdout! })) return line;
-  throw new Error('ublk_disk has made no disk');
+  const [line] = await Promise.race([
+    once(createInterface({ input: server.stdout! }), 'line'),
+    once(createInterface({ input: server.stderr! }), 'line').then(([complaint]) => {
+      throw new Error(complaint);
+    }),
+    once(server, 'close').then(() => {
+      throw new Error('ublk_disk has made no disk');
+    }),
+  ]);
+  return line;
 }
 
 /** The server deletes its device before it exits. */
 async function end(server: ChildProcess): Promise<void> {
-  const exited = server.exitCode === null ? once(server, 'exit') : [server.exitCode];
+  const exited =
+    server.exitCode === null && server.signalCode === null ? once(server, 'exit') : [server.exitCode];
   server.stdin!.end();
   const [status] = await exited;
   if (status !== 0) throw new Error(`ublk_disk ended with status ${status}`);
