@@ -70,7 +70,6 @@ const VERIFIES: Readonly<
   Record<Semantics['verifyWhen'], (bio: Bio, payload: BioIntegrityPayload) => boolean>
 > = {
   'end_io-replaced': (_, { replacesEndIo }) => replacesEndIo,
-  'block-integrity': ({ device }) => device.profile.guard !== null,
   guard: ({ device }) => device.profile.guard !== null,
   'check-flags': (_, { flags }) => flags.has('CHECK_GUARD') || flags.has('CHECK_REFTAG'),
 };

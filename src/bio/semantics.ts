@@ -109,7 +109,7 @@ export interface Semantics {
   /** A bio with more intervals than its payload has room for: BUG_ON, after it has written past it; or that alone. */
   readonly overrun: 'BUG' | 'unnoticed';
   /** What a read must have for its tuples to be verified when it succeeded. */
-  readonly verifyWhen: 'end_io-replaced' | 'block-integrity' | 'guard' | 'check-flags';
+  readonly verifyWhen: 'end_io-replaced' | 'guard' | 'check-flags';
   /**
    * Where verify begins: at the segment where the bio stands, which completion has moved to the end; at the
    * first segment; at where the count of completed bytes leads back to; or where the bio stood at prep.
@@ -219,7 +219,7 @@ const V4_19: Semantics = {
   countsIntervals: 'all',
   ipFlag: true,
   overrun: 'unnoticed',
-  verifyWhen: 'block-integrity',
+  verifyWhen: 'guard',
   verifyFrom: 'rewound',
   metadataIn: 'vectors',
   escape: 'interval',
@@ -270,7 +270,6 @@ const V6_12: Semantics = {
   zeroes: 'where-metadata-is-wider',
   piOffset: true,
   ipGuardCovers: 'metadata-alone',
-  verifyWhen: 'guard',
   cloneVecs: 'shared',
 };
 
