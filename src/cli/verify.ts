@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { IntegrityError } from '../errors.js';
+import { type Diagnosis, diagnose, FLIPPED_MAX } from '../pi/diagnose.js';
 import { defaultEngine, type Finding, type VerifyOptions, type VerifyResult } from '../pi/engine.js';
 import { countIntervals, requireMetadataLength, strideOf } from '../pi/layout.js';
 import type { Profile } from '../pi/profile.js';
@@ -36,24 +37,31 @@ async function verify(
   await deliver(written(judged(data, metadata, job), form, io), null, io);
 }
 
+/** The first pieces with findings are diagnosed, those of a stream without end as well as of a file. */
+const DIAGNOSED_MAX = 16;
+
+interface Judged extends VerifyResult {
+  readonly diagnoses: readonly Diagnosis[];
+}
+
 /** The verdicts piece by piece, with seed and interval numbers carried on from one to the next. */
 async function* judged(
   data: ByteSource,
   metadata: ByteSource | null,
   job: VerifyOptions,
-): AsyncGenerator<VerifyResult> {
+): AsyncGenerator<Judged> {
   const { profile, layout } = job;
   const engine = defaultEngine();
   let start = 0;
+  let diagnosed = 0;
   for await (const piece of data.pieces(strideOf(profile, layout))) {
     const end = countIntervals(profile, layout, data.position);
     const tuples = metadata && (await metadata.read((end - start) * profile.metadataSize));
     if (metadata) requireMetadataLength(profile, end, metadata.position);
-    yield engine.verify(piece, tuples, {
-      ...job,
-      seed: seedAfter(job.seed, start),
-      startInterval: start,
-    });
+    const options = { ...job, seed: seedAfter(job.seed, start), startInterval: start };
+    const result = engine.verify(piece, tuples, options);
+    const explained = !result.ok && diagnosed++ < DIAGNOSED_MAX;
+    yield { ...result, diagnoses: explained ? diagnose(piece, tuples, options, result.findings) : [] };
     start = end;
   }
   // One byte too many is enough to know; a pipe may never end.
@@ -62,25 +70,39 @@ async function* judged(
 }
 
 /** The text of findings as they come, and then of the totals. Bad intervals set the exit status at once. */
-async function* written(
-  results: AsyncIterable<VerifyResult>,
-  form: Form,
-  io: CommandIo,
-): AsyncGenerator<string> {
+async function* written(results: AsyncIterable<Judged>, form: Form, io: CommandIo): AsyncGenerator<string> {
   const totals = { intervals: 0, checked: 0, escaped: 0, bad: 0 };
+  const diagnoses: Diagnosis[] = [];
   for await (const result of results) {
     if (!result.ok) io.setExitStatus(1);
     yield result.findings.map((finding, i) => form.finding(finding, totals.bad + i)).join('');
     for (const key of ['intervals', 'checked', 'escaped', 'bad'] as const) totals[key] += result[key];
+    diagnoses.push(...result.diagnoses);
   }
-  yield form.totals(totals);
+  yield form.totals(totals, merged(diagnoses));
+}
+
+/** Those of the same kind and parameters in several pieces are one; the unknown comes last. */
+function merged(diagnoses: readonly Diagnosis[]): Diagnosis[] {
+  const byWhat = new Map<string, Diagnosis>();
+  const lookedAt = diagnoses.reduce((sum, { intervals }) => sum + intervals, 0);
+  for (const diagnosis of diagnoses) {
+    const what = JSON.stringify([diagnosis.kind, diagnosis.parameters]);
+    const before = byWhat.get(what) ?? { ...diagnosis, intervals: 0, flipped: [] };
+    const flipped = [...before.flipped, ...diagnosis.flipped].slice(0, FLIPPED_MAX);
+    byWhat.set(what, { ...before, intervals: before.intervals + diagnosis.intervals, lookedAt, flipped });
+  }
+  const rank = ({ kind }: Diagnosis) => (kind === 'unknown' ? 1 : 0);
+  return [...byWhat.values()].sort(
+    (a, b) => rank(a) - rank(b) || b.intervals - a.intervals || a.first - b.first,
+  );
 }
 
 type Totals = Pick<VerifyResult, 'intervals' | 'checked' | 'escaped' | 'bad'>;
 
 interface Form {
   finding(finding: Finding, index: number): string;
-  totals(totals: Totals): string;
+  totals(totals: Totals, diagnoses: readonly Diagnosis[]): string;
 }
 
 const jsonForm: Form = {
@@ -88,8 +110,8 @@ const jsonForm: Form = {
     const fields = { interval, check, stored: jsonValue(stored), computed: jsonValue(computed) };
     return `${index === 0 ? '{"findings":[' : ','}${JSON.stringify(fields)}`;
   },
-  totals: ({ bad, ...counts }) => {
-    const rest = JSON.stringify({ ok: bad === 0, ...counts }).slice(1);
+  totals: ({ bad, ...counts }, diagnosis) => {
+    const rest = JSON.stringify({ ok: bad === 0, ...counts, diagnosis }).slice(1);
     return `${bad === 0 ? '{"findings":[' : ''}],${rest}\n`;
   },
 };
@@ -101,11 +123,22 @@ function textForm({ tupleSize, guard }: Profile): Form {
   return {
     finding: ({ interval, check, stored, computed }) =>
       `interval ${interval}: ${check} stored ${hex(stored, digits[check])}, computed ${hex(computed, digits[check])}\n`,
-    totals: ({ intervals, checked, escaped, bad }) => {
+    totals: ({ intervals, checked, escaped, bad }, diagnoses) => {
       const counts = `${intervals} intervals: ${checked} checked, ${escaped} escaped, ${bad} bad`;
-      return `${counts}${checked === 0 ? ': NOTHING WAS CHECKED' : ''}\n`;
+      return `${counts}${checked === 0 ? ': NOTHING WAS CHECKED' : ''}\n${diagnoses.map(diagnosisText).join('')}`;
     },
   };
+}
+
+function diagnosisText({ kind, intervals, lookedAt, first, flipped, alsoFits, text }: Diagnosis): string {
+  const where = flipped.map(({ interval, field, byte, bit }) =>
+    byte === null
+      ? `${interval}: bit ${bit} of a byte of ${field}`
+      : `${interval}: bit ${bit} of byte ${byte} of ${field === 'data' ? 'the data' : 'the tuple'}`,
+  );
+  const bits = where.length === 0 ? '' : ` (${where.join(', ')}${where.length < intervals ? ', …' : ''})`;
+  const also = alsoFits.length === 0 ? '' : `; or ${alsoFits.join(' or ')}`;
+  return `diagnosis: ${kind}, ${intervals} of ${lookedAt} looked at, from interval ${first}: ${text}${bits}${also}\n`;
 }
 
 function hex(value: number | bigint, digits: number): string {

@@ -37,9 +37,13 @@ export interface Diagnosis {
 const LOOKED_AT_MAX = 512;
 /** So many explanations are sought in one call. */
 const CLAIMS_MAX = 8;
-const FLIPPED_MAX = 16;
-/** An explanation is claimed when random bytes would give it less often than once in 2^12. */
-const EVIDENCE_BITS = 12;
+/** So many flipped bits are listed. */
+export const FLIPPED_MAX = 16;
+/**
+ * An explanation is claimed when random bytes would give it less often than once in 2^12; once in 2^20 where its parameter was searched
+ * for, since then many are tried in every call.
+ */
+const EVIDENCE_BITS = { given: 12, searched: 20 };
 
 const UNKNOWN_TEXT = 'nothing that is known here explains it';
 
@@ -97,7 +101,7 @@ export function diagnose(
   }
   // Staleness is claimed for want of anything better, so it comes behind.
   const rank = ({ kind }: Diagnosis) => (kind === 'stale' ? 1 : 0);
-  diagnoses.sort((a, b) => rank(a) - rank(b) || b.intervals - a.intervals);
+  diagnoses.sort((a, b) => rank(a) - rank(b) || b.intervals - a.intervals || a.first - b.first);
   if (left.length > 0) {
     diagnoses.push({
       kind: 'unknown',
@@ -143,8 +147,8 @@ function claimsOf(proposers: readonly Proposer[], scene: Scene, left: readonly B
     .flatMap((hypothesis) => {
       const explained = left.filter((bad) => hypothesis.fits(bad));
       if (explained.length < hypothesis.atLeast) return [];
-      const certain =
-        evidence(hypothesis, explained.filter(hypothesis.proves).length, left.length) >= EVIDENCE_BITS;
+      const needed = hypothesis.choices > 0 ? EVIDENCE_BITS.searched : EVIDENCE_BITS.given;
+      const certain = evidence(hypothesis, explained.filter(hypothesis.proves).length, left.length) >= needed;
       const { speaksOf } = hypothesis;
       const allOfThem = speaksOf !== undefined && left.filter(speaksOf).length === explained.length;
       return certain || allOfThem ? [{ hypothesis, explained, certain }] : [];

@@ -292,7 +292,7 @@ const piPosition: Proposer = (scene, all) => {
       kind: 'pi-position',
       parameters: { piOffset: found },
       text: `the tuple lies at byte ${found} of the metadata, not at ${piOffset}`,
-      bits: scene.guardBits,
+      bits: scene.guardBits + (countsReferenceTags(scene.profile) ? scene.refBits : 0),
       choices: Math.log2(possible.length),
       fits: (bad) => fitsAt(bad, found),
       proves: (bad) => !isUniform(scene.data(bad.index)),
@@ -426,7 +426,7 @@ const misdirected =
         text: `data and tuple belong together and to another place, ${plural(Math.abs(places))} ${places < 0 ? 'before' : 'after'} this one: a misdirected write or read, or a seed that is off by so much`,
         // All that speaks for a single one is that its guard is right.
         bits: alone ? scene.guardBits : scene.refBits,
-        choices: Math.log2(all.length),
+        choices: alone ? 0 : Math.log2(all.length),
         spent: alone ? 0 : 1,
         atLeast: alone ? 1 : 2,
         fits: (bad) => refAlone(bad) && scene.distance(bad) === distance,

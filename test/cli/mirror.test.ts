@@ -190,7 +190,9 @@ t.test('the mirror on files and pipes', async (t) => {
       text.text,
       'interval 0: app stored 0x1111, computed 0x0000\n' +
         'interval 1: guard stored 0xb219, computed 0xb218\n' +
-        '3 intervals: 2 checked, 1 escaped, 2 bad\n',
+        '3 intervals: 2 checked, 1 escaped, 2 bad\n' +
+        'diagnosis: app-tag, 1 of 2 looked at, from interval 0: only the application tag is another than the one expected\n' +
+        'diagnosis: guard-bit-flip, 1 of 2 looked at, from interval 1: one flipped bit in the guard (1: bit 0 of byte 1 of the tuple)\n',
     );
     t.equal(text.status, 1);
     const json = await run([...bad, '--seed', '11', '--json']);
@@ -203,10 +205,39 @@ t.test('the mirror on files and pipes', async (t) => {
         { interval: 0, check: 'ref', stored: 10, computed: 11 },
         { interval: 1, check: 'ref', stored: 11, computed: 12 },
       ],
+      diagnosis: [
+        {
+          kind: 'ref-bit-flip',
+          intervals: 1,
+          lookedAt: 2,
+          first: 0,
+          parameters: {},
+          flipped: [{ interval: 0, field: 'ref', byte: 7, bit: 0 }],
+          alsoFits: ['misdirected'],
+          text: 'one flipped bit in the reference tag',
+        },
+        {
+          kind: 'unknown',
+          intervals: 1,
+          lookedAt: 2,
+          first: 1,
+          parameters: {},
+          flipped: [],
+          alsoFits: [],
+          text: 'nothing that is known here explains it',
+        },
+      ],
     });
     t.equal(json.status, 1);
     const nothing = await run(['verify', file('data'), file('tuples'), '--seed', '10', '--json']);
-    t.same(JSON.parse(nothing.text), { ok: true, intervals: 3, checked: 3, escaped: 0, findings: [] });
+    t.same(JSON.parse(nothing.text), {
+      ok: true,
+      intervals: 3,
+      checked: 3,
+      escaped: 0,
+      findings: [],
+      diagnosis: [],
+    });
 
     const escaped = await run(['verify', file('data'), put('escapes', filled(0xff, 24))]);
     t.equal(escaped.text, '3 intervals: 0 checked, 3 escaped, 0 bad: NOTHING WAS CHECKED\n');
@@ -245,6 +276,7 @@ t.test('the mirror on files and pipes', async (t) => {
       checked: 0,
       escaped: 0,
       findings: [],
+      diagnosis: [],
     });
     const generated = await run(['generate', file('empty')]);
     t.equal(generated.stdout.length, 0);
@@ -352,6 +384,18 @@ t.test('the mirror on files and pipes', async (t) => {
         stored: 0x7967,
         computed: 0x7867,
       })),
+      diagnosis: [
+        {
+          kind: 'guard-bit-flip',
+          intervals: 4,
+          lookedAt: 4,
+          first: 0,
+          parameters: {},
+          flipped: [0, 2047, 2048, 6144].map((interval) => ({ interval, field: 'guard', byte: 0, bit: 0 })),
+          alsoFits: [],
+          text: 'one flipped bit in the guard',
+        },
+      ],
     });
   });
 
@@ -428,7 +472,7 @@ t.test('the mirror on files and pipes', async (t) => {
     const verified = child([], ['verify', '-', file('bad'), '--seed', '10'], DATA);
     t.match(verified, {
       status: 1,
-      text: /^interval 1: guard .*\n3 intervals: 2 checked, 1 escaped, 1 bad\n$/,
+      text: /^interval 1: guard .*\n3 intervals: 2 checked, 1 escaped, 1 bad\ndiagnosis: guard-bit-flip, .*\n$/,
       stderr: '',
     });
     const refused = child([], ['verify', '-', file('tuples'), '--seed', '-1'], DATA);

@@ -299,7 +299,7 @@ t.test('mixed faults are told apart', async (t) => {
       tupleBytes(i)
         .subarray(0, profile.tupleSize === 16 ? 8 : 2)
         .reverse();
-    for (let i = 30; i < 34; i++) {
+    for (let i = 30; i < 44; i++) {
       data(i).set(noise(data(i).length, random + 1 + i));
       tupleBytes(i).set(noise(tupleBytes(i).length, random + 100 + i));
     }
@@ -408,7 +408,8 @@ t.test('equal blocks are no shift', async (t) => {
   const { data } = opened(blocks);
   for (let i = 0; i < 40; i++) if (i % 4 !== 0) data(i).set(data(4 * Math.floor(i / 4)));
   plainEngine.generateInto(blocks.stream, blocks.metadata, { ...blocks, type3Ref: 'zero' });
-  for (const i of [9, 13, 17, 21]) data(i).set(data(0));
+  // Four of them again, each the same distance from where it belongs.
+  for (const i of [9, 18, 27, 36]) data(i).set(data(i - 8));
   t.match(diagnosed(blocks).diagnoses, [{ kind: 'stale', intervals: 4 }]);
 });
 
