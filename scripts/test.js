@@ -40,6 +40,9 @@ const tap = spawn(
 );
 const exited = once(tap, 'exit');
 
+/** What a test remarks, but not what tap itself does. */
+const REMARK = /^ +# (?!Subtest|time=|\{)/;
+
 /** Lines of a point's details are indented deeper than the point. */
 let failing = Number.POSITIVE_INFINITY;
 let totals = '';
@@ -47,7 +50,7 @@ for await (const line of createInterface({ input: tap.stdout })) {
   whole.write(`${line}\n`);
   const depth = line.length - line.trimStart().length;
   if (depth <= failing) failing = /^\s*not ok/.test(line) ? depth : Number.POSITIVE_INFINITY;
-  if (depth >= failing || /^ok/.test(line)) console.log(line);
+  if (depth >= failing || /^ok/.test(line) || REMARK.test(line)) console.log(line);
   if (line.startsWith('# { total:')) totals = line;
 }
 whole.end();

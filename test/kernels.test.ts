@@ -1,14 +1,34 @@
 /**
  * The tests of test/kernel, compiled, inside Debian's kernels: one boot each. A kernel that cannot be had or booted is a failure.
+ *
+ * RANDOM_IO_CASES: random I/O alone, with so many cases a kernel. RANDOM_IO_SEED: the seed that a failure printed.
  */
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { NVME_OPTIONS } from './kernel/targets/nvme-namespaces.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const KERNELS = ['6.1', 'newest'];
+
+const { RANDOM_IO_CASES, RANDOM_IO_SEED } = process.env;
+const long = RANDOM_IO_CASES !== undefined;
+
+const RANDOM_IO = [
+  'random-io',
+  ...(long ? ['--cases', RANDOM_IO_CASES] : []),
+  ...(RANDOM_IO_SEED === undefined ? [] : ['--seed', RANDOM_IO_SEED]),
+];
+
+/** On the oldest, the newest and two between: what the verbs do is told by two of them. */
+const SUITES: Readonly<Record<string, readonly string[]>> = {
+  '5.10': ['nvme'],
+  '6.1': ['scsi-debug', 'lio-fileio', 'safeguard', 'bad-input', 'nvme'],
+  '6.12': ['lio-fileio', 'nvme'],
+  newest: ['scsi-debug', 'lio-fileio', 'safeguard', 'bad-input', 'nvme', 'ublk'],
+};
+const KERNELS = Object.keys(SUITES);
 
 /** Of one kernel, all in all; the guest itself is ended a minute earlier. */
-const LIMIT_MS = 360_000;
+const LIMIT_MS = long ? 3_600_000 : 480_000;
 
 t.setTimeout(LIMIT_MS * KERNELS.length);
 for (const kernel of KERNELS) {
@@ -16,8 +36,9 @@ for (const kernel of KERNELS) {
     process.execPath,
     [
       'lib/cli/main.js',
-      ...['testbed', 'vm', '--install', '--kernel', kernel, '--timeout', String(LIMIT_MS / 1000 - 60), '--'],
-      ...[process.execPath, 'build/kernel-tests/main.js'],
+      ...['testbed', 'vm', '--install', '--kernel', kernel, '--timeout', String(LIMIT_MS / 1000 - 60)],
+      ...[...NVME_OPTIONS, '--'],
+      ...[process.execPath, 'build/kernel-tests/main.js', ...(long ? [] : SUITES[kernel]!), ...RANDOM_IO],
     ],
     { cwd: root, timeout: LIMIT_MS },
     `kernel ${kernel}`,

@@ -3,18 +3,20 @@
  *
  *   main.js [SUITE …] [--cases N] [--seed N] [--target NAME] [--case N]
  *
- * Without suites: all of them. The options are those of random I/O: how many cases, the seed that a failure printed, one target and one
- * case of it.
+ * Without suites: all of them. NVMe takes a guest with the namespaces of targets/nvme-namespaces.ts, ublk the newest kernel. The options
+ * are those of random I/O: how many cases, the seed that a failure printed, one target and one case of it.
  */
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import t, { type Test } from 'tap';
 import { badInput } from './bad-input.js';
 import { lioFileio } from './lio-fileio.js';
+import { nvme } from './nvme.js';
 import { randomIo } from './random-io.js';
 import { safeguard } from './safeguard.js';
 import { scsiDebug } from './scsi-debug.js';
 import { targetMakers } from './targets/index.js';
+import { ublk } from './ublk.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -31,6 +33,8 @@ const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
   'lio-fileio': lioFileio,
   safeguard,
   'bad-input': badInput,
+  nvme,
+  ublk,
   'random-io': async (t) =>
     randomIo(t, await targetMakers(), {
       seed: Number(values.seed ?? randomInt(2 ** 32)),
@@ -42,5 +46,7 @@ const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
 
 t.setTimeout(0);
 for (const name of positionals.length > 0 ? positionals : Object.keys(SUITES)) {
-  await t.test(name, { timeout: 0 }, SUITES[name]!);
+  const suite = SUITES[name];
+  if (suite === undefined) throw new Error(`no suite is named ${name}`);
+  await t.test(name, { timeout: 0 }, suite);
 }

@@ -17,12 +17,13 @@ import {
 import type { Test } from 'tap';
 import { FIELDS, type Prediction, predictRead, scatter } from './predict.js';
 import { Random, seedOf } from './random.js';
+import type { TargetMakers } from './targets/index.js';
 import type { Target, TargetMaker } from './targets/target.js';
 import { openWaysIn, type WayIn } from './ways-in.js';
 
 export interface RandomIoOptions {
   readonly seed: number;
-  /** Of the kernel; every target gets its share. */
+  /** Of the kernel; every target that is run gets its share. */
   readonly cases: number;
   /** This target's name alone. */
   readonly target?: string | undefined;
@@ -40,27 +41,37 @@ interface Tally {
   named: number;
 }
 
-export async function randomIo(
-  t: Test,
-  makers: readonly TargetMaker[],
-  options: RandomIoOptions,
-): Promise<void> {
-  const { seed, cases, target, number } = options;
-  const chosen = makers.filter(({ name }) => target === undefined || name === target);
+/** A target is worth its setting up with so many cases. */
+const CASES_OF_A_TARGET = 5;
+
+export async function randomIo(t: Test, makers: TargetMakers, options: RandomIoOptions): Promise<void> {
+  const { seed, cases, number } = options;
+  const chosen = choose(makers, options);
   t.ok(chosen.length > 0, 'there are targets');
   let total = 0;
   for (const [index, maker] of chosen.entries()) {
-    const share =
-      Math.floor(((index + 1) * cases) / chosen.length) - Math.floor((index * cases) / chosen.length);
+    const upTo = (targets: number) => Math.floor((targets * cases) / chosen.length);
+    const share = upTo(index + 1) - upTo(index);
     const numbers = number === undefined ? Array.from({ length: share }, (_, i) => i) : [number];
-    await t.test(maker.name, async (t) => {
+    await t.test(maker.name, { timeout: 0 }, async (t) => {
       await using made = await maker.make();
       const tally = await runCases(t, made, seed, numbers);
       total += tally.cases;
       t.equal(tally.cases, numbers.length, wordsOf(tally));
+      t.comment(`${maker.name}: ${wordsOf(tally)}`);
     });
   }
   t.comment(`random I/O on ${release()}: ${total} cases on ${chosen.length} targets, seed ${seed}`);
+}
+
+/** All that are always run, and a drawing of the others where not all get their cases. */
+function choose({ always, some }: TargetMakers, { seed, cases, target }: RandomIoOptions): TargetMaker[] {
+  if (target !== undefined) return [...always, ...some].filter(({ name }) => name === target);
+  const random = new Random(seed);
+  const drawn = [...some];
+  const room = Math.max(0, Math.floor(cases / CASES_OF_A_TARGET) - always.length);
+  while (drawn.length > room) drawn.splice(random.below(drawn.length), 1);
+  return [...always, ...drawn];
 }
 
 function wordsOf({ cases, tuplesCompared, corruptions, refused, named }: Tally): string {
