@@ -13,7 +13,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -613,10 +613,12 @@ async function qemuRuns(argument: string): Promise<boolean> {
 }
 
 t.test('a guest that takes too long is ended', async (t) => {
-  const error = await failure(runInVm({ command: ['sleep', '1000'], install: true, timeoutMs: 8000 }));
+  const nvme: NvmeNamespace[] = [{ blockSize: 512, pi: 1 }];
+  const error = await failure(runInVm({ command: ['sleep', '1000'], install: true, timeoutMs: 8000, nvme }));
   t.equal(error.code, 'ERR_TIMEOUT');
   const log = /\/\S+\/console.log/.exec(error.advice ?? '')?.[0] ?? '';
   t.match(await readFile(log, 'utf8'), 'Linux version');
+  t.strictSame(await readdir(dirname(log)), ['console.log'], 'of its files the log is left');
   t.match(error.message, /\n {2}\[ .*\n/, 'the end of the console');
   t.notOk(await qemuRuns(log));
 });
