@@ -38,6 +38,7 @@ import {
   suitesByVersion,
 } from '../../src/testbed/vm/debian-archive.js';
 import { chooseKernel, hasPrefix } from '../../src/testbed/vm/debian-kernel.js';
+import { booted, type Guest } from '../../src/testbed/vm/guest.js';
 import { shellQuote } from '../../src/testbed/vm/guest-init.js';
 import { runInVm } from '../../src/testbed/vm/index.js';
 import { findKernel } from '../../src/testbed/vm/kernel-source.js';
@@ -141,6 +142,29 @@ linux-image-amd64 | 6.12.117-1 | http://mirror.example.org/debian-security trixi
       security: ['http://mirror.example.org/debian-security'],
     },
   );
+});
+
+t.test('a guest that never gets to its root: whether its kernel has said anything', async (t) => {
+  const folder = await mkdtemp(join(temporary, 'console-'));
+  const never = new Promise<never>(() => {});
+  const guest = (ended: Promise<string>) => ({ ready: never, ended }) as unknown as Guest;
+  const empty = join(folder, 'empty');
+  await writeFile(empty, '');
+  const spoken = join(folder, 'spoken');
+  await writeFile(spoken, 'Linux version 6.1\n');
+  t.match(await booted(guest(never), empty, 30), { silent: true });
+  t.match(await booted(guest(never), join(folder, 'none'), 30), { silent: true });
+  t.same(await booted(guest(never), spoken, 30), {
+    failure: 'did not get to its root in 0.03 s',
+    silent: false,
+  });
+  t.same(await booted(guest(Promise.resolve('no such file')), spoken, 60_000), {
+    failure: 'ended before it had its root\nno such file',
+    silent: false,
+  });
+  t.same(await booted({ ...guest(never), ready: Promise.resolve('6.1') } as Guest, empty, 60_000), {
+    release: '6.1',
+  });
 });
 
 t.test('the highest kernel that matches is chosen, and what is served is listed', async (t) => {

@@ -1,6 +1,6 @@
 /** One QEMU process and the three streams that join its guest to us. */
 import { spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { Duplex, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -62,27 +62,48 @@ export function startGuest(machine: Machine): Guest {
   };
 }
 
+/** A kernel that starts has written to its console long before. */
+const SILENCE_LIMIT_MS = 45_000;
+
+export interface BootFailure {
+  readonly failure: string;
+  /** Whether the kernel never wrote a line: on a loaded host QEMU without KVM was seen to stop before it. */
+  readonly silent: boolean;
+}
+
 /** The release of the guest's kernel when it has its root, or why it never will. */
 export async function booted(
   guest: Guest,
+  consoleLog: string,
   limitMs: number,
-): Promise<{ release: string } | { failure: string }> {
-  const limit = new AbortController();
-  const late = delay(
-    limitMs,
-    { failure: `did not get to its root in ${limitMs / 1000} s` },
-    { signal: limit.signal },
+): Promise<{ release: string } | BootFailure> {
+  const over = new AbortController();
+  const after = (ms: number): Promise<void> => delay(ms, undefined, { signal: over.signal });
+  const never = new Promise<never>(() => {});
+  const failed = async (why: string): Promise<BootFailure> => ({
+    failure: why,
+    silent: await isSilent(consoleLog),
+  });
+  const late = after(limitMs).then(() => failed(`did not get to its root in ${limitMs / 1000} s`));
+  const silent = after(Math.min(SILENCE_LIMIT_MS, limitMs)).then(async () =>
+    (await isSilent(consoleLog)) ? failed(`wrote nothing in ${SILENCE_LIMIT_MS / 1000} s`) : never,
   );
-  late.catch(() => {});
+  for (const waiting of [late, silent]) waiting.catch(() => {});
   try {
     return await Promise.race([
       guest.ready.then((release) => ({ release })),
-      guest.ended.then((words) => ({ failure: `ended before it had its root\n${words}` })),
+      guest.ended.then((words) => failed(`ended before it had its root\n${words}`)),
       late,
+      silent,
     ]);
   } finally {
-    limit.abort();
+    over.abort();
   }
+}
+
+async function isSilent(consoleLog: string): Promise<boolean> {
+  const { size } = await stat(consoleLog).catch(() => ({ size: 0 }));
+  return size === 0;
 }
 
 /** The last lines of a guest's console, without what steers a terminal, and the kernel's words of a panic, which a trace follows. */

@@ -179,7 +179,8 @@ export async function runInVm(options: VmOptions): Promise<VmResult> {
   const accelerators = await usableAccelerators(cache);
   let failure = '';
   try {
-    for (const accelerator of accelerators) {
+    // Once more with the last: it may have stopped before the kernel began.
+    for (const [attempt, accelerator] of [...accelerators, ...accelerators.slice(-1)].entries()) {
       const started = performance.now();
       await using guest = startGuest({
         accelerator,
@@ -190,10 +191,15 @@ export async function runInVm(options: VmOptions): Promise<VmResult> {
         cpus: 2,
         nvme: namespaces,
       });
-      const boot = await Promise.race([booted(guest, BOOT_LIMIT_MS[accelerator]), stopped]);
+      const boot = await Promise.race([
+        booted(guest, folder.consoleLog, BOOT_LIMIT_MS[accelerator]),
+        stopped,
+      ]);
       if ('failure' in boot) {
         failure = `the guest with ${accelerator} ${boot.failure}`.trim();
         if (accelerator === 'KVM') note('no guest boots with KVM here: going on with TCG');
+        else if (!boot.silent) break;
+        else if (attempt < accelerators.length) note(`${failure}: starting it again`);
         continue;
       }
       const bootMs = performance.now() - started;
