@@ -237,7 +237,7 @@ const V5_10: Semantics = {
   since: [5, 10],
   source: {
     read: 'Linux 5.10.y of openEuler, block/bio-integrity.c alone; the rest lies between 4.19 and 5.15',
-    run: null,
+    run: 'Debian 5.10.223: LIO fileio types 1 and 3 and QEMU NVMe byte for byte, scsi_debug types 0 to 3 by verdict',
   },
   zeroes: 'every-write',
   verifyFrom: 'saved-iterator',
@@ -250,7 +250,7 @@ const V6_1: Semantics = {
   since: [6, 1],
   source: {
     read: 'Linux 6.1.192, block/bio-integrity.c and block/t10-pi.c',
-    run: 'Debian 6.1.192, scsi_debug types 0 to 3 by verdict, LIO fileio types 1 and 3 byte for byte',
+    run: 'Debian 6.1.192: LIO fileio types 1 and 3 and QEMU NVMe byte for byte, scsi_debug types 0 to 3 by verdict',
   },
   guards: ['crc16', 'ip', 'crc64'],
   cloneFlags: ['MAPPED_INTEGRITY', 'IP_CHECKSUM'],
@@ -262,7 +262,7 @@ const V6_12: Semantics = {
   since: [6, 12],
   source: {
     read: 'Linux 6.12.117, block/bio-integrity.c and block/t10-pi.c',
-    run: 'Debian 6.12.117, scsi_debug types 0 to 3 by verdict, LIO fileio types 1 and 3 byte for byte',
+    run: 'Debian 6.12.118: LIO fileio types 1 and 3 and QEMU NVMe byte for byte, scsi_debug types 0 to 3 by verdict',
   },
   pageMerge: true,
   pageSize: 'counted',
@@ -279,7 +279,7 @@ const V7_1: Semantics = {
   since: [7, 1],
   source: {
     read: 'Linux 7.1 in its merge window, block/bio-integrity.c, block/bio-integrity-auto.c and block/t10-pi.c',
-    run: 'Debian 7.3.4, scsi_debug types 0 to 3 and LIO fileio types 1 and 3, byte for byte',
+    run: 'Debian 7.3.4: scsi_debug types 0 to 3, LIO fileio types 1 and 3, QEMU NVMe and ublk, byte for byte',
   },
   functions: ['bio_integrity_action'],
   pools: false,
