@@ -1,17 +1,10 @@
 /**
  * blk-integrity: T10 protection information (DIF/DIX) on Linux, cross-checked.
  */
+export { bioAdvance } from './bio/advance.js';
 export { Bio, type BioDevice, type BioOp, type BioOptions } from './bio/bio.js';
 export * from './bio/bio-integrity.js';
-export {
-  BioSet,
-  biosetIntegrityCreate,
-  biosetIntegrityFree,
-  fsBioSet,
-  type Memory,
-  Mempool,
-  type Piece,
-} from './bio/bioset.js';
+export { BioSet, biosetIntegrityCreate, biosetIntegrityFree, fsBioSet } from './bio/bioset.js';
 export {
   bioIntegrityAddPage,
   bioIntegrityAdvance,
@@ -28,6 +21,7 @@ export {
 } from './bio/bip.js';
 export * from './bio/blk-integrity.js';
 export type { BioIterator, BioVec } from './bio/bvec.js';
+export { type Memory, Mempool, type Piece } from './bio/memory.js';
 export { BioIntegrityPayload, type BipFlag, type SavedPosition } from './bio/payload.js';
 export * from './bio/semantics.js';
 export * from './bio/split.js';

@@ -7,7 +7,6 @@
 import { IntegrityError, KernelBugError } from '../errors.js';
 import { countsReferenceTags } from '../pi/profile.js';
 import type { Bio } from './bio.js';
-import { KMALLOC_MAX, type Memory, plenty } from './bioset.js';
 import {
   bioIntegrityAddPage,
   bioIntegrityAlloc,
@@ -25,6 +24,7 @@ import {
   segmentsFrom,
   viewOfSegment,
 } from './bvec.js';
+import { KMALLOC_MAX, type Memory, plenty } from './memory.js';
 import { BioIntegrityPayload, type BipFlag } from './payload.js';
 import { requireFunction, requireKnownProfile, type Semantics, type SkipRule } from './semantics.js';
 import { BLK_STATUS_ERRNO, type BlkStatus, EIO, ENOMEM } from './status.js';

@@ -5,16 +5,7 @@
 import { IntegrityError } from '../errors.js';
 import type { Profile } from '../pi/profile.js';
 import { type BioSet, fsBioSet } from './bioset.js';
-import { bioIntegrityAdvance } from './bip.js';
-import {
-  advanceIterator,
-  type BioIterator,
-  type BioVec,
-  bytesOf,
-  iteratorOver,
-  requireInside,
-  SECTOR,
-} from './bvec.js';
+import { type BioIterator, type BioVec, bytesOf, iteratorOver, requireInside, SECTOR } from './bvec.js';
 import type { BioIntegrityPayload } from './payload.js';
 import type { Semantics } from './semantics.js';
 import type { BlkStatus } from './status.js';
@@ -62,7 +53,7 @@ export class Bio {
   readonly segments: BioVec[];
   /** Whether it shares the data of another (BIO_CLONED). */
   readonly cloned: boolean;
-  /** Where the I/O stands: at its beginning, and moved on by `advance` as it completes. */
+  /** Where the I/O stands: at its beginning, and moved on by bioAdvance as it completes. */
   iterator: BioIterator;
   status: BlkStatus = 'OK';
   /** Whether it has ended: its `endIo`, if it has one, was called. */
@@ -120,27 +111,6 @@ export class Bio {
   static flush({ device }: { readonly device: BioDevice }): Bio {
     return withoutMemory('flush', { device, lba: 0n }, 0);
   }
-
-  /**
-   * bio_advance: moves on as completion does, and takes the payload along.
-   *
-   * @throws ERR_OUT_OF_RANGE beyond the end
-   */
-  advance(bytes: number): void {
-    const { segments, iterator, device } = this;
-    const next = advanceIterator(segments, iterator, bytes);
-    if (this.integrity !== null) bioIntegrityAdvance(this, bytes);
-    this.iterator = device.semantics.segments === 'shortened' ? shorten(segments, next) : next;
-  }
-}
-
-/** A segment that is done in part becomes its rest, for good (Linux 3.10, before immutable biovecs of 3.14). */
-function shorten(segments: BioVec[], iterator: BioIterator): BioIterator {
-  const { index, done } = iterator;
-  const segment = segments[index];
-  if (segment === undefined || done === 0) return iterator;
-  segments[index] = { ...segment, offset: segment.offset + done, length: segment.length - done };
-  return { ...iterator, done: 0 };
 }
 
 function withMemory(op: 'read' | 'write', options: BioOptions): Bio {

@@ -5,8 +5,9 @@
 import { IntegrityError, KernelBugError } from '../errors.js';
 import type { Profile } from '../pi/profile.js';
 import type { Bio } from './bio.js';
-import { type BioSet, type Memory, type PoolElement, plenty } from './bioset.js';
+import type { BioSet } from './bioset.js';
 import { advanceIterator, type BioVec, requireInside, SECTOR } from './bvec.js';
+import { type Memory, type PoolElement, plenty } from './memory.js';
 import { BioIntegrityPayload } from './payload.js';
 import { requireFunction, type Semantics } from './semantics.js';
 import { EIO, ENOMEM } from './status.js';

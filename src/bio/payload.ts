@@ -1,6 +1,7 @@
 /** The kernel's struct bio_integrity_payload: the metadata that travels with a bio. */
-import type { PoolElement } from './bioset.js';
+
 import type { BioIterator, BioVec } from './bvec.js';
+import type { PoolElement } from './memory.js';
 
 /** BIP_* without the prefix. The kernel's numbers for them have moved and are no interface. */
 export type BipFlag =

@@ -1,9 +1,10 @@
 /** One bio becomes two, or is had twice: bio_split, bio_clone, bio_trim. */
 import { IntegrityError, KernelBugError } from '../errors.js';
+import { bioAdvance } from './advance.js';
 import { Bio } from './bio.js';
-import { type Memory, plenty } from './bioset.js';
 import { bioIntegrityClone, bioIntegritySplit, bioIntegrityTrim } from './bip.js';
 import { type BioIterator, type BioVec, bvecsFrom, SECTOR } from './bvec.js';
+import { type Memory, plenty } from './memory.js';
 
 /**
  * bio_clone, later bio_alloc_clone: a bio over the same memory that stands where `bio` stands, with a payload
@@ -30,7 +31,7 @@ export function bioTrim(bio: Bio, offset: number, sectors: number): void {
   const shortened = device.semantics.segments === 'shortened';
   // There the payload is cut by trim alone; bio_advance would cut it as well.
   if (shortened) bio.integrity = null;
-  bio.advance(offset * SECTOR);
+  bioAdvance(bio, offset * SECTOR);
   bio.integrity = integrity;
   bio.iterator = { ...bio.iterator, size: sectors * SECTOR };
   if (shortened) {
@@ -56,7 +57,7 @@ export function bioSplit(bio: Bio, sectors: number): [front: Bio, rest: Bio] {
   const front = bioClone(bio) as Bio;
   front.iterator = { ...front.iterator, size: sectors * SECTOR };
   if (front.integrity !== null) bioIntegrityTrim(front);
-  bio.advance(sectors * SECTOR);
+  bioAdvance(bio, sectors * SECTOR);
   bio.iterator = { ...bio.iterator, moved: 0 };
   return [front, bio];
 }

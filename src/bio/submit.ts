@@ -1,8 +1,9 @@
 /** An I/O from the file system's call to its end, in two calls. */
+import { bioAdvance } from './advance.js';
 import type { Bio } from './bio.js';
 import { bioEndio, bioIntegrityEnabled, bioIntegrityPrep } from './bio-integrity.js';
-import { type Memory, plenty } from './bioset.js';
 import { blkIntegrityComplete, blkIntegrityPrepare } from './blk-integrity.js';
+import { type Memory, plenty } from './memory.js';
 import type { BlkStatus } from './status.js';
 
 /**
@@ -33,7 +34,7 @@ export function submitBio(bio: Bio, memory: Memory = plenty): Uint8Array | null 
 export function completeBio(bio: Bio, status: BlkStatus = 'OK'): BlkStatus {
   if (status === 'OK') {
     blkIntegrityComplete(bio);
-    bio.advance(bio.iterator.size);
+    bioAdvance(bio, bio.iterator.size);
   }
   bioEndio(bio, status);
   return bio.status;

@@ -1,4 +1,5 @@
 /** What the tests of the mirror are made of. */
+import { bioAdvance } from '../../src/bio/advance.js';
 import { Bio, type BioDevice } from '../../src/bio/bio.js';
 import { bioEndio, bioIntegrityPrep } from '../../src/bio/bio-integrity.js';
 import { blkIntegrityComplete } from '../../src/bio/blk-integrity.js';
@@ -104,6 +105,6 @@ export function servedRead(
   bioIntegrityPrep(bio);
   payload(bio).buffer.set(tuples);
   blkIntegrityComplete(bio);
-  bio.advance(bio.iterator.size);
+  bioAdvance(bio, bio.iterator.size);
   return bio;
 }
