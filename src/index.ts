@@ -20,7 +20,7 @@ export {
   bioIntegrityTrim,
 } from './bio/bip.js';
 export * from './bio/blk-integrity.js';
-export type { BioIterator, BioVec } from './bio/bvec.js';
+export { type BioIterator, type BioVec, bvecsFrom, segmentsFrom } from './bio/bvec.js';
 export { type Memory, Mempool, type Piece } from './bio/memory.js';
 export { BioIntegrityPayload, type BipFlag, type SavedPosition } from './bio/payload.js';
 export * from './bio/semantics.js';

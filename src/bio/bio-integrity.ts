@@ -13,19 +13,12 @@ import {
   bioIntegrityBytes,
   bioIntegrityFree,
   payloadOf,
+  remainingMetadata,
 } from './bip.js';
 import { type BioVerifyResult, generateFn, verifyFn } from './blk-integrity.js';
-import {
-  type BioIterator,
-  gather,
-  inOnePiece,
-  rewindIterator,
-  SECTOR,
-  segmentsFrom,
-  viewOfSegment,
-} from './bvec.js';
+import { gather, inOnePiece, rewindIterator, SECTOR, segmentsFrom, viewOfSegment } from './bvec.js';
 import { KMALLOC_MAX, type Memory, plenty } from './memory.js';
-import { BioIntegrityPayload, type BipFlag } from './payload.js';
+import { BioIntegrityPayload, type BipFlag, type SavedPosition } from './payload.js';
 import { requireFunction, requireKnownProfile, type Semantics, type SkipRule } from './semantics.js';
 import { BLK_STATUS_ERRNO, type BlkStatus, EIO, ENOMEM } from './status.js';
 
@@ -57,7 +50,7 @@ const SKIPS: Readonly<Record<SkipRule, (bio: Bio) => boolean>> = {
   'no-sectors': ({ iterator }) => iterator.size === 0,
   'no-sectors-to-write': ({ op, iterator }) => op === 'write' && iterator.size === 0,
   'has-payload': ({ integrity }) => integrity !== null,
-  'switched-off': (bio) => !(isRead(bio) ? bio.device.readVerify : bio.device.writeGenerate),
+  'switched-off': (bio) => (isRead(bio) ? bio.device.readVerify : bio.device.writeGenerate) === false,
 };
 
 /** What prep of Linux 3.10 would be stopped for. */
@@ -70,21 +63,37 @@ const VERIFIES: Readonly<
   Record<Semantics['verifyWhen'], (bio: Bio, payload: BioIntegrityPayload) => boolean>
 > = {
   'end_io-replaced': (_, { replacesEndIo }) => replacesEndIo,
+  'block-integrity': () => true,
   guard: ({ device }) => device.profile.guard !== null,
   'check-flags': (_, { flags }) => flags.has('CHECK_GUARD') || flags.has('CHECK_REFTAG'),
 };
 
-/** The data that verify walks; null where it cannot be found. */
+/** What verify walks: the data, and the reference tag that it begins with. */
+interface Walk {
+  readonly data: readonly Uint8Array[];
+  readonly seed: bigint;
+}
+
+/** By where it begins; null where that cannot be found. */
 const WALKS: Readonly<
-  Record<Semantics['verifyFrom'], (bio: Bio, saved: BioIterator) => readonly Uint8Array[] | null>
+  Record<
+    Semantics['verifyFrom'],
+    (bio: Bio, payload: BioIntegrityPayload, saved: SavedPosition) => Walk | null
+  >
 > = {
-  'current-segment': ({ segments, iterator }) => segments.slice(iterator.index).map(viewOfSegment),
-  'first-segment': ({ segments }) => segments.map(viewOfSegment),
+  'current-segment': ({ segments, iterator }, { seed }) => ({
+    data: segments.slice(iterator.index).map(viewOfSegment),
+    seed,
+  }),
+  'first-segment': ({ segments }, { seed }) => ({ data: segments.map(viewOfSegment), seed }),
   rewound: ({ segments, iterator }) => {
     const start = rewindIterator(segments, iterator, iterator.moved);
-    return start && segmentsFrom(segments, start);
+    return start && { data: segmentsFrom(segments, start), seed: start.sector };
   },
-  'saved-iterator': ({ segments }, saved) => segmentsFrom(segments, saved),
+  'saved-iterator': ({ segments }, _, { data }) => ({
+    data: segmentsFrom(segments, data),
+    seed: data.sector,
+  }),
 };
 
 /**
@@ -207,13 +216,13 @@ export function bioIntegrityVerify(bio: Bio, from: 'prepared' | 'here' = 'prepar
   const { device, segments, iterator } = bio;
   const payload = payloadOf(bio);
   if (from === 'here' || payload.saved === null) {
-    const metadata = gather(remaining(payload));
+    const metadata = gather(remainingMetadata(device, payload));
     return verifyFn({ device, data: segmentsFrom(segments, iterator), metadata, seed: payload.seed });
   }
   const { saved } = payload;
-  const data = WALKS[device.semantics.verifyFrom](bio, saved.data);
-  if (data === null) return { status: 'IOERR', errno: EIO, intervals: 0, finding: null };
-  return verifyFn({ device, data, metadata: gather(metadataOf(bio)), seed: saved.metadata.sector });
+  const walk = WALKS[device.semantics.verifyFrom](bio, payload, saved);
+  if (walk === null) return { status: 'IOERR', errno: EIO, intervals: 0, finding: null };
+  return verifyFn({ device, ...walk, metadata: gather(metadataOf(bio)) });
 }
 
 /** The metadata of the whole bio, where the kernel looks for it. */
@@ -221,15 +230,10 @@ function metadataOf(bio: Bio): readonly Uint8Array[] {
   const payload = payloadOf(bio);
   const { buffer, vecs, saved } = payload;
   if (bio.device.semantics.metadataIn === 'vectors') {
-    return saved === null ? remaining(payload) : segmentsFrom(vecs, saved.metadata);
+    return saved === null ? remainingMetadata(bio.device, payload) : segmentsFrom(vecs, saved.metadata);
   }
   if (buffer === null) throw new KernelBugError('bip->bip_buf == NULL');
   return [buffer];
-}
-
-/** What the payload has to go. Before 6.12 add_page leaves its size to the caller: 0 is then all that is there. */
-function remaining({ vecs, iterator }: BioIntegrityPayload): readonly Uint8Array[] {
-  return iterator.size === 0 ? vecs.map(viewOfSegment) : segmentsFrom(vecs, iterator);
 }
 
 /**
@@ -246,12 +250,15 @@ export function bioIntegrityVerifyFn(bio: Bio): void {
  * bio_integrity_endio: called when a bio with a payload ends. A read that succeeded is queued to be verified,
  * where the kernel verifies it; a bio that failed is not, nor is a write.
  *
- * @returns whether the bio may end now. False: it ends when kintegrityd has verified it.
- * @throws KernelBugError for a bio without payload
+ * @returns whether the bio may end now: also where the payload is not the block layer's. False: it ends when
+ * kintegrityd has verified it.
+ * @throws KernelBugError in 3.10 for a bio without payload
  */
 export function bioIntegrityEndio(bio: Bio): boolean {
-  const payload = payloadOf(bio);
   const { semantics, kintegrityd } = bio.device;
+  const payload = bio.integrity;
+  if (semantics.verifyWhen === 'end_io-replaced') payloadOf(bio);
+  if (!payload?.replacesEndIo && !payload?.flags.has('BLOCK_INTEGRITY')) return true;
   if (isRead(bio) && bio.status === 'OK' && VERIFIES[semantics.verifyWhen](bio, payload)) {
     if (kintegrityd !== undefined) kintegrityd.queue(() => bioIntegrityVerifyFn(bio));
     else bioIntegrityVerifyFn(bio);
@@ -267,9 +274,7 @@ export function bioIntegrityEndio(bio: Bio): boolean {
  */
 export function bioEndio(bio: Bio, status: BlkStatus = 'OK'): void {
   bio.status = status;
-  const payload = bio.integrity;
-  const mine = payload !== null && (payload.replacesEndIo || payload.flags.has('BLOCK_INTEGRITY'));
-  if (!mine || bioIntegrityEndio(bio)) end(bio);
+  if (bio.integrity === null || bioIntegrityEndio(bio)) end(bio);
 }
 
 function end(bio: Bio): void {

@@ -18,9 +18,9 @@ export type BioOp = 'read' | 'write' | 'discard' | 'flush';
 export interface BioDevice {
   readonly profile: Profile;
   readonly semantics: Semantics;
-  /** `integrity/read_verify` and `integrity/write_generate` in sysfs. */
-  readonly readVerify: boolean;
-  readonly writeGenerate: boolean;
+  /** `integrity/read_verify` and `integrity/write_generate` in sysfs. Default true, as the kernel's. */
+  readonly readVerify?: boolean;
+  readonly writeGenerate?: boolean;
   /** The queue limit max_integrity_segments. Default: no limit. */
   readonly maxIntegritySegments?: number;
   /** The queue limit virt_boundary, as a mask. Default 0, none. */

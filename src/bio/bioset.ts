@@ -11,8 +11,8 @@ export class BioSet {
 /**
  * bioset_integrity_create, Linux 3.10 to 6.12: gives the set its pools of `reserve` elements each.
  *
- * @returns 0, also when it has them; -1 without memory: of 3.10 with the first pool left behind, so that the
- * next call takes the set for complete.
+ * @returns 0, also when it has them; -1 without memory: in 3.10 the pool that was had is left behind, and the
+ * next call may take the set for complete.
  * @throws ERR_OUT_OF_RANGE for Linux 7.1, which has no pools in biosets.
  */
 export function biosetIntegrityCreate(
@@ -23,14 +23,14 @@ export function biosetIntegrityCreate(
 ): 0 | -1 {
   requireFunction(semantics, 'bioset_integrity_create');
   if (bioset.payloads !== null) return 0;
-  if (!memory('payload', 0)) return -1;
-  bioset.payloads = new Mempool(reserve);
-  if (!memory('vectors', 0)) {
-    if (semantics.biosetFailure === 'keeps-nothing') bioset.payloads = null;
-    return -1;
+  bioset.payloads = memory('payload', 0) ? new Mempool(reserve) : null;
+  bioset.vectors = memory('vectors', 0) ? new Mempool(reserve) : null;
+  if (bioset.payloads !== null && bioset.vectors !== null) return 0;
+  if (semantics.biosetFailure === 'keeps-nothing') {
+    bioset.payloads = null;
+    bioset.vectors = null;
   }
-  bioset.vectors = new Mempool(reserve);
-  return 0;
+  return -1;
 }
 
 /** bioset_integrity_free, Linux 3.10 to 6.12. @throws ERR_OUT_OF_RANGE for Linux 7.1 */

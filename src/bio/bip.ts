@@ -4,9 +4,9 @@
  */
 import { IntegrityError, KernelBugError } from '../errors.js';
 import type { Profile } from '../pi/profile.js';
-import type { Bio } from './bio.js';
+import type { Bio, BioDevice } from './bio.js';
 import type { BioSet } from './bioset.js';
-import { advanceIterator, type BioVec, requireInside, SECTOR } from './bvec.js';
+import { advanceIterator, type BioVec, requireInside, SECTOR, segmentsFrom, viewOfSegment } from './bvec.js';
 import { type Memory, type PoolElement, plenty } from './memory.js';
 import { BioIntegrityPayload } from './payload.js';
 import { requireFunction, type Semantics } from './semantics.js';
@@ -42,8 +42,8 @@ export function bioIntegrityHwSectors(profile: Profile, sectors: number, semanti
 /**
  * bio_integrity_alloc: attaches an empty payload with room for so many vectors.
  *
- * Where it comes from a bioset's pools it has 4 vectors, or an array of 16, 64, 128 or 256. Without, it has
- * as many as asked for; Linux 3.10 takes any such payload for one of 4.
+ * Where it comes from a bioset's pools it has 4 vectors, or an array of 16, 64, 128 or 256; in 6.12 it says that
+ * it has those asked for. Without, it has as many as asked for; Linux 3.10 takes any such payload for one of 4.
  *
  * @returns the payload; without memory, or for more vectors than a pool has, null in 3.10 and -ENOMEM later.
  * @throws ERR_BUSY where the kernel would wait for an element of a pool.
@@ -53,20 +53,23 @@ export function bioIntegrityAlloc(
   nrVecs: number,
   memory: Memory = plenty,
 ): BioIntegrityPayload | null | typeof ENOMEM {
-  if (!(Number.isInteger(nrVecs) && nrVecs >= 0)) {
-    throw new IntegrityError('ERR_OUT_OF_RANGE', `nrVecs ${nrVecs} must be a whole number`);
-  }
+  requireCount('nrVecs', nrVecs);
   const { semantics } = bio.device;
   const payload =
     semantics.pools && bio.bioset?.payloads
-      ? fromPools(bio.bioset, nrVecs, memory)
+      ? fromPools(semantics, bio.bioset, nrVecs, memory)
       : fromMemory(semantics, nrVecs, memory);
   if (payload === null) return semantics.noPayload === 'null' ? null : ENOMEM;
   bio.integrity = payload;
   return payload;
 }
 
-function fromPools(bioset: BioSet, nrVecs: number, memory: Memory): BioIntegrityPayload | null {
+function fromPools(
+  semantics: Semantics,
+  bioset: BioSet,
+  nrVecs: number,
+  memory: Memory,
+): BioIntegrityPayload | null {
   const room = nrVecs <= INLINE_VECS ? INLINE_VECS : VECTOR_ARRAYS.find((length) => nrVecs <= length);
   const elements: PoolElement[] = [bioset.payloads!.alloc(memory('payload', 0))];
   if (room === undefined) {
@@ -77,7 +80,7 @@ function fromPools(bioset: BioSet, nrVecs: number, memory: Memory): BioIntegrity
     if (bioset.vectors === null) throw new KernelBugError('bs->bvec_integrity_pool == NULL');
     elements.push(bioset.vectors.alloc(memory('vectors', 0)));
   }
-  return new BioIntegrityPayload(room, room, elements);
+  return new BioIntegrityPayload(semantics.vecsOfPool === 'all' ? room : nrVecs, room, elements);
 }
 
 function fromMemory(semantics: Semantics, nrVecs: number, memory: Memory): BioIntegrityPayload | null {
@@ -114,7 +117,9 @@ export function bioIntegrityAddPage(bio: Bio, page: Uint8Array, length: number, 
   if (semantics.pageMerge && last && continues(last, added)) {
     vecs[vecs.length - 1] = { ...last, length: last.length + length };
   } else {
-    if (vecs.length >= Math.min(vecsMax, semantics.pageMerge ? maxIntegritySegments : Infinity)) return 0;
+    // Since 6.12 the first page is put in without being counted.
+    const limit = semantics.pageMerge ? Math.max(1, Math.min(vecsMax, maxIntegritySegments)) : vecsMax;
+    if (vecs.length >= limit) return 0;
     if (semantics.pageGaps === 'refused' && last && leavesGap(last, added, virtBoundary)) return 0;
     if (vecs.length >= vecsRoom) {
       throw new IntegrityError(
@@ -145,13 +150,14 @@ function leavesGap(last: BioVec, { offset }: BioVec, mask: number): boolean {
  */
 export function bioIntegrityMarkHead(semantics: Semantics, payload: BioIntegrityPayload, skip: number): void {
   requireFunction(semantics, 'bio_integrity_mark_head');
+  requireCount('skip', skip);
   const { vecs, iterator } = payload;
   let left = skip;
   for (let index = iterator.index; index < vecs.length; index++) {
     const { buffer, offset, length } = vecs[index]!;
     if (left < length) {
       vecs[index] = { buffer, offset: offset + left, length: length - left };
-      payload.iterator = { ...iterator, index, size: iterator.size - skip };
+      payload.iterator = { ...iterator, index, size: Math.max(iterator.size - skip, 0) };
       return;
     }
     left -= length;
@@ -169,6 +175,7 @@ export function bioIntegrityMarkTail(
   length: number,
 ): void {
   requireFunction(semantics, 'bio_integrity_mark_tail');
+  requireCount('length', length);
   const { vecs, iterator } = payload;
   let left = length;
   for (let index = iterator.index; index < vecs.length; index++) {
@@ -192,6 +199,7 @@ export function bioIntegrityMarkTail(
 export function bioIntegrityAdvance(bio: Bio, bytes: number): void {
   const { semantics, profile } = bio.device;
   const payload = payloadOf(bio);
+  requireCount('bytes', bytes);
   const sectors = Math.floor(bytes / SECTOR);
   const metadata = bioIntegrityBytes(profile, sectors, semantics);
   if (semantics.functions.includes('bio_integrity_mark_head')) {
@@ -212,6 +220,8 @@ export function bioIntegrityAdvance(bio: Bio, bytes: number): void {
  */
 export function bioIntegrityTrim(bio: Bio, offset = 0, sectors: number = bio.iterator.size / SECTOR): void {
   const { semantics, profile } = bio.device;
+  requireCount('offset', offset);
+  requireCount('sectors', sectors);
   const payload = payloadOf(bio);
   if (semantics.tupleCount === 'sectors512') {
     if (!bio.cloned) throw new KernelBugError('!bio_flagged(bio, BIO_CLONED)');
@@ -281,6 +291,24 @@ export function bioIntegritySplit(bio: Bio, [front, rest]: readonly [Bio, Bio], 
     payload.iterator = { sector: half.seed, size: half.vec.length, index: 0, done: 0, moved: 0 };
     half.bio.integrity = payload;
   }
+}
+
+/**
+ * The metadata of what the bio has to go. Linux 3.10 looks at the vectors alone. Up to 6.1 add_page leaves the
+ * size of the payload to its caller, who may not have set it: 0 is then all that is there.
+ */
+export function remainingMetadata(
+  { semantics }: BioDevice,
+  { vecs, iterator }: BioIntegrityPayload,
+): readonly Uint8Array[] {
+  if (semantics.metadataIn === 'buffer') return vecs.slice(iterator.index).map(viewOfSegment);
+  return iterator.size === 0 && iterator.moved === 0 ? vecs.map(viewOfSegment) : segmentsFrom(vecs, iterator);
+}
+
+/** @throws ERR_OUT_OF_RANGE unless `value` is a whole number from 0 on. */
+export function requireCount(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value >= 0) return;
+  throw new IntegrityError('ERR_OUT_OF_RANGE', `${name} ${value} must be a whole number from 0 on`);
 }
 
 /** @throws KernelBugError for a bio without payload, where the kernel would follow a null pointer */

@@ -8,8 +8,10 @@ import { countsReferenceTags } from '../pi/profile.js';
 import { remapReferenceTags } from '../pi/remap.js';
 import type { CheckedField } from '../pi/verify.js';
 import { Bio, type BioDevice } from './bio.js';
+import { remainingMetadata, requireCount } from './bip.js';
 import { gather, inOnePiece, SECTOR, segmentsFrom } from './bvec.js';
 import type { BioIntegrityPayload } from './payload.js';
+import { requireKnownProfile } from './semantics.js';
 import { BLK_STATUS_ERRNO, type BlkStatus } from './status.js';
 
 /** Data and its metadata as a profile's functions take them: struct blk_integrity_exchg, later _iter. */
@@ -52,6 +54,7 @@ export interface BioVerifyResult {
 export function generateFn(iter: BlkIntegrityIter): void {
   const { device, seed } = iter;
   const { profile, semantics } = device;
+  requireKnownProfile(semantics, profile);
   const data = gather(iter.data);
   defaultEngine().generateInto(data, metadataOf(iter, data.length), {
     profile,
@@ -71,6 +74,7 @@ export function generateFn(iter: BlkIntegrityIter): void {
 export function verifyFn(iter: BlkIntegrityIter): BioVerifyResult {
   const { device, seed } = iter;
   const { profile, semantics } = device;
+  requireKnownProfile(semantics, profile);
   const size = iter.data.reduce((total, { length }) => total + length, 0);
   const metadata = metadataOf(iter, size);
   const bySegment = semantics.escape === 'rest-of-segment';
@@ -135,6 +139,7 @@ export function blkIntegrityPrepare(request: Bio | readonly Bio[]): void {
  * 2048 bytes to be its sector.
  */
 export function blkIntegrityComplete(request: Bio | readonly Bio[], goodBytes: number = Infinity): void {
+  if (goodBytes !== Infinity) requireCount('goodBytes', goodBytes);
   for (const { bio, payload, lba, sector, before } of remappable(request)) {
     const { profile, semantics } = bio.device;
     const bytes = Math.min(Math.max(goodBytes - before, 0), bio.iterator.size);
@@ -145,9 +150,13 @@ export function blkIntegrityComplete(request: Bio | readonly Bio[], goodBytes: n
 
 /** Remaps the tags of the next intervals that the bio has not completed. */
 function remap(bio: Bio, payload: BioIntegrityPayload, from: bigint, to: bigint, intervals: number): void {
-  const { profile } = bio.device;
+  const { profile, semantics } = bio.device;
   const { metadataSize } = profile;
-  inOnePiece(segmentsFrom(payload.vecs, payload.iterator), (metadata) => {
+  const parts =
+    semantics.metadataIn === 'buffer'
+      ? remainingMetadata(bio.device, payload)
+      : segmentsFrom(payload.vecs, payload.iterator);
+  inOnePiece(parts, (metadata) => {
     const whole = Math.min(Math.floor(metadata.length / metadataSize), intervals);
     remapReferenceTags(profile, metadata.subarray(0, whole * metadataSize), from, to);
   });

@@ -34,11 +34,13 @@ export const OPTIONAL_FUNCTIONS = [
 ] as const;
 export type OptionalFunction = (typeof OPTIONAL_FUNCTIONS)[number];
 
+type Version = readonly [major: number, minor: number];
+
 /** How one series of kernels makes and checks protection information on its own. */
 export interface Semantics {
   readonly name: string;
   /** The first version that the row describes. */
-  readonly since: readonly [major: number, minor: number];
+  readonly since: Version;
   readonly source: {
     /** The tree that the behaviour was read from. */
     readonly read: string;
@@ -59,8 +61,10 @@ export interface Semantics {
   readonly vecsWithoutPool: 'four' | 'as-asked';
   /** Whether payloads of more than 4 vectors come from the bioset's pools, which have at most 256. */
   readonly pools: boolean;
-  /** What a bioset_integrity_create that fails at the second pool leaves: the first one, or nothing. */
-  readonly biosetFailure: 'keeps-the-first-pool' | 'keeps-nothing';
+  /** How many vectors a payload of a pool says it holds: as many as it has room for, or as were asked for. */
+  readonly vecsOfPool: 'all' | 'as-asked';
+  /** What a bioset_integrity_create that fails at one pool leaves: the other one, or nothing. */
+  readonly biosetFailure: 'keeps-the-other-pool' | 'keeps-nothing';
   /** Whether bio_integrity_add_page refuses a page that leaves a gap (queue limit virt_boundary). */
   readonly pageGaps: 'not-looked-at' | 'refused';
   /** Whether a page that continues the last vector in memory lengthens it, within max_integrity_segments. */
@@ -109,7 +113,7 @@ export interface Semantics {
   /** A bio with more intervals than its payload has room for: BUG_ON, after it has written past it; or that alone. */
   readonly overrun: 'BUG' | 'unnoticed';
   /** What a read must have for its tuples to be verified when it succeeded. */
-  readonly verifyWhen: 'end_io-replaced' | 'guard' | 'check-flags';
+  readonly verifyWhen: 'end_io-replaced' | 'block-integrity' | 'guard' | 'check-flags';
   /**
    * Where verify begins: at the segment where the bio stands, which completion has moved to the end; at the
    * first segment; at where the count of completed bytes leads back to; or where the bio stood at prep.
@@ -157,7 +161,8 @@ const V3_10_BEFORE_FIX: Semantics = {
   noPayload: 'null',
   vecsWithoutPool: 'four',
   pools: true,
-  biosetFailure: 'keeps-the-first-pool',
+  vecsOfPool: 'all',
+  biosetFailure: 'keeps-the-other-pool',
   pageGaps: 'not-looked-at',
   pageMerge: false,
   pageSize: 'left-alone',
@@ -205,7 +210,7 @@ const V3_10: Semantics = {
 const V4_19: Semantics = {
   ...V3_10,
   name: '4.19',
-  since: [4, 19],
+  since: [4, 14],
   source: { read: 'Linux 4.19.191, block/bio-integrity.c and block/t10-pi.c', run: null },
   functions: ['bioset_integrity_create', 'bioset_integrity_free'],
   noPayload: 'ENOMEM',
@@ -219,7 +224,7 @@ const V4_19: Semantics = {
   countsIntervals: 'all',
   ipFlag: true,
   overrun: 'unnoticed',
-  verifyWhen: 'guard',
+  verifyWhen: 'block-integrity',
   verifyFrom: 'rewound',
   metadataIn: 'vectors',
   escape: 'interval',
@@ -264,12 +269,14 @@ const V6_12: Semantics = {
     read: 'Linux 6.12.117, block/bio-integrity.c and block/t10-pi.c',
     run: 'Debian 6.12.118: LIO fileio types 1 and 3 and QEMU NVMe byte for byte, scsi_debug types 0 to 3 by verdict',
   },
+  vecsOfPool: 'as-asked',
   pageMerge: true,
   pageSize: 'counted',
   skipOrder: ['no-profile', 'no-sectors', 'has-payload', 'switched-off', 'other-op'],
   zeroes: 'where-metadata-is-wider',
   piOffset: true,
   ipGuardCovers: 'metadata-alone',
+  verifyWhen: 'guard',
   cloneVecs: 'shared',
 };
 
@@ -299,6 +306,9 @@ const V7_1: Semantics = {
 /** Oldest first. */
 export const SEMANTICS: readonly Semantics[] = [V3_10_BEFORE_FIX, V3_10, V4_19, V5_10, V6_1, V6_12, V7_1];
 
+/** From immutable biovecs up to block statuses: kernels that are neither as 3.10 nor as 4.19. */
+const UNDESCRIBED: { readonly from: Version; readonly to: Version } = { from: [3, 14], to: [4, 14] };
+
 /** The rows' names, and `current` for the last row. */
 export const SEMANTICS_NAMES: readonly string[] = [...SEMANTICS.map(({ name }) => name), 'current'];
 
@@ -314,15 +324,18 @@ export function semanticsByName(name: string): Semantics {
 
 /**
  * The row of a running kernel, by its release as `uname -r` prints it: the newest that is not newer. A 3.10
- * is taken for one with the fix, which its stable series has.
+ * is taken for one with the fix, which its stable series has; a distribution's kernel for the version that it
+ * bears, though some (RHEL 7's 3.10, RHEL 8's 4.18) carry much of later ones.
  *
- * @throws ERR_OUT_OF_RANGE for a kernel older than every row, and for what is no release.
+ * @throws ERR_OUT_OF_RANGE for a kernel that no row describes (before 3.10, 3.14 to 4.13), and for what is no
+ * release.
  */
 export function semanticsForRelease(release: string): Semantics {
   const version = /^(\d{1,4})\.(\d{1,4})(?!\d)/.exec(release);
-  const row =
-    version && SEMANTICS.findLast(({ since }) => isSince(since, Number(version[1]), Number(version[2])));
-  if (row) return row;
+  const [major, minor] = [Number(version?.[1]), Number(version?.[2])];
+  const isUndescribed = isSince(UNDESCRIBED.from, major, minor) && !isSince(UNDESCRIBED.to, major, minor);
+  const row = version && SEMANTICS.findLast(({ since }) => isSince(since, major, minor));
+  if (row && !isUndescribed) return row;
   throw new IntegrityError(
     'ERR_OUT_OF_RANGE',
     `no semantics for kernel ${JSON.stringify(release)}: there are ${SEMANTICS.map(({ name }) => name).join(', ')}`,
@@ -357,6 +370,6 @@ export function requireFunction(semantics: Semantics, name: OptionalFunction): v
   );
 }
 
-function isSince([major, minor]: Semantics['since'], runningMajor: number, runningMinor: number): boolean {
+function isSince([major, minor]: Version, runningMajor: number, runningMinor: number): boolean {
   return runningMajor > major || (runningMajor === major && runningMinor >= minor);
 }

@@ -2,7 +2,7 @@
 import { IntegrityError, KernelBugError } from '../errors.js';
 import { bioAdvance } from './advance.js';
 import { Bio } from './bio.js';
-import { bioIntegrityClone, bioIntegritySplit, bioIntegrityTrim } from './bip.js';
+import { bioIntegrityClone, bioIntegritySplit, bioIntegrityTrim, requireCount } from './bip.js';
 import { type BioIterator, type BioVec, bvecsFrom, SECTOR } from './bvec.js';
 import { type Memory, plenty } from './memory.js';
 
@@ -26,6 +26,8 @@ export function bioClone(bio: Bio, memory: Memory = plenty): Bio | number {
  * @throws ERR_OUT_OF_RANGE for a range that the bio does not have
  */
 export function bioTrim(bio: Bio, offset: number, sectors: number): void {
+  requireSectors(bio, offset);
+  requireCount('sectors', sectors);
   requireSectors(bio, offset + sectors);
   const { integrity, device } = bio;
   const shortened = device.semantics.segments === 'shortened';

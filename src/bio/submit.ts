@@ -7,7 +7,8 @@ import { type Memory, plenty } from './memory.js';
 import type { BlkStatus } from './status.js';
 
 /**
- * submit_bio down to the driver: prepares the bio and remaps its reference tags.
+ * submit_bio down to the driver: prepares the bio, and of a write remaps the reference tags (blk_mq_start_request;
+ * sd_prep_fn in Linux 3.10).
  *
  * @returns the metadata as the disk gets it with a write; for a read, the buffer that takes the disk's. Null
  * when the bio goes without, and when it has ended for want of memory (`bio.ended`).
@@ -20,22 +21,24 @@ export function submitBio(bio: Bio, memory: Memory = plenty): Uint8Array | null 
   } else {
     bioIntegrityPrep(bio, memory);
   }
-  blkIntegrityPrepare(bio);
+  if (bio.op === 'write') blkIntegrityPrepare(bio);
   return bio.integrity?.buffer ?? null;
 }
 
 /**
- * The driver's answer up to the end of the bio: the reference tags become virtual again, the bio is advanced
- * to its end, and a read that succeeded is verified.
+ * The driver's answer up to the end of the bio: the reference tags of a read become virtual (blk_update_request;
+ * sd_done in Linux 3.10), the bio is advanced to its end, and a read that succeeded is verified. A bio that has
+ * ended is left as it is.
  *
  * @param status how the device ended it
- * @returns how the bio ended; with a `kintegrityd` of one's own, only once that has run.
+ * @returns how the bio ended; null while it waits in a `kintegrityd` of one's own.
  */
-export function completeBio(bio: Bio, status: BlkStatus = 'OK'): BlkStatus {
+export function completeBio(bio: Bio, status: BlkStatus = 'OK'): BlkStatus | null {
+  if (bio.ended) return bio.status;
   if (status === 'OK') {
-    blkIntegrityComplete(bio);
+    if (bio.op === 'read') blkIntegrityComplete(bio);
     bioAdvance(bio, bio.iterator.size);
   }
   bioEndio(bio, status);
-  return bio.status;
+  return bio.ended ? bio.status : null;
 }

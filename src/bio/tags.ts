@@ -6,7 +6,7 @@ import { IntegrityError, KernelBugError } from '../errors.js';
 import type { Profile } from '../pi/profile.js';
 import { viewOf } from '../pi/tuple.js';
 import type { Bio } from './bio.js';
-import { bioIntegrityHwSectors, payloadOf } from './bip.js';
+import { bioIntegrityHwSectors, payloadOf, requireCount } from './bip.js';
 import { requireFunction } from './semantics.js';
 
 /** What one type of profile keeps of a tag in each tuple: set_tag_fn and get_tag_fn (sd_dif.c). */
@@ -78,7 +78,7 @@ export function bioIntegrityTagSize(bio: Bio): number {
 export function bioIntegritySetTag(bio: Bio, tags: Uint8Array): 0 | -1 {
   requireFunction(bio.device.semantics, 'bio_integrity_set_tag');
   if (bio.op === 'read') throw new KernelBugError('bio_data_dir(bio) != WRITE');
-  return forEachTag(bio, tags, 'set');
+  return bioIntegrityTag(bio, tags, setTagFn);
 }
 
 /**
@@ -92,27 +92,60 @@ export function bioIntegritySetTag(bio: Bio, tags: Uint8Array): 0 | -1 {
 export function bioIntegrityGetTag(bio: Bio, tags: Uint8Array): 0 | -1 {
   requireFunction(bio.device.semantics, 'bio_integrity_get_tag');
   if (bio.op !== 'read') throw new KernelBugError('bio_data_dir(bio) != READ');
-  return forEachTag(bio, tags, 'get');
+  return bioIntegrityTag(bio, tags, getTagFn);
 }
 
+/** set_tag_fn and get_tag_fn of a profile: the tags of so many tuples. */
+type TagFn = (profile: Profile, metadata: Uint8Array, tags: Uint8Array, sectors: number) => void;
+
+/**
+ * set_tag_fn of the profile (sd_dif_type1_set_tag, sd_dif_type3_set_tag; Linux 3.10): the tags into the first
+ * `sectors` tuples.
+ *
+ * @throws ERR_BAD_LENGTH where the kernel would go past tags or tuples; KernelBugError for a type 1 tag of FFFFh.
+ */
+export const setTagFn: TagFn = (profile, metadata, tags, sectors) =>
+  forEachTag(profile, metadata, tags, sectors, 'set');
+
+/** get_tag_fn of the profile: the tags of the first `sectors` tuples. @throws as setTagFn, for type 3 tags of FFFFh or FFFFFFFFh */
+export const getTagFn: TagFn = (profile, metadata, tags, sectors) =>
+  forEachTag(profile, metadata, tags, sectors, 'get');
+
 /** bio_integrity_tag */
-function forEachTag(bio: Bio, tags: Uint8Array, way: 'set' | 'get'): 0 | -1 {
+function bioIntegrityTag(bio: Bio, tags: Uint8Array, tagFn: TagFn): 0 | -1 {
   const { profile, semantics } = bio.device;
   const { buffer } = payloadOf(bio);
   if (buffer === null) throw new KernelBugError('bip->bip_buf == NULL');
   if (profile.tagSize === 0) return -1;
   const sectors = bioIntegrityHwSectors(profile, Math.ceil(tags.length / profile.tagSize), semantics);
   if (sectors * profile.metadataSize > buffer.length) return -1;
+  tagFn(profile, buffer, tags, sectors);
+  return 0;
+}
+
+function forEachTag(
+  profile: Profile,
+  metadata: Uint8Array,
+  tags: Uint8Array,
+  sectors: number,
+  way: 'set' | 'get',
+): void {
+  requireCount('sectors', sectors);
   const functions = tagFunctionsOf(profile);
   const step = way === 'set' ? functions.size : functions.getStep;
   const touched = sectors === 0 ? 0 : (sectors - 1) * step + functions.size;
   if (touched > tags.length) {
     throw new IntegrityError(
       'ERR_BAD_LENGTH',
-      `${tags.length} bytes of tags: Linux ${semantics.name} would go on to byte ${touched}`,
+      `${tags.length} bytes of tags: Linux 3.10 would go on to byte ${touched}`,
     );
   }
-  const [tuples, view] = [viewOf(buffer), viewOf(tags)];
+  if (sectors * profile.metadataSize > metadata.length) {
+    throw new IntegrityError(
+      'ERR_BAD_LENGTH',
+      `${metadata.length} bytes of metadata are not those of ${sectors} tuples`,
+    );
+  }
+  const [tuples, view] = [viewOf(metadata), viewOf(tags)];
   for (let i = 0; i < sectors; i++) functions[way](tuples, i * profile.metadataSize, view, i * step);
-  return 0;
 }

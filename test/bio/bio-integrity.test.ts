@@ -526,7 +526,8 @@ t.test('semantics by name and by release', async (t) => {
   t.equal(semanticsByName('current'), semanticsByName('7.1'));
   for (const [release, name] of [
     ['3.10.108', '3.10'],
-    ['3.18.140', '3.10'],
+    ['4.14.336', '4.19'],
+    ['4.18.0-553.el8', '4.19'],
     ['4.19.0-27-amd64', '4.19'],
     ['5.4.200', '4.19'],
     ['5.10.0-30-amd64', '5.10'],
@@ -540,7 +541,7 @@ t.test('semantics by name and by release', async (t) => {
   ] as const) {
     t.equal(semanticsForRelease(release).name, name, release);
   }
-  for (const release of ['3.9.11', '2.6.32', '', 'six', '6', '-6.1']) {
+  for (const release of ['3.9.11', '2.6.32', '3.14.79', '3.18.140', '4.12.14', '', 'six', '6', '-6.1']) {
     t.match(
       errorOf(() => semanticsForRelease(release)),
       'there are 3.10-before-fix, 3.10, 4.19, 5.10, 6.1, 6.12, 7.1',

@@ -41,8 +41,8 @@ t.test("the origin's bug: a corrupt READ passes before the fix and fails after i
       metadata.set(tuples);
 
       // The read completes; the work that kintegrityd has to do waits until the bio has come to its end.
-      t.equal(completeBio(bio), 'OK');
-      t.equal(bio.ended, false, 'verify has yet to say');
+      t.equal(completeBio(bio), null, 'verify has yet to say');
+      t.equal(bio.ended, false);
       t.equal(bio.iterator.index, 2, 'bio_advance has moved the index behind the last segment');
       t.match(bioIntegrityVerify(bio), seen, 'what verify says, and how many intervals it looked at');
       kintegrityd.run();
