@@ -8,11 +8,16 @@ import {
   bioIntegrityPrep,
   bioIntegrityVerify,
 } from '../../src/bio/bio-integrity.js';
-import { bioIntegrityBytes, bioIntegrityIntervals } from '../../src/bio/bip.js';
+import {
+  bioIntegrityAdvance,
+  bioIntegrityBytes,
+  bioIntegrityIntervals,
+  bioIntegrityTrim,
+} from '../../src/bio/bip.js';
 import { blkIntegrityComplete, blkIntegrityPrepare } from '../../src/bio/blk-integrity.js';
 import type { BioVec } from '../../src/bio/bvec.js';
 import { SEMANTICS_NAMES, semanticsByName, semanticsForRelease } from '../../src/bio/semantics.js';
-import { bioSplit } from '../../src/bio/split.js';
+import { bioClone, bioSplit, bioTrim } from '../../src/bio/split.js';
 import { KernelBugError } from '../../src/errors.js';
 import { plainEngine } from '../../src/pi/engine.js';
 import { profileByName } from '../../src/pi/profile.js';
@@ -467,6 +472,14 @@ t.test('an IP guard behind other metadata: 6.12 loses the data', async (t) => {
   };
   t.equal(guard('6.12'), 'ffff', 'eight zeros of metadata alone');
   t.equal(guard('7.1'), 'fefe', '256 times 0101h, and they');
+  for (const [name, status] of [
+    ['6.12', 'OK'],
+    ['7.1', 'PROTECTION'],
+  ] as const) {
+    const on = device(name, 'T10-DIF-TYPE1-IP', { metadataSize: 16, piOffset: 8 });
+    const tuple = Buffer.from('0000000000000000' + 'ffff000000000000', 'hex');
+    t.equal(ended(servedRead(on, 0n, { data: filled(0x77) }, tuple)), status, `${name}: verify as generate`);
+  }
 });
 
 t.test('prep begins where the bio stands, in the middle of a segment too', async (t) => {
@@ -512,6 +525,44 @@ t.test('wrong calls', async (t) => {
     errorOf(() => bioIntegrityPrep(behind)),
     'ERR_OUT_OF_RANGE: piOffset 8: Linux 6.1',
   );
+});
+
+t.test('counts that are none leave everything as it is', async (t) => {
+  for (const name of ROWS) {
+    const bio = Bio.read({ device: device(name), lba: 0n, data: filled(0, 4096) });
+    bioIntegrityPrep(bio);
+    const clone = bioClone(bio) as Bio;
+    const before = [clone.iterator, clone.integrity!.iterator];
+    for (const [offset, sectors] of [
+      [3, -1],
+      [-1, 2],
+      [0.5, 0.5],
+      [Number.NaN, 1],
+      [0, 9],
+    ] as const) {
+      t.match(
+        errorOf(() => bioTrim(clone, offset, sectors)),
+        'ERR_OUT_OF_RANGE: ',
+        `${name}: ${offset}, ${sectors}`,
+      );
+    }
+    for (const bad of [-8, Number.NaN, 0.5]) {
+      for (const call of [
+        () => bioIntegrityTrim(clone, bad),
+        () => bioIntegrityAdvance(clone, bad),
+        () => blkIntegrityComplete(clone, bad),
+        () => bioAdvance(clone, bad),
+        () => bioSplit(bio, bad),
+      ]) {
+        t.match(errorOf(call), 'ERR_OUT_OF_RANGE: ');
+      }
+    }
+    t.match(
+      errorOf(() => bioSplit(bio, 0)),
+      'leaves one side empty',
+    );
+    t.same([clone.iterator, clone.integrity!.iterator], before);
+  }
 });
 
 t.test('counting', async (t) => {
