@@ -1,6 +1,7 @@
 #include "core/nvme.h"
 
 #include <linux/nvme_ioctl.h>
+#include <fcntl.h>
 #include <sys/ioctl.h>
 
 #include <cerrno>
@@ -45,12 +46,19 @@ bool nvme_fits(std::span<const std::uint8_t, kNvmeIdentifyBytes> identified,
   const std::uint8_t* format = &identified[kLbaFormats + 4U * index];
   const unsigned metadata_size = format[0] | unsigned{format[1]} << 8;
   const std::uint8_t lbads = format[2];
-  return (flbas & kFlbasExtended) == 0 && lbads >= kLbadsMin && lbads <= kLbadsMax &&
+  return transfer.blocks >= 1 && transfer.blocks <= kNvmeBlocksMax && (flbas & kFlbasExtended) == 0 &&
+         lbads >= kLbadsMin && lbads <= kLbadsMax &&
          transfer.data.size() == std::uint64_t{transfer.blocks} << lbads &&
          transfer.metadata.size() == std::uint64_t{transfer.blocks} * metadata_size;
 }
 
 NvmeAnswer nvme_io(int fd, const NvmeTransfer& transfer) noexcept {
+  // For root the kernel does not look at how the node was opened.
+  if (transfer.opcode == NvmeOpcode::kWrite) {
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0) return {.error = errno};
+    if ((flags & O_ACCMODE) == O_RDONLY) return {.error = EBADF};
+  }
   const NvmeIdentifyAnswer identified = nvme_identify(fd, NvmeIdentify::kNamespace, transfer.timeout_ms);
   if (identified.error != 0 || identified.status != 0)
     return {.error = identified.error, .status = identified.status};

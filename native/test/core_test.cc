@@ -444,6 +444,9 @@ void nvme_buffers_must_fit_the_format() {
   CHECK(!fits(plain, 8 * 512 - 1, 0));
   CHECK(!fits(plain, 8 * 512 + 1, 0));
   CHECK(!fits(plain, 0, 0));
+  NvmeTransfer none = nvme_read({}, {});
+  none.blocks = 0;
+  CHECK(!nvme_fits(plain, none));
   const auto with_tuples = namespace_data(2, 2, 8, 12);
   CHECK(fits(with_tuples, 8 * 4096, 8 * 8));
   CHECK(!fits(with_tuples, 8 * 512, 8 * 8));
@@ -468,6 +471,12 @@ void what_is_no_disk_answers_with_an_errno() {
             .error == ENOTTY);
   CHECK(lbmd_capability(fd.get()).error != 0);
   CHECK(nvme_io(fd.get(), nvme_read({}, {})).error == ENOTTY);
+  NvmeTransfer write = nvme_read({}, {});
+  write.opcode = NvmeOpcode::kWrite;
+  CHECK(nvme_io(fd.get(), write).error == ENOTTY);
+  Fd read_only;
+  CHECK(open_node(read_only, folder.file("read-only", std::string(4096, 'a')), O_RDONLY).error == 0);
+  CHECK(nvme_io(read_only.get(), write).error == EBADF);
   CHECK(nvme_identify(fd.get(), NvmeIdentify::kNamespace, 1000).error == ENOTTY);
   CHECK(nvme_io(-1, nvme_read({}, {})).error == EBADF);
   CHECK(nvme_identify(-1, NvmeIdentify::kCommandSetNamespace, 1000).error == EBADF);

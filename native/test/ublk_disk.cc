@@ -20,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -332,6 +333,7 @@ class Disk {
   bool open() {
     if (!reported("data file", open_node(data_, options_.data, O_RDWR).error)) return false;
     if (!reported("metadata file", open_node(metadata_, options_.metadata, O_RDWR).error)) return false;
+    if (!is_file(data_) || !is_file(metadata_)) return false;
     if (!reported("/dev/ublk-control", open_node(control_, "/dev/ublk-control", O_RDWR).error)) return false;
     if (!reported("io_uring", ring_.set_up())) return false;
     sigset_t signals;
@@ -503,6 +505,14 @@ class Disk {
     const Transfer out = reads ? write_at(character_.get(), part, memory) : write_at(file, part, at);
     if (out.error != 0 || out.bytes < bytes) return out.error != 0 ? out.error : EIO;
     return 0;
+  }
+
+  // Disks are made of plain files alone: no other disk can be named by mistake.
+  static bool is_file(const Fd& fd) {
+    struct stat status{};
+    if (::fstat(fd.get(), &status) == 0 && S_ISREG(status.st_mode)) return true;
+    std::fputs("ublk_disk: data and metadata must be plain files\n", stderr);
+    return false;
   }
 
   static std::uint8_t shift_of(std::uint32_t bytes) {

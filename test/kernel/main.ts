@@ -6,6 +6,7 @@
  * Without suites: all of them. NVMe takes a guest with the namespaces of targets/nvme-namespaces.ts, ublk the newest kernel. The options
  * are those of random I/O: how many cases, the seed that a failure printed, one target and one case of it.
  */
+import './guest-only.js';
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import t, { type Test } from 'tap';
@@ -37,12 +38,21 @@ const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
   ublk,
   'random-io': async (t) =>
     randomIo(t, await targetMakers(), {
-      seed: Number(values.seed ?? randomInt(2 ** 32)),
-      cases: Number(values.cases),
+      seed: wholeNumber('seed', 0) ?? randomInt(2 ** 32),
+      cases: wholeNumber('cases', 1)!,
       target: values.target,
-      number: values.case === undefined ? undefined : Number(values.case),
+      number: wholeNumber('case', 0),
     }),
 };
+
+/** A whole number from `min` on: a word that is none must not pass for no cases at all. */
+function wholeNumber(name: 'cases' | 'seed' | 'case', min: number): number | undefined {
+  const word = values[name];
+  if (word === undefined) return undefined;
+  const value = /^\d{1,15}$/.test(word) ? Number(word) : -1;
+  if (value < min) throw new Error(`--${name} ${JSON.stringify(word)} must be a whole number from ${min} on`);
+  return value;
+}
 
 t.setTimeout(0);
 for (const name of positionals.length > 0 ? positionals : Object.keys(SUITES)) {

@@ -61,6 +61,7 @@ export async function randomIo(t: Test, makers: TargetMakers, options: RandomIoO
       t.comment(`${maker.name}: ${wordsOf(tally)}`);
     });
   }
+  t.equal(total, number === undefined ? cases : chosen.length, 'every case that was asked for has run');
   t.comment(`random I/O on ${release()}: ${total} cases on ${chosen.length} targets, seed ${seed}`);
 }
 

@@ -3,6 +3,9 @@ import { truncate, writeFile } from 'node:fs/promises';
 import { IntegrityError } from '../../errors.js';
 import { optionValue } from './qemu-option.js';
 
+/** Of the guest's controller, as /sys/class/nvme/NAME/serial shows it. */
+export const NVME_SERIAL: string = 'blk-integrity';
+
 /** One namespace, in the terms of the NVM Command Set's Format NVM command. It is made for the run and empty: every block escaped. */
 export interface NvmeNamespace {
   /** 512 or 4096 bytes. */
@@ -83,7 +86,7 @@ export interface NamespaceFile {
 export function nvmeArguments(files: readonly NamespaceFile[]): string[] {
   if (files.length === 0) return [];
   return [
-    ...['-device', 'nvme,id=nvme,serial=blk-integrity'],
+    ...['-device', `nvme,id=nvme,serial=${NVME_SERIAL}`],
     ...files.flatMap(({ namespace, path }, index) => {
       const { blockSize, metadataSize, pi, guard, first } = described(namespace);
       const nsid = index + 1;

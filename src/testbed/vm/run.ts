@@ -64,7 +64,7 @@ const GUEST_ENVIRONMENT = {
 
 /** The files of one run; they go with it, but for a console log that someone has been pointed to. */
 async function runFolder() {
-  const path = await mkdtemp(join(tmpdir(), 'blk-integrity-vm-'));
+  const path = await mkdtemp(join(resolve(tmpdir()), 'blk-integrity-vm-'));
   const initramfsFile = join(path, 'initramfs');
   const consoleLog = join(path, 'console.log');
   const files = [initramfsFile];

@@ -14,7 +14,6 @@ const TOOLS: Readonly<Record<string, string>> = {
   setpriv: 'util-linux',
   flock: 'util-linux',
   // Used in the guest: layers above a disk.
-  dmsetup: 'dmsetup',
 };
 
 async function findProgram(name: string): Promise<string | undefined> {

@@ -12,6 +12,7 @@ import {
   readSnapshot,
 } from 'blk-integrity';
 import { type NativeHandle, native } from '../../../lib/binding.js';
+import { NVME_SERIAL } from '../../../lib/testbed/vm/nvme.js';
 import { waitFor } from '../../../lib/testbed/wait.js';
 import { command } from '../command.js';
 import { NAMESPACES } from './nvme-namespaces.js';
@@ -48,6 +49,12 @@ export async function findNamespaces(): Promise<FoundNamespace[]> {
   await command('modprobe', 'nvme');
   const controllers = await readdir('/sys/class/nvme').catch(() => []);
   if (controllers.length === 0) return [];
+  const serials = await Promise.all(
+    controllers.map((name) => readFile(`/sys/class/nvme/${name}/serial`, 'utf8')),
+  );
+  if (serials.some((serial) => serial.trim() !== NVME_SERIAL)) {
+    throw new Error(`an NVMe controller is not that of the testbed: ${serials}`);
+  }
   const listed = await waitFor(async () => {
     const disks = interpret(await readSnapshot()).filter(
       ({ kind, blocks }) => kind === 'nvme' && blocks > 0n,
