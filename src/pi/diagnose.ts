@@ -5,12 +5,12 @@ import {
   type DiagnosisKind,
   type FlippedBit,
   type Hypothesis,
-  LAST_PROPOSERS,
   PROPOSERS,
   type Proposer,
   Scene,
 } from './hypotheses.js';
 import { place } from './layout.js';
+import { requireInRange, requireNumbered } from './options.js';
 import type { Finding, VerifyOptions } from './verify.js';
 
 export type { DiagnosisKind, FlippedBit } from './hypotheses.js';
@@ -41,9 +41,9 @@ const CLAIMS_MAX = 8;
 export const FLIPPED_MAX = 16;
 /**
  * An explanation is claimed when random bytes would give it less often than once in 2^12; once in 2^20 where its parameter was searched
- * for, since then many are tried in every call.
+ * for, since then many are tried in every call. What fits all that it speaks of leads from once in 2^6.
  */
-const EVIDENCE_BITS = { given: 12, searched: 20 };
+const EVIDENCE_BITS = { given: 12, searched: 20, allOfThem: 6 };
 
 const UNKNOWN_TEXT = 'nothing that is known here explains it';
 
@@ -56,7 +56,8 @@ const UNKNOWN_TEXT = 'nothing that is known here explains it';
  * not grow with the number of intervals or of findings.
  *
  * @param findings Of `verify` with these `options`; their numbers begin at `startInterval`.
- * @throws ERR_OUT_OF_RANGE for a finding outside the buffers; ERR_BAD_LENGTH as `verify`.
+ * @throws ERR_OUT_OF_RANGE for a finding outside the buffers or numbers beyond 2^53 - 1; ERR_USAGE for a finding of an interval that is
+ * not bad; otherwise as `verify`.
  */
 export function diagnose(
   data: Uint8Array,
@@ -64,10 +65,12 @@ export function diagnose(
   options: VerifyOptions,
   findings: readonly Finding[],
 ): Diagnosis[] {
-  const { profile, layout, seed, startInterval = 0, ipGuardCovers = 'data-and-metadata' } = options;
+  requireInRange(options);
+  const { profile, layout, startInterval = 0 } = options;
   const placement = place(profile, layout, data, metadata);
+  requireNumbered(placement.intervals, startInterval);
   if (profile.guard === null || findings.length === 0) return [];
-  const scene = new Scene(profile, profile.guard, placement, seed, ipGuardCovers);
+  const scene = new Scene(options, profile.guard, placement);
 
   const lookedAt = Math.min(findings.length, LOOKED_AT_MAX);
   let left = Array.from({ length: lookedAt }, (_, k) => {
@@ -75,44 +78,46 @@ export function diagnose(
     if (!scene.has(interval - startInterval)) {
       throw new IntegrityError('ERR_OUT_OF_RANGE', `a finding is of interval ${interval}, which is not here`);
     }
-    return scene.examine(interval - startInterval);
+    const bad = scene.examine(interval - startInterval);
+    if (!bad.guardWrong && !bad.refWrong && !bad.appWrong) {
+      throw new IntegrityError('ERR_USAGE', `a finding is of interval ${interval}, which is not bad`, {
+        advice: 'Give the findings of a verify of these buffers, with these options.',
+      });
+    }
+    return bad;
   });
 
   const diagnoses: Diagnosis[] = [];
-  for (let claims = 0; claims < CLAIMS_MAX && left.length > 0; claims++) {
-    const best = bestOf(PROPOSERS, scene, left) ?? bestOf(LAST_PROPOSERS, scene, left);
-    if (best === null) break;
-    const { hypothesis, explained, alsoFits } = best;
-    const { kind, parameters, text } = hypothesis;
-    const flips =
-      hypothesis.flipped === undefined ? [] : explained.slice(0, FLIPPED_MAX).map(hypothesis.flipped);
+  const add = (kind: DiagnosisKind, text: string, explained: readonly BadInterval[], claims: Claims) => {
+    const { parameters, flips } = claims;
+    const flipped = flips === undefined ? [] : explained.slice(0, FLIPPED_MAX).map(flips);
+    const alsoFits = [...new Set(claims.alsoFits)].filter((other) => other !== kind);
     diagnoses.push({
       kind,
       intervals: explained.length,
       lookedAt,
       first: startInterval + explained[0]!.index,
       parameters,
-      flipped: flips.map((flip) => ({ ...flip, interval: startInterval + flip.interval })),
+      flipped: flipped.map((flip) => ({ ...flip, interval: startInterval + flip.interval })),
       alsoFits,
       text,
     });
+  };
+  for (let claims = 0; claims < CLAIMS_MAX && left.length > 0; claims++) {
+    const best = bestOf(scene, left);
+    if (best === null) break;
+    const { hypothesis, explained, rivals } = best;
+    add(hypothesis.kind, hypothesis.text, explained, together([best, ...rivals]));
     const done = new Set(explained);
     left = left.filter((bad) => !done.has(bad));
   }
-  // Staleness is claimed for want of anything better, so it comes behind.
-  const rank = ({ kind }: Diagnosis) => (kind === 'stale' ? 1 : 0);
+  // What is read in the wrong way comes before what may follow from that; staleness, claimed for want of anything better, comes behind.
+  const rank = ({ kind }: Diagnosis) =>
+    kind === 'pi-position' || kind === 'interval-size' ? 0 : kind === 'stale' ? 2 : 1;
   diagnoses.sort((a, b) => rank(a) - rank(b) || b.intervals - a.intervals || a.first - b.first);
   if (left.length > 0) {
-    diagnoses.push({
-      kind: 'unknown',
-      intervals: left.length,
-      lookedAt,
-      first: startInterval + left[0]!.index,
-      parameters: {},
-      flipped: [],
-      alsoFits: [],
-      text: UNKNOWN_TEXT,
-    });
+    const weak = PROPOSERS.flatMap((group) => claimsOf(group, scene, left)).filter(isWeak);
+    add('unknown', UNKNOWN_TEXT, left, together(covering(weak, left)));
   }
   return diagnoses;
 }
@@ -120,39 +125,87 @@ export function diagnose(
 interface Claim {
   readonly hypothesis: Hypothesis;
   readonly explained: readonly BadInterval[];
-  /** Whether chance is as good as out of the question. */
-  readonly certain: boolean;
+  /** Whether chance is out of the question, or improbable, or as good a reason: then it does not lead. */
+  readonly strength: 'certain' | 'probable' | 'weak';
 }
 
-/** The claim that explains most, the first proposed where several explain the same number. */
-function bestOf(
-  proposers: readonly Proposer[],
-  scene: Scene,
-  left: readonly BadInterval[],
-): (Claim & { alsoFits: DiagnosisKind[] }) | null {
-  const claims = claimsOf(proposers, scene, left);
-  const most = Math.max(0, ...claims.map(({ explained }) => explained.length));
-  const best = claims.find(({ explained }) => explained.length === most);
-  if (best === undefined) return null;
-  const rivals = best.certain ? claims : [...claims, ...claimsOf(LAST_PROPOSERS, scene, left)];
-  const fits = rivals.filter(({ explained }) => best.explained.every((bad) => explained.includes(bad)));
-  const kinds = new Set(fits.map(({ hypothesis }) => hypothesis.kind));
-  kinds.delete(best.hypothesis.kind);
-  return { ...best, alsoFits: [...kinds] };
+/** What the leading claim and its rivals come to. */
+interface Claims {
+  readonly parameters: Diagnosis['parameters'];
+  readonly flips: Hypothesis['flipped'];
+  readonly alsoFits: readonly DiagnosisKind[];
+}
+
+const isWeak = ({ strength }: Claim) => strength === 'weak';
+
+const covering = (claims: readonly Claim[], bad: readonly BadInterval[]) =>
+  claims.filter(({ explained }) => bad.every((one) => explained.includes(one)));
+
+/** A weak one cannot lead, so that its parameters and bits are told by the claim that does. */
+function together(claims: readonly Claim[]): Claims {
+  const [first] = claims;
+  const told = claims.filter((claim) => claim === first || isWeak(claim)).map(({ hypothesis }) => hypothesis);
+  return {
+    parameters: Object.assign({}, ...told.map(({ parameters }) => parameters).reverse()),
+    flips: told.find(({ flipped }) => flipped !== undefined)?.flipped,
+    alsoFits: claims.map(({ hypothesis }) => hypothesis.kind),
+  };
+}
+
+/** The claim that explains most in the first group that has one, the first proposed where several explain the same number. */
+function bestOf(scene: Scene, left: readonly BadInterval[]): (Claim & { rivals: Claim[] }) | null {
+  const weak: Claim[] = [];
+  for (const [at, group] of PROPOSERS.entries()) {
+    const claims = claimsOf(group, scene, left);
+    const strong = claims.filter((claim) => !isWeak(claim));
+    weak.push(...claims.filter(isWeak));
+    const most = Math.max(0, ...strong.map(({ explained }) => explained.length));
+    const best = strong.find(({ explained }) => explained.length === most);
+    if (best === undefined) continue;
+    const later = best.strength === 'certain' ? [] : PROPOSERS.slice(at + 1);
+    const others = [...strong, ...weak, ...later.flatMap((next) => claimsOf(next, scene, left))];
+    const rivals = covering(
+      others.filter((claim) => claim !== best),
+      best.explained,
+    );
+    return { ...best, rivals };
+  }
+  return null;
 }
 
 function claimsOf(proposers: readonly Proposer[], scene: Scene, left: readonly BadInterval[]): Claim[] {
   return proposers
     .flatMap((propose) => propose(scene, left))
-    .flatMap((hypothesis) => {
-      const explained = left.filter((bad) => hypothesis.fits(bad));
-      if (explained.length < hypothesis.atLeast) return [];
-      const needed = hypothesis.choices > 0 ? EVIDENCE_BITS.searched : EVIDENCE_BITS.given;
-      const certain = evidence(hypothesis, explained.filter(hypothesis.proves).length, left.length) >= needed;
-      const { speaksOf } = hypothesis;
-      const allOfThem = speaksOf !== undefined && left.filter(speaksOf).length === explained.length;
-      return certain || allOfThem ? [{ hypothesis, explained, certain }] : [];
+    .flatMap((hypothesis): Claim[] => {
+      const fitting = left.filter((bad) => hypothesis.fits(bad));
+      if (fitting.length < hypothesis.atLeast) return [];
+      const { speaksOf, beyond, choices, bits } = hypothesis;
+      const outside = beyond === undefined ? [] : left.filter(beyond);
+      const proving = fitting.filter(hypothesis.proves).length;
+      const needed = choices > 0 ? EVIDENCE_BITS.searched : EVIDENCE_BITS.given;
+      if (evidence(hypothesis, proving, left.length - outside.length) >= needed) {
+        return [{ ...withUntested(hypothesis, fitting, outside, left), strength: 'certain' }];
+      }
+      if (speaksOf === undefined || left.filter(speaksOf).length !== fitting.length) return [];
+      const strength = proving * bits >= EVIDENCE_BITS.allOfThem ? 'probable' : 'weak';
+      return [{ hypothesis, explained: fitting, strength }];
     });
+}
+
+function withUntested(
+  hypothesis: Hypothesis,
+  fitting: readonly BadInterval[],
+  outside: readonly BadInterval[],
+  left: readonly BadInterval[],
+): Omit<Claim, 'strength'> {
+  if (outside.length === 0) return { hypothesis, explained: fitting };
+  const explained = new Set([...fitting, ...outside]);
+  const parameters = { ...hypothesis.parameters, untested: outside.length };
+  const text = `${hypothesis.text}; ${outside.length} of them cannot be tested, since their data is not here`;
+  return {
+    hypothesis: { ...hypothesis, parameters, text },
+    explained: left.filter((bad) => explained.has(bad)),
+  };
 }
 
 /** How unlikely it is, as -log2, that so many or more of `total` random intervals fit: the chance of any one set, times the sets. */

@@ -1,10 +1,10 @@
 /** Generate and verify over whole buffers: one interface, served plain or by the addon. */
 import { native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
-import { requireAppTagRanges } from './app-tags.js';
 import { type GenerateOptions, generatePlain } from './generate.js';
 import { countIntervals, type Placement, place, strideOf } from './layout.js';
 import { generateNative, verifyNative } from './native.js';
+import { requireInRange, requireNumbered } from './options.js';
 import { type VerifyOptions, type VerifyResult, verifyPlain } from './verify.js';
 
 export type { AppTagRange } from './app-tags.js';
@@ -15,7 +15,7 @@ export type { CheckedField, CheckOrder, Finding, VerifyOptions, VerifyResult } f
 
 /**
  * Every method throws ERR_BAD_LENGTH where the lengths do not fit the profile, with the numbers, and
- * ERR_OUT_OF_RANGE for a seed, tag, range or count that is none. Nothing is kept of the buffers after the return.
+ * ERR_OUT_OF_RANGE for a seed, tag, range or count that is none, and ERR_USAGE for a name that no option has. Nothing is kept of the buffers after the return.
  */
 export interface PiEngine {
   /**
@@ -34,14 +34,6 @@ export interface PiEngine {
    */
   verify(data: Uint8Array, metadata: Uint8Array | null, options: VerifyOptions): VerifyResult;
 }
-
-const SEED_MAX = 2n ** 64n - 1n;
-const NUMBERS_MAX = [
-  ['appTag', 0xffff],
-  ['appTagMask', 0xffff],
-  ['findingsMax', Infinity],
-  ['startInterval', Number.MAX_SAFE_INTEGER],
-] as const;
 
 /** In TypeScript, for every profile. */
 export const plainEngine: PiEngine = engineOf(generatePlain, verifyPlain);
@@ -81,6 +73,7 @@ function engineOf(
   return {
     generateInto,
     generate(data, options) {
+      requireInRange(options);
       const { profile, layout } = options;
       const { interval, metadataSize } = profile;
       const intervals = countIntervals(profile, 'separate', data.length);
@@ -102,25 +95,9 @@ function engineOf(
       if (options.checks?.includes('app') && options.appTag === undefined && options.appTags === undefined) {
         throw new IntegrityError('ERR_USAGE', 'checks: app, and no application tag is given to compare with');
       }
-      return verifyTuples(place(options.profile, options.layout, data, metadata), options);
+      const placement = place(options.profile, options.layout, data, metadata);
+      requireNumbered(placement.intervals, options.startInterval);
+      return verifyTuples(placement, options);
     },
   };
-}
-
-function requireInRange(options: GenerateOptions | VerifyOptions): void {
-  const { seed } = options;
-  if (seed < 0n || seed > SEED_MAX) {
-    throw new IntegrityError('ERR_OUT_OF_RANGE', `seed ${seed} must be from 0 to ${SEED_MAX}`);
-  }
-  const numbers: VerifyOptions = options;
-  for (const [name, max] of NUMBERS_MAX) {
-    const value = numbers[name] ?? 0;
-    if (!(value >= 0 && value <= max && (Number.isInteger(value) || value === Infinity))) {
-      throw new IntegrityError(
-        'ERR_OUT_OF_RANGE',
-        `${name} ${value} must be a whole number from 0 to ${max}`,
-      );
-    }
-  }
-  requireAppTagRanges(options.appTags ?? []);
 }

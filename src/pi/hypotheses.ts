@@ -2,10 +2,12 @@
  * What can be wrong with a bad interval, each as a hypothesis: whether an interval fits it, and how unlikely that would be by chance.
  * diagnose.ts weighs them.
  */
-import { computeGuard, type IpGuardCovers } from './guard.js';
+import { appTagReader } from './app-tags.js';
+import { computeGuard } from './guard.js';
 import { dataOf, type Placement, prefixOf, tupleOffset } from './layout.js';
-import { countsReferenceTags, type GuardKind, type Profile } from './profile.js';
-import { readTuple, referenceTag, type Tuple, viewOf } from './tuple.js';
+import type { GuardKind, Profile } from './profile.js';
+import { isEscaped, readTuple, referenceTag, type Tuple, viewOf } from './tuple.js';
+import { type CheckedField, comparedFields, type VerifyOptions } from './verify.js';
 
 /** What was found to be wrong; docs/mirror.md has a row for each. */
 export type DiagnosisKind =
@@ -43,12 +45,14 @@ export interface BadInterval {
   /** From 0 in the buffers. */
   readonly index: number;
   readonly stored: Tuple;
-  /** As its data gives it. */
-  readonly guard: number | bigint;
-  /** The reference tag of its place; null where tags do not count. */
+  /** As its data gives it; null where it was not compared. */
+  readonly guard: number | bigint | null;
+  /** The reference tag of its place; null where it was not compared. */
   readonly ref: number | null;
+  /** Of the fields that were compared; none of them in an escaped tuple. */
   readonly guardWrong: boolean;
   readonly refWrong: boolean;
+  readonly appWrong: boolean;
 }
 
 /** Guards and tuples of a run, each guard made once. */
@@ -58,26 +62,32 @@ export class Scene {
   readonly size: 8 | 16;
   readonly placement: Placement;
   readonly seed: bigint;
-  readonly covers: IpGuardCovers;
   readonly guardBits: number;
   readonly refBits: number;
+  readonly #options: VerifyOptions;
+  readonly #compared: readonly CheckedField[];
   readonly #view: DataView;
-  readonly #guards = new Map<number, number | bigint>();
+  readonly #guards = new Map<GuardKind, Map<number, number | bigint>>();
 
-  constructor(profile: Profile, kind: GuardKind, placement: Placement, seed: bigint, covers: IpGuardCovers) {
-    this.profile = profile;
+  constructor(options: VerifyOptions, kind: GuardKind, placement: Placement) {
+    this.profile = options.profile;
     this.kind = kind;
-    this.size = profile.tupleSize === 16 ? 16 : 8;
+    this.size = options.profile.tupleSize === 16 ? 16 : 8;
     this.placement = placement;
-    this.seed = seed;
-    this.covers = covers;
+    this.seed = options.seed;
     this.guardBits = kind === 'crc64' ? 64 : 16;
     this.refBits = this.size === 16 ? 48 : 32;
+    this.#options = options;
+    this.#compared = comparedFields(options);
     this.#view = viewOf(placement.metadata);
   }
 
   has(index: number): boolean {
-    return index >= 0 && index < this.placement.intervals;
+    return Number.isInteger(index) && index >= 0 && index < this.placement.intervals;
+  }
+
+  compares(field: CheckedField): boolean {
+    return this.#compared.includes(field);
   }
 
   /** The tuple of an interval, or what would be it at another offset of the metadata. */
@@ -91,30 +101,37 @@ export class Scene {
   }
 
   /** The guard that the data of an interval gives. */
-  guard(index: number): number | bigint {
-    let guard = this.#guards.get(index);
+  guard(index: number, kind: GuardKind = this.kind): number | bigint {
+    const guards = this.#guards.get(kind) ?? new Map<number, number | bigint>();
+    this.#guards.set(kind, guards);
+    let guard = guards.get(index);
     if (guard === undefined) {
-      guard = this.guardOf(this.data(index), prefixOf(this.profile, this.placement, index));
-      this.#guards.set(index, guard);
+      guard = this.guardOf(this.data(index), prefixOf(this.profile, this.placement, index), kind);
+      guards.set(index, guard);
     }
     return guard;
   }
 
   guardOf(data: Uint8Array, prefix: Uint8Array, kind: GuardKind = this.kind): number | bigint {
-    return computeGuard(kind, data, prefix, this.covers);
+    return computeGuard(kind, data, prefix, this.#options.ipGuardCovers ?? 'data-and-metadata');
   }
 
   examine(index: number): BadInterval {
+    const { profile, size, seed } = this;
     const stored = this.tuple(index);
-    const guard = this.guard(index);
-    const ref = countsReferenceTags(this.profile) ? referenceTag(this.size, this.seed, index) : null;
+    const looks = !isEscaped(profile, size, stored);
+    const guard = this.compares('guard') ? this.guard(index) : null;
+    const ref = this.compares('ref') ? referenceTag(size, seed, index) : null;
+    const app = this.compares('app') ? appTagReader(this.#options)(index) : undefined;
+    const appMask = this.#options.appTagMask ?? 0xffff;
     return {
       index,
       stored,
       guard,
       ref,
-      guardWrong: stored.guard !== guard,
-      refWrong: ref !== null && stored.ref !== ref,
+      guardWrong: looks && guard !== null && stored.guard !== guard,
+      refWrong: looks && ref !== null && stored.ref !== ref,
+      appWrong: looks && app !== undefined && ((stored.app ^ app) & appMask) !== 0,
     };
   }
 
@@ -143,8 +160,10 @@ export interface Hypothesis {
   proves(bad: BadInterval): boolean;
   /** The bit that was flipped, for an interval that fits. */
   flipped?(bad: BadInterval): FlippedBit;
-  /** The intervals that it speaks of: if it fits them all, that is evidence too. */
+  /** The intervals that it speaks of: if it fits them all, it is worth a word even where chance may well do so. */
   speaksOf?(bad: BadInterval): boolean;
+  /** Those that it cannot be tested on, since what it needs is not in the buffers. They are its own once it is certain. */
+  beyond?(bad: BadInterval): boolean;
 }
 
 /** Looks at the intervals that nothing has explained yet, and proposes what might. */
@@ -191,84 +210,167 @@ const isFilled = (bytes: Uint8Array, value: number) => bytes.every((byte) => byt
 const isUniform = (bytes: Uint8Array) => isFilled(bytes, bytes[0] ?? 0);
 const guardAlone = (bad: BadInterval) => bad.guardWrong && !bad.refWrong;
 const refAlone = (bad: BadInterval) => bad.refWrong && !bad.guardWrong;
+const isWrong = (bad: BadInterval) => bad.guardWrong || bad.refWrong;
 const signed = (distance: number, span: number) => (distance >= span / 2 ? distance - span : distance);
+const placeOf = (places: number) => `${plural(Math.abs(places))} ${places < 0 ? 'before' : 'after'}`;
 const plural = (n: number) => `${n} interval${Math.abs(n) === 1 ? '' : 's'}`;
 
-/** Data, tuple or both all of one byte; a tuple of FFh is here only if a tag keeps it from being escaped. */
-function filled(kind: DiagnosisKind, value: 0 | 0xff, called: string): Proposer {
+/** Tuples, with their data or alone, all of one byte; of FFh only where a tag keeps them from being escaped. */
+function filledTuples(kind: DiagnosisKind, value: 0 | 0xff, called: string): Proposer {
   return (scene) => {
-    const ones = value === 0xff;
-    const guard = ones ? 2n ** BigInt(scene.guardBits) - 1n : 0n;
-    const ref = ones ? 2 ** scene.refBits - 1 : 0;
-    const tupleIs = ({ stored }: BadInterval) => {
-      const tags = [stored.ref === ref, stored.app === (ones ? 0xffff : 0)];
-      return BigInt(stored.guard) === guard && (ones ? tags.includes(true) : !tags.includes(false));
-    };
-    const dataIs = ({ index }: BadInterval) => isFilled(scene.data(index), value);
+    const tupleIs = filledTuple(scene, value);
     const variants = [
-      { what: 'data and tuples', text: 'both are', data: true, tuple: true },
-      { what: 'tuples', text: 'the tuples are, their data is not', data: false, tuple: true },
-      { what: 'data', text: 'the data is, under tuples of other data', data: true, tuple: false },
+      { what: 'data and tuples', text: 'both are', data: true },
+      { what: 'tuples', text: 'the tuples are, their data is not', data: false },
     ];
-    return variants.map(({ what, text, data, tuple }) =>
+    return variants.map(({ what, text, data }) =>
       hypothesis({
         kind,
         parameters: { what },
         text: `${called}: ${text}`,
         bits: 2 * scene.guardBits,
-        fits: (bad) =>
-          (tuple || bad.guardWrong) &&
-          (bad.guardWrong || bad.refWrong) &&
-          tupleIs(bad) === tuple &&
-          dataIs(bad) === data,
+        fits: (bad) => isWrong(bad) && tupleIs(bad) && isFilled(scene.data(bad.index), value) === data,
       }),
     );
   };
 }
 
-const byteSwappedGuard: Proposer = (scene) => {
-  const swapped = (value: number | bigint, bits: number) =>
-    BigInt(
-      `0x${Buffer.from(value.toString(16).padStart(bits / 4, '0'), 'hex')
-        .reverse()
-        .toString('hex')}`,
+/**
+ * Data all of one byte under tuples of something else. Garbage for tuples looks so too, so these must look real: the tag of their
+ * place, or one application tag where that is not known, and guards that differ among themselves.
+ */
+function filledData(kind: DiagnosisKind, value: 0 | 0xff, called: string): Proposer {
+  return (scene, all) => {
+    const tupleIs = filledTuple(scene, value);
+    const filled = all.filter(
+      (bad) => guardAlone(bad) && !tupleIs(bad) && isFilled(scene.data(bad.index), value),
     );
-  const guardIs = (bad: BadInterval) => swapped(bad.stored.guard, scene.guardBits) === BigInt(bad.guard);
+    const [app] = votes(filled, ({ stored }) => [stored.app], 1);
+    const real = new Set(filled.filter(({ ref, stored }) => ref !== null || stored.app === app));
+    const differ = new Set([...real].map(({ stored }) => stored.guard)).size > 1;
+    return [
+      hypothesis({
+        kind,
+        parameters: { what: 'data' },
+        text: `${called}: the data is; the tuples are not, and their guards are of other data`,
+        bits: 2 * scene.guardBits,
+        fits: (bad) => real.has(bad),
+        proves: () => differ,
+        speaksOf: (bad) => real.has(bad),
+      }),
+    ];
+  };
+}
+
+function filledTuple(scene: Scene, value: 0 | 0xff): (bad: BadInterval) => boolean {
+  const ones = value === 0xff;
+  const guard = ones ? 2n ** BigInt(scene.guardBits) - 1n : 0n;
+  const ref = ones ? 2 ** scene.refBits - 1 : 0;
+  return ({ stored }) => {
+    const tags = [stored.ref === ref, stored.app === (ones ? 0xffff : 0)];
+    return BigInt(stored.guard) === guard && (ones ? tags.includes(true) : !tags.includes(false));
+  };
+}
+
+/** A guard in another form of the very data, whatever the reference tags are. */
+function guardForm(
+  scene: Scene,
+  all: readonly BadInterval[],
+  {
+    kind,
+    parameters,
+    text,
+    is,
+  }: Pick<Hypothesis, 'kind' | 'parameters' | 'text'> & { is: Hypothesis['fits'] },
+): Hypothesis[] {
+  const outline = {
+    kind,
+    bits: scene.guardBits,
+    // Some guards are the same in either form.
+    proves: (bad: BadInterval) => bad.guardWrong && !isUniform(scene.data(bad.index)),
+  };
   const refIs = (bad: BadInterval) =>
-    bad.ref !== null && swapped(bad.stored.ref, scene.refBits) === BigInt(bad.ref);
-  const isWrong = (bad: BadInterval) => bad.guardWrong || bad.refWrong;
-  const outline = { kind: 'byte-swapped-guard', bits: scene.guardBits } as const;
-  return [
+    bad.ref !== null && byteSwapped(bad.stored.ref, scene.refBits) === BigInt(bad.ref);
+  const [distance] = votes(
+    all.filter((bad) => bad.guardWrong && bad.refWrong && is(bad)),
+    (bad) => [scene.distance(bad)],
+    1,
+  );
+  const known = scene.compares('ref');
+  const variants = [
     hypothesis({
       ...outline,
-      parameters: { refs: 'right' },
-      text: 'the bytes of the guard are in the opposite order',
-      fits: (bad) => guardAlone(bad) && guardIs(bad),
-    }),
-    hypothesis({
-      ...outline,
-      parameters: { refs: 'byte-swapped' },
-      text: 'the bytes of guard and reference tag are in the opposite order: tuples written little-endian',
-      // Either may read the same both ways.
-      fits: (bad) => isWrong(bad) && guardIs(bad) && refIs(bad),
+      parameters: { ...parameters, refs: known ? 'right' : 'not compared' },
+      text,
+      proves: (bad) => bad.guardWrong,
+      fits: (bad) => guardAlone(bad) && is(bad),
     }),
   ];
-};
+  if (!known) return variants;
+  variants.push(
+    hypothesis({
+      ...outline,
+      parameters: { ...parameters, refs: 'byte-swapped' },
+      text: `${text}, and so are those of the reference tag: tuples written little-endian`,
+      bits: scene.guardBits,
+      proves: () => true,
+      fits: (bad) => kind === 'byte-swapped-guard' && isWrong(bad) && is(bad) && refIs(bad),
+    }),
+  );
+  if (distance !== undefined) {
+    const places = signed(distance, 2 ** scene.refBits);
+    variants.push(
+      hypothesis({
+        ...outline,
+        parameters: { ...parameters, refs: `off by ${places}` },
+        text: `${text}, and the reference tags are off by ${places}: those of another place, or a seed that is off by so much`,
+        choices: Math.log2(all.length),
+        fits: (bad) => bad.refWrong && is(bad) && scene.distance(bad) === distance,
+      }),
+    );
+  }
+  variants.push(
+    hypothesis({
+      ...outline,
+      parameters: { ...parameters, refs: 'wrong' },
+      text: `${text}, and the reference tags are not those of their places`,
+      fits: (bad) => bad.guardWrong && bad.refWrong && is(bad),
+    }),
+  );
+  return variants;
+}
 
-const otherGuardKind: Proposer = (scene) => {
+function byteSwapped(value: number | bigint, bits: number): bigint {
+  const bytes = Buffer.from(value.toString(16).padStart(bits / 4, '0'), 'hex');
+  return BigInt(`0x${bytes.reverse().toString('hex')}`);
+}
+
+const byteSwappedGuard: Proposer = (scene, all) =>
+  guardForm(scene, all, {
+    kind: 'byte-swapped-guard',
+    parameters: {},
+    text: 'the bytes of the guard are in the opposite order',
+    is: ({ stored, guard }) => guard !== null && byteSwapped(stored.guard, scene.guardBits) === BigInt(guard),
+  });
+
+const otherGuardKind: Proposer = (scene, all) => {
   if (scene.kind === 'crc64') return [];
   const [found, called] =
     scene.kind === 'crc16' ? (['ip', 'an IP checksum'] as const) : (['crc16', 'a CRC-16 T10-DIF'] as const);
+  const kind = 'other-guard-kind';
   return [
-    hypothesis({
-      kind: 'other-guard-kind',
+    ...guardForm(scene, all, {
+      kind,
       parameters: { found },
       text: `the guard is ${called} of the very data`,
-      bits: scene.guardBits,
-      fits: (bad) =>
-        guardAlone(bad) &&
-        bad.stored.guard ===
-          scene.guardOf(scene.data(bad.index), prefixOf(scene.profile, scene.placement, bad.index), found),
+      is: ({ index, stored }) => stored.guard === scene.guard(index, found),
+    }),
+    ...guardForm(scene, all, {
+      kind,
+      parameters: { found, byteSwapped: true },
+      text: `the guard is ${called} of the very data with its bytes in the opposite order`,
+      is: ({ index, stored }) =>
+        byteSwapped(stored.guard, scene.guardBits) === BigInt(scene.guard(index, found)),
     }),
   ];
 };
@@ -280,22 +382,27 @@ const piPosition: Proposer = (scene, all) => {
   offsets.push(last);
   const fitsAt = (bad: BadInterval, offset: number) => {
     const { guard, ref } = scene.tuple(bad.index, offset);
-    if (bad.ref !== null && ref !== bad.ref) return false;
+    if (!isWrong(bad) || (bad.ref !== null && ref !== bad.ref)) return false;
+    if (bad.guard === null) return true;
     const { metadata, metadataStart, metadataStride } = scene.placement;
     const start = metadataStart + bad.index * metadataStride;
     return guard === scene.guardOf(scene.data(bad.index), metadata.subarray(start, start + offset));
   };
   const possible = offsets.filter((offset) => offset !== piOffset);
+  // Data and its own guard, but for one bit, sum up to a power of two, and so do many tags.
+  const almostRight = ({ stored, guard }: BadInterval) =>
+    scene.kind === 'ip' && guard !== null && locateByIp(stored.guard, guard) !== null;
   const voted = votes(voters(all), (bad) => possible.filter((offset) => fitsAt(bad, offset)), 2);
   return voted.map((found) =>
     hypothesis({
       kind: 'pi-position',
       parameters: { piOffset: found },
       text: `the tuple lies at byte ${found} of the metadata, not at ${piOffset}`,
-      bits: scene.guardBits + (countsReferenceTags(scene.profile) ? scene.refBits : 0),
+      bits: (scene.compares('guard') ? scene.guardBits : 0) + (scene.compares('ref') ? scene.refBits : 0),
       choices: Math.log2(possible.length),
       fits: (bad) => fitsAt(bad, found),
-      proves: (bad) => !isUniform(scene.data(bad.index)),
+      // Guards of blank data are anywhere in blank metadata; reference tags but 0 are not.
+      proves: (bad) => (bad.ref ?? 0) !== 0 || !(isUniform(scene.data(bad.index)) || almostRight(bad)),
     }),
   );
 };
@@ -317,14 +424,15 @@ const shifted: Proposer = (scene, all) => {
       choices: Math.log2(distances.length),
       atLeast: 2,
       fits: (bad) => {
-        if (!bad.guardWrong) return false;
+        if (!isWrong(bad)) return false;
         const before = bad.index - distance;
         return (
           (belongs(bad, distance) && isBad(bad.index + distance)) ||
           (isBad(before) && scene.guard(before) === bad.stored.guard)
         );
       },
-      proves: (bad) => !isUniform(scene.data(bad.index)),
+      // A guard may happen to be that of the other data too.
+      proves: (bad) => bad.guardWrong && !isUniform(scene.data(bad.index)),
     }),
   );
 };
@@ -336,12 +444,13 @@ const intervalSize: Proposer = (scene, all) => {
   const { metadataSize, piOffset } = profile;
   const interleaved = data === metadata;
   const sizes = INTERVAL_SIZES.filter((size) => size !== profile.interval);
+  const strideOf = (size: number) => (interleaved ? size + metadataSize : size);
   /** The interval of that size that holds the first byte of this one; separate, the one of this tuple. */
+  const at = (index: number, size: number) =>
+    interleaved ? Math.floor((index * dataStride) / strideOf(size)) : index;
   const other = (index: number, size: number) => {
-    const stride = interleaved ? size + metadataSize : size;
-    const at = interleaved ? Math.floor((index * dataStride) / stride) : index;
-    const start = at * stride;
-    const metadataAt = interleaved ? start + size : at * metadataStride;
+    const start = at(index, size) * strideOf(size);
+    const metadataAt = interleaved ? start + size : index * metadataStride;
     const end = interleaved ? metadataAt + metadataSize : start + size;
     if (end > data.length) return null;
     return {
@@ -355,17 +464,21 @@ const intervalSize: Proposer = (scene, all) => {
     return there !== null && there.tuple.guard === scene.guardOf(there.data, there.prefix);
   };
   const voted = votes(voters(all), (bad) => sizes.filter((size) => fitsAt(bad, size)), 2);
-  return voted.map((size) =>
-    hypothesis({
+  return voted.map((size) => {
+    // Several may lie in one larger interval, which is one piece of evidence.
+    const apart = new Map([...all].reverse().map((bad) => [at(bad.index, size), bad]));
+    return hypothesis({
       kind: 'interval-size',
       parameters: { interval: size },
       text: `the tuples are those of intervals of ${size} bytes, not ${profile.interval}`,
       bits: scene.guardBits,
       choices: Math.log2(sizes.length),
       fits: (bad) => fitsAt(bad, size),
-      proves: (bad) => !isUniform(other(bad.index, size)?.data ?? NO_BYTES),
-    }),
-  );
+      proves: (bad) =>
+        apart.get(at(bad.index, size)) === bad && !isUniform(other(bad.index, size)?.data ?? NO_BYTES),
+      beyond: (bad) => isWrong(bad) && other(bad.index, size) === null,
+    });
+  });
 };
 
 /**
@@ -375,7 +488,7 @@ const intervalSize: Proposer = (scene, all) => {
 const virtualTags: Proposer = (scene) => {
   const { profile, placement, seed, refBits } = scene;
   const ratio = BigInt(profile.interval / 512);
-  if (ratio === 1n || !countsReferenceTags(profile)) return [];
+  if (ratio === 1n || !scene.compares('ref')) return [];
   const modulo = (value: bigint) => BigInt.asUintN(refBits, value);
   const units = `sectors of 512 bytes, not of ${profile.interval}`;
   // The tag of an I/O at L is ratio * L, which is (ratio - 1) * L too much: odd, so that it can be divided by.
@@ -399,6 +512,23 @@ const virtualTags: Proposer = (scene) => {
   return seed > 0n && seed % ratio === 0n ? [given, tuples] : [tuples];
 };
 
+/** A tag that is no place, so that one is enough. */
+const blankRef: Proposer = (scene, all) =>
+  [
+    { ref: 0, called: '0: cleared, or never set' },
+    { ref: 2 ** scene.refBits - 1, called: 'all ones: cleared, or never set' },
+  ]
+    .filter(({ ref }) => all.some((bad) => refAlone(bad) && bad.stored.ref === ref))
+    .map(({ ref, called }) =>
+      hypothesis({
+        kind: 'constant-ref',
+        parameters: { ref },
+        text: `the reference tag is ${called}`,
+        bits: scene.refBits - 1,
+        fits: (bad) => refAlone(bad) && bad.stored.ref === ref,
+      }),
+    );
+
 const constantRef: Proposer = (scene, all) =>
   votes(all.filter(refAlone), ({ stored }) => [stored.ref], 1).map((ref) =>
     hypothesis({
@@ -413,35 +543,58 @@ const constantRef: Proposer = (scene, all) =>
     }),
   );
 
-const misdirected =
-  (alone: boolean): Proposer =>
-  (scene, all) => {
-    const moved = all.filter(refAlone);
-    if (alone !== (moved.length === 1)) return [];
-    return votes(moved, (bad) => [scene.distance(bad)], 1).map((distance) => {
-      const places = signed(distance, 2 ** scene.refBits);
-      return hypothesis({
-        kind: 'misdirected',
-        parameters: { distance: places },
-        text: `data and tuple belong together and to another place, ${plural(Math.abs(places))} ${places < 0 ? 'before' : 'after'} this one: a misdirected write or read, or a seed that is off by so much`,
-        // All that speaks for a single one is that its guard is right.
-        bits: alone ? scene.guardBits : scene.refBits,
-        choices: alone ? 0 : Math.log2(all.length),
-        spent: alone ? 0 : 1,
-        atLeast: alone ? 1 : 2,
-        fits: (bad) => refAlone(bad) && scene.distance(bad) === distance,
-      });
+/** A distance in intervals: as many after this one where there is no place so far before it. */
+function placesOf(scene: Scene, distance: number, { index }: BadInterval): number {
+  const places = signed(distance, 2 ** scene.refBits);
+  return scene.seed + BigInt(index) + BigInt(places) < 0n ? distance : places;
+}
+
+const misdirected: Proposer = (scene, all) => {
+  const moved = all.filter(refAlone);
+  if (moved.length < 2) return [];
+  return votes(moved, (bad) => [scene.distance(bad)], 1).map((distance) => {
+    const places = placesOf(scene, distance, moved.find((bad) => scene.distance(bad) === distance)!);
+    const seen = scene.compares('guard')
+      ? 'data and tuple belong together and to another place'
+      : 'the tuples belong to another place (guards were not compared)';
+    return hypothesis({
+      kind: 'misdirected',
+      parameters: { distance: places },
+      text: `${seen}, ${placeOf(places)} this one: a misdirected write or read, or a seed that is off by so much`,
+      bits: scene.refBits,
+      choices: Math.log2(all.length),
+      spent: 1,
+      atLeast: 2,
+      fits: (bad) => refAlone(bad) && scene.distance(bad) === distance,
     });
-  };
+  });
+};
+
+/** All that speaks for a single one is that its guard is right, which it is under a corrupted tag too. */
+const misdirectedAlone: Proposer = (scene, all) => {
+  const [bad, another] = all.filter(refAlone);
+  if (bad === undefined || another !== undefined || !scene.compares('guard')) return [];
+  const places = signed(scene.distance(bad), 2 ** scene.refBits);
+  if (scene.seed + BigInt(bad.index) + BigInt(places) < 0n) return [];
+  return [
+    hypothesis({
+      kind: 'misdirected',
+      parameters: { distance: places },
+      text: `data and tuple belong together, and the reference tag is of the place ${placeOf(places)} this one: a misdirected write or read, or a corrupted reference tag`,
+      bits: scene.guardBits,
+      fits: (one) => one === bad,
+    }),
+  ];
+};
 
 const foreignTuple: Proposer = (scene, all) => {
   const foreign = all.filter((bad) => bad.refWrong && bad.guardWrong);
   return votes(foreign, (bad) => [scene.distance(bad)], 1).map((distance) => {
-    const places = signed(distance, 2 ** scene.refBits);
+    const places = placesOf(scene, distance, foreign.find((bad) => scene.distance(bad) === distance)!);
     return hypothesis({
       kind: 'foreign-tuple',
       parameters: { distance: places },
-      text: `the tuples are those of the place ${plural(Math.abs(places))} ${places < 0 ? 'before' : 'after'} this one, and the data is not theirs`,
+      text: `the tuples are those of the place ${placeOf(places)} this one, and their guards are of other data, in any form tried here`,
       bits: scene.refBits,
       choices: Math.log2(all.length),
       spent: 1,
@@ -459,7 +612,7 @@ const dataBitFlip: Proposer = (scene) => {
   const placeOf = (bad: BadInterval) => {
     let place = found.get(bad);
     if (place === undefined) {
-      place = locate(bad.stored.guard, bad.guard, bytes);
+      place = locate(bad.stored.guard, bad.guard ?? 0, bytes);
       found.set(bad, place);
     }
     return place;
@@ -508,7 +661,7 @@ const appTag: Proposer = () => [
     kind: 'app-tag',
     text: 'only the application tag is another than the one expected',
     bits: Infinity,
-    fits: (bad) => !bad.guardWrong && !bad.refWrong,
+    fits: (bad) => bad.appWrong && !isWrong(bad),
   }),
 ];
 
@@ -521,28 +674,33 @@ const stale: Proposer = (scene) => [
   }),
 ];
 
-/** In this order where they explain the same: the special before the general. */
-export const PROPOSERS: readonly Proposer[] = [
-  filled('zeroed', 0, 'all zeros'),
-  filled('all-ones', 0xff, 'all ones and not escaped'),
-  byteSwappedGuard,
-  otherGuardKind,
-  piPosition,
-  shifted,
-  intervalSize,
-  virtualTags,
-  constantRef,
-  misdirected(false),
-  foreignTuple,
-  dataBitFlip,
-  tagBitFlip('guard', guardAlone),
-  tagBitFlip('ref', refAlone),
-  misdirected(true),
-  appTag,
+/**
+ * One after the other: what is read in the wrong way looks like many other things besides, and may leave a rest that is blank. Within
+ * one group, in this order where they explain the same: the special before the general. The last is for what the others leave.
+ */
+export const PROPOSERS: readonly (readonly Proposer[])[] = [
+  [piPosition, intervalSize],
+  [
+    filledTuples('zeroed', 0, 'all zeros'),
+    filledTuples('all-ones', 0xff, 'all ones and not escaped'),
+    byteSwappedGuard,
+    otherGuardKind,
+    shifted,
+    virtualTags,
+    blankRef,
+    constantRef,
+    misdirected,
+    foreignTuple,
+    dataBitFlip,
+    tagBitFlip('guard', guardAlone),
+    tagBitFlip('ref', refAlone),
+    filledData('zeroed', 0, 'all zeros'),
+    filledData('all-ones', 0xff, 'all ones'),
+    misdirectedAlone,
+    appTag,
+  ],
+  [stale],
 ];
-
-/** For what the others leave. */
-export const LAST_PROPOSERS: readonly Proposer[] = [stale];
 
 type Place = Pick<FlippedBit, 'byte' | 'bit'>;
 
@@ -569,17 +727,30 @@ function locateByCrc16(stored: number | bigint, computed: number | bigint, bytes
   return { byte: bytes - 1 - (fromEnd >> 3), bit: fromEnd & 7 };
 }
 
-/** The same, least significant bit first, and found by walking back from the end. */
-function locateByCrc64(stored: number | bigint, computed: number | bigint, bytes: number): Place | null {
-  const syndrome = BigInt(stored) ^ BigInt(computed);
-  const [wantedLow, wantedHigh] = [Number(syndrome & 0xffffffffn) | 0, Number(syndrome >> 32n) | 0];
+/** What each flipped bit makes of a CRC-64, found by its low half. */
+interface Crc64Syndromes {
+  readonly low: Int32Array;
+  readonly high: Int32Array;
+  /** Open addressing: 1 + the bit's distance from the end of the data, or 0. */
+  readonly slots: Int32Array;
+}
+
+/** Made once, for the largest interval asked for. */
+let crc64Syndromes: Crc64Syndromes | undefined;
+
+function syndromesOfCrc64(bits: number): Crc64Syndromes {
+  if (crc64Syndromes !== undefined && crc64Syndromes.low.length >= bits) return crc64Syndromes;
+  const slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * bits)));
+  const made = { low: new Int32Array(bits), high: new Int32Array(bits), slots };
   // The reversed polynomial of guard.ts: x^64, one bit from the end.
   let low = 0xac4bc9b5 | 0;
   let high = 0x9a6c9329 | 0;
-  for (let fromEnd = 0; fromEnd < 8 * bytes; fromEnd++) {
-    if (low === wantedLow && high === wantedHigh) {
-      return { byte: bytes - 1 - (fromEnd >> 3), bit: 7 - (fromEnd & 7) };
-    }
+  for (let fromEnd = 0; fromEnd < bits; fromEnd++) {
+    made.low[fromEnd] = low;
+    made.high[fromEnd] = high;
+    let slot = low & (slots.length - 1);
+    while (slots[slot] !== 0) slot = (slot + 1) & (slots.length - 1);
+    slots[slot] = fromEnd + 1;
     const carry = low & 1;
     low = (low >>> 1) | (high << 31);
     high >>>= 1;
@@ -588,6 +759,20 @@ function locateByCrc64(stored: number | bigint, computed: number | bigint, bytes
       high ^= 0x9a6c9329;
     }
     high |= 0;
+  }
+  crc64Syndromes = made;
+  return made;
+}
+
+/** The same, least significant bit first. */
+function locateByCrc64(stored: number | bigint, computed: number | bigint, bytes: number): Place | null {
+  const syndrome = BigInt(stored) ^ BigInt(computed);
+  const [wantedLow, wantedHigh] = [Number(syndrome & 0xffffffffn) | 0, Number(syndrome >> 32n) | 0];
+  const { low, high, slots } = syndromesOfCrc64(8 * bytes);
+  for (let slot = wantedLow & (slots.length - 1); slots[slot] !== 0; slot = (slot + 1) & (slots.length - 1)) {
+    const fromEnd = slots[slot]! - 1;
+    if (low[fromEnd] !== wantedLow || high[fromEnd] !== wantedHigh) continue;
+    return fromEnd < 8 * bytes ? { byte: bytes - 1 - (fromEnd >> 3), bit: 7 - (fromEnd & 7) } : null;
   }
   return null;
 }

@@ -1,12 +1,14 @@
 /** Faults on purpose: single bits, flipped by a seeded choice. */
 import { IntegrityError } from '../errors.js';
 import { type Layout, type Placement, place, tupleOffset } from './layout.js';
-import type { Profile } from './profile.js';
+import { countsReferenceTags, type Profile } from './profile.js';
 import { isEscaped, readTuple, viewOf } from './tuple.js';
 import type { CheckedField } from './verify.js';
 
 /** The field that a fault is in. `data` is the interval's data without its metadata. */
 export type FaultTarget = 'data' | CheckedField;
+
+const TARGETS: readonly FaultTarget[] = ['data', 'guard', 'app', 'ref'];
 
 /** One flipped bit. */
 export interface InjectedFault {
@@ -40,7 +42,7 @@ export interface InjectOptions extends Protected {
  * 0; a number below n is the state times n, divided by 2^32.
  *
  * @throws ERR_OUT_OF_RANGE for more faults than there are intervals that can have one, and for numbers that are none; ERR_USAGE for
- * a profile without tuples; ERR_BAD_LENGTH for lengths that do not fit.
+ * a profile without tuples, for the reference tag of type 3, which is not compared, and for a target that is none; ERR_BAD_LENGTH for lengths that do not fit.
  */
 export function injectFaults(
   data: Uint8Array,
@@ -51,6 +53,13 @@ export function injectFaults(
   const { tupleSize } = profile;
   if (tupleSize === 0)
     throw new IntegrityError('ERR_USAGE', `${profile.name} has no tuples: no fault would be found`);
+  requireTarget(profile, target);
+  if (target === 'ref' && !countsReferenceTags(profile)) {
+    throw new IntegrityError(
+      'ERR_USAGE',
+      `${profile.name}: no fault in a reference tag that nobody compares`,
+    );
+  }
   const placement = place(profile, layout, data, metadata);
   const view = viewOf(placement.metadata);
   const tupleAt = (interval: number) => readTuple(view, tupleOffset(profile, placement, interval), tupleSize);
@@ -83,7 +92,12 @@ export function injectFaults(
   return faults.sort((a, b) => a.interval - b.interval);
 }
 
-/** Flips the bits of `faults` back. */
+/**
+ * Flips the bits of `faults` back, all or none.
+ *
+ * @throws ERR_OUT_OF_RANGE for a fault that is not in these buffers or not in the field that it names; ERR_USAGE for a target that is
+ * none or that the profile has not; ERR_BAD_LENGTH for lengths that do not fit.
+ */
 export function undoFaults(
   data: Uint8Array,
   metadata: Uint8Array | null,
@@ -91,7 +105,20 @@ export function undoFaults(
   faults: readonly InjectedFault[],
 ): void {
   const placement = place(profile, layout, data, metadata);
+  for (const { interval, target, byte, bit } of faults) {
+    requireTarget(profile, target);
+    const { start, bytes } = fieldOf(profile, target);
+    requireWhole('interval', interval, placement.intervals - 1);
+    requireWhole(`byte of the ${target}`, byte, start + bytes - 1, start);
+    requireWhole('bit', bit, 7);
+  }
   for (const fault of faults) flip(profile, placement, fault);
+}
+
+function requireTarget(profile: Profile, target: FaultTarget): void {
+  const targets: readonly FaultTarget[] = profile.tupleSize === 0 ? ['data'] : TARGETS;
+  if (targets.includes(target)) return;
+  throw new IntegrityError('ERR_USAGE', `target ${target} is none of ${targets.join(', ')}`);
 }
 
 function flip(profile: Profile, placement: Placement, { interval, target, byte, bit }: InjectedFault): void {
@@ -129,7 +156,10 @@ function xorshift32(seed: number): (n: number) => number {
   };
 }
 
-function requireWhole(name: string, value: number, max: number): void {
-  if (Number.isInteger(value) && value >= 0 && value <= max) return;
-  throw new IntegrityError('ERR_OUT_OF_RANGE', `${name} ${value} must be a whole number from 0 to ${max}`);
+function requireWhole(name: string, value: number, max: number, min = 0): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new IntegrityError(
+    'ERR_OUT_OF_RANGE',
+    `${name} ${value} must be a whole number from ${min} to ${max}`,
+  );
 }

@@ -1,5 +1,6 @@
 /** Reference tags between the virtual seed and the LBA: blk_integrity_prepare and _complete of Linux. */
 import { IntegrityError } from '../errors.js';
+import { requireTagCounter } from './options.js';
 import { countsReferenceTags, type Profile } from './profile.js';
 import { isEscaped, readTuple, referenceTag, viewOf, writeReferenceTag } from './tuple.js';
 import type { Finding } from './verify.js';
@@ -32,7 +33,7 @@ export interface RemapResult {
  * From virtual to LBA before a request is sent, from LBA to virtual when it has completed (Linux 6.1
  * block/t10-pi.c).
  *
- * @throws ERR_BAD_LENGTH unless `metadata` is that of whole intervals.
+ * @throws ERR_BAD_LENGTH unless `metadata` is that of whole intervals; ERR_OUT_OF_RANGE unless `from` and `to` are 0 to 2^64 - 1.
  */
 export function remapReferenceTags(profile: Profile, metadata: Uint8Array, from: bigint, to: bigint): void {
   remapReferenceTagsChecked(profile, metadata, from, to, { findingsMax: 0 });
@@ -42,7 +43,7 @@ export function remapReferenceTags(profile: Profile, metadata: Uint8Array, from:
  * The same bytes, and tells what the kernel does not: which tuples did not hold the expected tag. Of a profile whose tags do not
  * count it says nothing: 0 remapped.
  *
- * @throws ERR_BAD_LENGTH unless `metadata` is that of whole intervals.
+ * @throws ERR_BAD_LENGTH unless `metadata` is that of whole intervals; ERR_OUT_OF_RANGE unless `from` and `to` are 0 to 2^64 - 1.
  */
 export function remapReferenceTagsChecked(
   profile: Profile,
@@ -53,18 +54,20 @@ export function remapReferenceTagsChecked(
 ): RemapResult {
   const { tupleSize, metadataSize, piOffset } = profile;
   const intervals = metadataSize === 0 ? 0 : Math.floor(metadata.length / metadataSize);
+  requireTagCounter('from', from);
+  requireTagCounter('to', to);
   const findings: Finding[] = [];
   let remapped = 0;
   let escaped = 0;
   let mismatched = 0;
-  if (tupleSize === 0 || !countsReferenceTags(profile)) {
-    return { ok: true, intervals, remapped, escaped, mismatched, findings };
-  }
   if (intervals * metadataSize !== metadata.length) {
     throw new IntegrityError(
       'ERR_BAD_LENGTH',
       `${metadata.length} bytes of metadata are no whole number of intervals' ${metadataSize}`,
     );
+  }
+  if (tupleSize === 0 || !countsReferenceTags(profile)) {
+    return { ok: true, intervals, remapped, escaped, mismatched, findings };
   }
   const view = viewOf(metadata);
   for (let k = 0; k < intervals; k++) {

@@ -95,6 +95,7 @@ function kernelRead(
     return bio;
   };
   const status = completeBio(submitted());
+  if (status === null) throw new Error('the bio waits in a queue');
   const errno = -BLK_STATUS_ERRNO[status];
   if (status === 'OK') return GOOD;
   // The same again, for what the log says of it.

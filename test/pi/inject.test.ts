@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import { plainEngine } from '../../src/pi/engine.js';
-import { injectFaults, undoFaults } from '../../src/pi/inject.js';
+import { type InjectedFault, injectFaults, undoFaults } from '../../src/pi/inject.js';
 import { profileByName } from '../../src/pi/profile.js';
 import { layouts, profilesOf, protectedBlocks } from './blocks.js';
 
@@ -30,6 +30,10 @@ t.test(
         const before = plainEngine.verify(stream, metadata, check);
         const open = intervals - before.escaped;
         const inject = { profile, layout, randomSeed: random, target, count: Math.min(count, open) } as const;
+        if (target === 'ref' && profile.type === 3) {
+          assert.throws(() => injectFaults(stream, metadata, inject), { code: 'ERR_USAGE' });
+          return;
+        }
         const good = [stream.slice(), metadata?.slice() ?? null];
 
         const faults = injectFaults(stream, metadata, inject);
@@ -45,8 +49,7 @@ t.test(
         const byAll = plainEngine.verify(stream, metadata, check);
         assert.equal(byAll.escaped, before.escaped, 'no interval is hidden by an escape');
         const field = target === 'data' ? 'guard' : target;
-        const compared = field !== 'ref' || profile.type !== 3;
-        const verdicts = compared ? expected.map((interval) => `${interval} ${field}`) : [];
+        const verdicts = expected.map((interval) => `${interval} ${field}`);
         const said = (result: typeof byAll) =>
           result.findings.map(({ interval, differs }) => `${interval} ${differs}`);
         assert.deepEqual(said(byAll), verdicts);
@@ -121,4 +124,39 @@ t.test('refused', async (t) => {
   }
   t.throws(() => inject({}, new Uint8Array(512)), { code: 'ERR_BAD_LENGTH' });
   t.throws(() => inject({ profile: profileByName('nop', { metadataSize: 8 }) }), { code: 'ERR_USAGE' });
+  t.throws(() => inject({ target: 'lba' }), { code: 'ERR_USAGE' });
+  t.throws(() => inject({ target: 'ref', profile: profileByName('T10-DIF-TYPE3-CRC') }), {
+    code: 'ERR_USAGE',
+    message: /nobody compares/,
+  });
+});
+
+t.test('faults that are not there are not taken back, and none of their neighbours', async (t) => {
+  const good = { interval: 0, target: 'guard', byte: 0, bit: 0 } as const;
+  const wrong = [
+    [{ byte: 2 }, 'ERR_OUT_OF_RANGE'],
+    [{ byte: 8 }, 'ERR_OUT_OF_RANGE'],
+    [{ byte: -1 }, 'ERR_OUT_OF_RANGE'],
+    [{ target: 'ref', byte: 3 }, 'ERR_OUT_OF_RANGE'],
+    [{ target: 'data', byte: 512 }, 'ERR_OUT_OF_RANGE'],
+    [{ interval: 2 }, 'ERR_OUT_OF_RANGE'],
+    [{ interval: -1 }, 'ERR_OUT_OF_RANGE'],
+    [{ interval: 0.5 }, 'ERR_OUT_OF_RANGE'],
+    [{ bit: 8 }, 'ERR_OUT_OF_RANGE'],
+    [{ target: 'lba' }, 'ERR_USAGE'],
+    [{ target: 'toString' }, 'ERR_USAGE'],
+  ] as const;
+  const stored = { profile: profileByName('T10-DIF-TYPE1-CRC'), layout: 'separate' } as const;
+  for (const [change, code] of wrong) {
+    const [data, tuples] = [new Uint8Array(1024), new Uint8Array(16)];
+    const faults = [good, { ...good, ...change } as InjectedFault];
+    t.throws(() => undoFaults(data, tuples, stored, faults), { code }, JSON.stringify(change));
+    t.same([...data, ...tuples], new Array(1040).fill(0), 'nothing touched');
+  }
+  t.throws(
+    () => undoFaults(new Uint8Array(512), null, { ...stored, profile: profileByName('none') }, [good]),
+    {
+      code: 'ERR_USAGE',
+    },
+  );
 });

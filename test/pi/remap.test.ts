@@ -23,7 +23,8 @@ t.test('the bytes of remapReferenceTags, and every tag that was another', async 
       const inject = {
         ...job,
         randomSeed: random,
-        target: 'ref',
+        // Nobody would find one in the reference tag of type 3.
+        target: profile.type === 3 ? 'app' : 'ref',
         count: Math.min(faults, intervals),
       } as const;
       const injected = injectFaults(stream, metadata, inject).map(({ interval }) => interval);
@@ -67,5 +68,19 @@ t.test('mismatches and escapes apart, with a limit', async (t) => {
     ok: true,
     intervals: 0,
   });
-  t.throws(() => remapReferenceTagsChecked(TYPE1, new Uint8Array(9), 0n, 1n), { code: 'ERR_BAD_LENGTH' });
+  const type3 = profileByName('T10-DIF-TYPE3-CRC');
+  for (const profile of [TYPE1, type3, profileByName('none')]) {
+    t.throws(() => remapReferenceTagsChecked(profile, new Uint8Array(9), 0n, 1n), { code: 'ERR_BAD_LENGTH' });
+  }
+  const held = bytes('0000 0000 00000000');
+  for (const [from, to] of [
+    [-1n, 0n],
+    [0n, -1n],
+    [2n ** 64n, 0n],
+    [0n, 1 as unknown as bigint],
+  ] as const) {
+    t.throws(() => remapReferenceTagsChecked(TYPE1, held, from, to), { code: 'ERR_OUT_OF_RANGE' });
+    t.throws(() => remapReferenceTags(type3, held, from, to), { code: 'ERR_OUT_OF_RANGE' });
+  }
+  t.equal(held.toString('hex'), '0000000000000000', 'untouched');
 });

@@ -1,6 +1,6 @@
 import t from 'tap';
 import type { IntegrityError } from '../../src/errors.js';
-import { type GenerateOptions, plainEngine, type VerifyOptions } from '../../src/pi/engine.js';
+import { type GenerateOptions, nativeEngine, plainEngine, type VerifyOptions } from '../../src/pi/engine.js';
 import { PROFILE_NAMES, type Profile, profileByName } from '../../src/pi/profile.js';
 import { remapReferenceTags } from '../../src/pi/remap.js';
 
@@ -509,4 +509,41 @@ t.test('remap', async (t) => {
     errorOf(() => remapReferenceTags(TYPE1, filled(0, 9), 0n, 1n)),
     'ERR_BAD_LENGTH: 9 bytes',
   );
+});
+
+t.test('a name that no option has is refused: a typo would pass a corrupt disk', async (t) => {
+  for (const engine of [plainEngine, nativeEngine]) {
+    for (const name of ['T10-DIF-TYPE1-CRC', 'EXT-DIF-TYPE1-CRC64']) {
+      const profile = profileByName(name);
+      const [data, tuples] = [new Uint8Array(512).fill(1), new Uint8Array(profile.tupleSize)];
+      const good = { profile, layout: 'separate', seed: 0n } as const;
+      const verify = (more: object) => engine.verify(data, tuples, { ...good, ...more });
+      t.equal(verify({}).bad, 1);
+      for (const wrong of [
+        { checks: ['gaurd'] },
+        { checks: ['guard', 'length'] },
+        { checks: 'guard' },
+        { checks: [0] },
+        { order: 'linux' },
+        { order: 'toString' },
+        { escapeCovers: 'all' },
+        { ipGuardCovers: 'data' },
+        { layout: 'seperate' },
+        { layout: undefined },
+      ]) {
+        t.throws(() => verify(wrong), { name: 'IntegrityError', code: 'ERR_USAGE' }, JSON.stringify(wrong));
+      }
+      for (const seed of [0, '0', undefined, null, -1n, 2n ** 64n]) {
+        t.throws(
+          () => verify({ seed }),
+          { name: 'IntegrityError', code: 'ERR_OUT_OF_RANGE' },
+          `seed ${seed}`,
+        );
+      }
+      const make = (more: object) => engine.generate(data, { ...good, type3Ref: 'zero', ...more });
+      t.throws(() => make({ type3Ref: 'one' }), { code: 'ERR_USAGE' });
+      t.throws(() => make({ layout: 'seperate' }), { code: 'ERR_USAGE' });
+      t.throws(() => make({ seed: 0 }), { code: 'ERR_OUT_OF_RANGE' });
+    }
+  }
 });
