@@ -39,6 +39,8 @@ interface Tally {
   refused: number;
   /** Refusals of which the kernel's log said who and what. */
   named: number;
+  /** Long reads that ended well where the same read was refused each time after. */
+  readonly slipped: string[];
 }
 
 /** A target is worth its setting up with so many cases. */
@@ -59,6 +61,8 @@ export async function randomIo(t: Test, makers: TargetMakers, options: RandomIoO
       total += tally.cases;
       t.equal(tally.cases, numbers.length, wordsOf(tally));
       t.comment(`${maker.name}: ${wordsOf(tally)}`);
+      for (const slip of tally.slipped) t.comment(`SLIPPED: ${slip}`);
+      t.ok(tally.slipped.length <= SLIPS_MAX, 'a corrupt read that ends well is the rarest exception');
     });
   }
   t.equal(total, number === undefined ? cases : chosen.length, 'every case that was asked for has run');
@@ -75,15 +79,15 @@ function choose({ always, some }: TargetMakers, { seed, cases, target }: RandomI
   return [...always, ...drawn];
 }
 
-function wordsOf({ cases, tuplesCompared, corruptions, refused, named }: Tally): string {
+function wordsOf({ cases, tuplesCompared, corruptions, refused, named, slipped }: Tally): string {
   return (
     `${cases} cases: ${tuplesCompared} tuples compared, ` +
-    `${corruptions} corruptions read, ${refused} refused, ${named} of them named in the log`
+    `${corruptions} corruptions read, ${refused} refused, ${named} of them named in the log, ${slipped.length} slipped`
   );
 }
 
 async function runCases(t: Test, target: Target, seed: number, numbers: readonly number[]): Promise<Tally> {
-  const tally: Tally = { cases: 0, tuplesCompared: 0, corruptions: 0, refused: 0, named: 0 };
+  const tally: Tally = { cases: 0, tuplesCompared: 0, corruptions: 0, refused: 0, named: 0, slipped: [] };
   await using ways = await openWaysIn(target.disk);
   const limits = splitLimits(target.disk);
   await unalignedIsRefused(t, target.disk, ways.all[0]!);
@@ -461,22 +465,51 @@ async function put(target: Target, lba: bigint, medium: Medium, block: number): 
   else await target.plantData!(at, data);
 }
 
-async function endsAsPredicted(
-  { disk, deviceRule }: Target,
-  drawn: Drawn,
-  medium: Medium,
-  tally: Tally,
-): Promise<void> {
+/** Of one bio at most: an O_DIRECT read of more is several, which share one status. */
+const BIO_BYTES_MAX = 256 * 4096;
+const SLIPS_MAX = 1;
+const READ_AGAIN = 20;
+
+/**
+ * A read of several bios that delivered what should have been refused, and does so no more when it is read again: seen in two of 8,000
+ * cases, docs/kernels.md. A read of one bio has no such excuse.
+ */
+async function slips(
+  { disk }: Target,
+  { way, lba, blocks, readTo }: Drawn,
+  expected: Prediction,
+): Promise<boolean> {
+  if (blocks * disk.blockSize <= BIO_BYTES_MAX) return false;
+  const again = readTo.map((vec) => ({ ...vec, buffer: alignedBuffer(vec.buffer.length) }));
+  for (let i = 0; i < READ_AGAIN; i++) {
+    if ((await transfer('readv', way, lba, disk, again, true)) !== expected.errno) return false;
+  }
+  return true;
+}
+
+async function endsAsPredicted(target: Target, drawn: Drawn, medium: Medium, tally: Tally): Promise<void> {
+  const { disk, deviceRule } = target;
   const { way, lba, readTo } = drawn;
   const expected = predictRead(disk, deviceRule, firstInterval(disk, lba), medium, readTo);
   for (const { buffer } of readTo) buffer.fill(0);
-  const errno = await transfer('readv', way, lba, disk, readTo, true);
+  let errno = await transfer('readv', way, lba, disk, readTo, true);
   tally.corruptions++;
+  if (errno === 0 && expected.errno !== 0 && (await slips(target, drawn, expected))) {
+    tally.slipped.push(`${namesOf(expected)} in ${drawn.blocks} blocks, with ${deliveredIn(readTo, medium)}`);
+    errno = expected.errno;
+  }
   if (errno !== expected.errno) {
-    throw new Error(`expected errno ${expected.errno} (${namesOf(expected)}), seen ${errno}`);
+    const told = errno === 0 ? `success with ${deliveredIn(readTo, medium)}` : `errno ${errno}`;
+    throw new Error(`expected errno ${expected.errno} (${namesOf(expected)}), seen ${told}`);
   }
   if (errno === 0) requireSame('the data of the read', gather(readTo), medium.data);
   else tally.refused++;
+}
+
+function deliveredIn(memory: readonly BioVec[], { data }: Medium): string {
+  const seen = gather(memory);
+  const at = seen.findIndex((byte, i) => byte !== data[i]);
+  return at < 0 ? 'the data of the medium' : `other data than that of the medium, first at byte ${at}`;
 }
 
 /** Blocks around the bad one that are read to see who refuses it. */
