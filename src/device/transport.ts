@@ -44,11 +44,11 @@ export interface ScsiTransport {
 /** SG_IO on an open node. A transport that is not `writable` sends only commands that cannot alter the medium. */
 export class SgTransport implements ScsiTransport {
   unitAttentions = 0;
-  readonly #handle: NativeHandle;
+  readonly #handle: Pick<NativeHandle, 'sgIo'>;
   readonly #disk: string;
   readonly #writable: boolean;
 
-  constructor(handle: NativeHandle, disk: string, writable: boolean) {
+  constructor(handle: Pick<NativeHandle, 'sgIo'>, disk: string, writable: boolean) {
     this.#handle = handle;
     this.#disk = disk;
     this.#writable = writable;

@@ -84,3 +84,8 @@ export class ResponseReader {
 export function hex(bytes: Uint8Array, separator = ''): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(separator);
 }
+
+/** Left-aligned ASCII, filled with spaces or cut (SPC-5). */
+export function putAscii(bytes: Uint8Array, at: number, length: number, text: string): void {
+  for (let i = 0; i < length; i++) bytes[at + i] = i < text.length ? text.charCodeAt(i) & 0x7f : 0x20;
+}

@@ -1,7 +1,7 @@
 /**
  * Standard INQUIRY data (SPC-5).
  */
-import { ResponseReader } from './bytes.js';
+import { putAscii, ResponseReader } from './bytes.js';
 
 export interface Inquiry {
   /** 0 for a logical unit that is there. */
@@ -29,4 +29,25 @@ export function decodeInquiry(bytes: Uint8Array): Inquiry {
     product: data.ascii(16, 16),
     revision: data.ascii(32, 4),
   };
+}
+
+/** SPC-5, SBC-4 and SAM-5 (SPC-5, version descriptors). */
+const VERSION_DESCRIPTORS = [0x00a0, 0x05c0, 0x0600];
+const INQUIRY_BYTES = 58 + 2 * 8;
+
+/** Standard INQUIRY data of a disk that is there: SPC-5, response data format 2, command queuing. */
+export function encodeInquiry({
+  protect,
+  vendor,
+  product,
+  revision,
+}: Pick<Inquiry, 'protect' | 'vendor' | 'product' | 'revision'>): Uint8Array {
+  const data = new Uint8Array(INQUIRY_BYTES);
+  data.set([0, 0, 0x07, 0x02, INQUIRY_BYTES - 5, Number(protect), 0, 0x02]);
+  putAscii(data, 8, 8, vendor);
+  putAscii(data, 16, 16, product);
+  putAscii(data, 32, 4, revision);
+  const view = new DataView(data.buffer);
+  for (const [i, version] of VERSION_DESCRIPTORS.entries()) view.setUint16(58 + 2 * i, version);
+  return data;
 }

@@ -49,3 +49,35 @@ export function decodeReadCapacity16(bytes: Uint8Array): ReadCapacity16 {
     unmappedReadZeros: data.bit(14, 6),
   };
 }
+
+/** READ CAPACITY(10) data: LBAs beyond 32 bits are told as FFFFFFFFh. */
+export function encodeReadCapacity10({
+  lastLba,
+  blockSize,
+}: {
+  lastLba: number;
+  blockSize: number;
+}): Uint8Array {
+  const data = new DataView(new ArrayBuffer(8));
+  data.setUint32(0, lastLba);
+  data.setUint32(4, blockSize);
+  return new Uint8Array(data.buffer);
+}
+
+/** READ CAPACITY(16) data, one logical block in a physical one. */
+export function encodeReadCapacity16({
+  lastLba,
+  blockSize,
+  protectionType,
+  intervalExponent,
+  thinProvisioned,
+  unmappedReadZeros,
+}: Omit<ReadCapacity16, 'blocks' | 'physicalExponent'>): Uint8Array {
+  const data = new DataView(new ArrayBuffer(32));
+  data.setBigUint64(0, lastLba);
+  data.setUint32(8, blockSize);
+  if (protectionType !== 0) data.setUint8(12, ((protectionType - 1) << 1) | 1);
+  data.setUint8(13, intervalExponent << 4);
+  data.setUint8(14, (Number(thinProvisioned) << 7) | (Number(unmappedReadZeros) << 6));
+  return new Uint8Array(data.buffer);
+}

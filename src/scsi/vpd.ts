@@ -1,7 +1,7 @@
 /**
  * Vital product data pages of INQUIRY (SPC-5, SBC-4).
  */
-import { hex, ResponseReader } from './bytes.js';
+import { hex, putAscii, ResponseReader } from './bytes.js';
 
 const HEADER_BYTES = 4;
 
@@ -117,4 +117,201 @@ export function decodeExtendedInquiry(bytes: Uint8Array): ExtendedInquiry {
     noPiCheck: page.bit(7, 5),
     multipleIntervals: page.bit(7, 4),
   };
+}
+
+function newPage(code: number, length: number): Uint8Array {
+  const page = new Uint8Array(HEADER_BYTES + length);
+  page.set([0, code, length >> 8, length & 0xff]);
+  return page;
+}
+
+/** Page 00h, in rising order. */
+export function encodeSupportedPages(codes: readonly number[]): Uint8Array {
+  const page = newPage(0x00, codes.length);
+  page.set(
+    [...codes].sort((a, b) => a - b),
+    HEADER_BYTES,
+  );
+  return page;
+}
+
+/** Page 80h. */
+export function encodeUnitSerialNumber(serial: string): Uint8Array {
+  const page = newPage(0x80, serial.length);
+  putAscii(page, HEADER_BYTES, serial.length, serial);
+  return page;
+}
+
+const ASCII_TYPES: readonly number[] = [1, 8];
+
+/** Page 83h. */
+export function encodeDeviceIdentification(designators: readonly Designator[]): Uint8Array {
+  const bytes = designators.flatMap(({ association, type, bytes: name }) => [
+    ASCII_TYPES.includes(type) ? 2 : 1,
+    (association << 4) | type,
+    0,
+    name.length,
+    ...name,
+  ]);
+  const page = newPage(0x83, bytes.length);
+  page.set(bytes, HEADER_BYTES);
+  return page;
+}
+
+/** Page 86h, with the task attributes SIMPLE, ORDERED and HEAD OF QUEUE. */
+export function encodeExtendedInquiry(
+  content: Omit<ExtendedInquiry, 'supportedTypes'> & {
+    readonly supportedTypes: readonly number[];
+  },
+): Uint8Array {
+  const page = newPage(0x86, 0x3c);
+  const types = content.supportedTypes.join();
+  const spt = SUPPORTED_TYPES.findIndex((known) => known?.join() === types);
+  page[4] =
+    (Math.max(0, spt) << 3) |
+    (Number(content.guardCheck) << 2) |
+    (Number(content.appCheck) << 1) |
+    Number(content.refCheck);
+  page[5] = 0x07;
+  page[7] = (Number(content.noPiCheck) << 5) | (Number(content.multipleIntervals) << 4);
+  page[13] = 252;
+  return page;
+}
+
+/** What is limited of one command, in blocks (SBC-4). */
+export interface BlockLimits {
+  /** WSNZ: WRITE SAME of no blocks is refused. */
+  readonly writeSameNonZero: boolean;
+  readonly compareAndWriteBlocksMax: number;
+  /** 0 says nothing. */
+  readonly transferBlocksMax: number;
+  readonly unmapBlocksMax: number;
+  readonly unmapDescriptorsMax: number;
+  readonly unmapGranularity: number;
+  readonly writeSameBlocksMax: bigint;
+  readonly atomicBlocksMax: number;
+}
+
+/** Page B0h. */
+export function encodeBlockLimits(limits: BlockLimits): Uint8Array {
+  const page = newPage(0xb0, 0x3c);
+  const view = new DataView(page.buffer);
+  page[4] = Number(limits.writeSameNonZero);
+  page[5] = limits.compareAndWriteBlocksMax;
+  view.setUint32(8, limits.transferBlocksMax);
+  view.setUint32(20, limits.unmapBlocksMax);
+  view.setUint32(24, limits.unmapDescriptorsMax);
+  view.setUint32(28, limits.unmapGranularity);
+  view.setBigUint64(36, limits.writeSameBlocksMax);
+  view.setUint32(44, limits.atomicBlocksMax);
+  return page;
+}
+
+/** Page B0h. */
+export function decodeBlockLimits(bytes: Uint8Array): BlockLimits {
+  const page = openPage('B0h', 0xb0, bytes);
+  return {
+    writeSameNonZero: page.bit(4, 0),
+    compareAndWriteBlocksMax: page.u8(5),
+    transferBlocksMax: page.u32(8),
+    unmapBlocksMax: page.u32(20),
+    unmapDescriptorsMax: page.u32(24),
+    unmapGranularity: page.u32(28),
+    writeSameBlocksMax: page.u64(36),
+    atomicBlocksMax: page.u32(44),
+  };
+}
+
+/** Page B1h. A rotation rate of 1 is none: not a rotating medium. VBULS: VERIFY compares unmapped blocks. */
+export function encodeBlockDeviceCharacteristics(content: {
+  readonly rotationRate: number;
+  readonly verifyUnmapped: boolean;
+}): Uint8Array {
+  const page = newPage(0xb1, 0x3c);
+  new DataView(page.buffer).setUint16(4, content.rotationRate);
+  page[8] = Number(content.verifyUnmapped);
+  return page;
+}
+
+/** Page B2h (SBC-4). */
+export interface LogicalBlockProvisioning {
+  /** LBPU, LBPWS, LBPWS10: UNMAP, WRITE SAME(16) and WRITE SAME(10) let blocks go. */
+  readonly unmap: boolean;
+  readonly writeSame16: boolean;
+  readonly writeSame10: boolean;
+  /** LBPRZ: 1 where unmapped blocks read as zeros. */
+  readonly readZeros: number;
+  /** 0 not told, 1 resource, 2 thin provisioned. */
+  readonly provisioningType: number;
+}
+
+/** Page B2h. */
+export function encodeLogicalBlockProvisioning(content: LogicalBlockProvisioning): Uint8Array {
+  const page = newPage(0xb2, 4);
+  page[5] =
+    (Number(content.unmap) << 7) |
+    (Number(content.writeSame16) << 6) |
+    (Number(content.writeSame10) << 5) |
+    (content.readZeros << 2);
+  page[6] = content.provisioningType;
+  return page;
+}
+
+/** Page B2h. */
+export function decodeLogicalBlockProvisioning(bytes: Uint8Array): LogicalBlockProvisioning {
+  const page = openPage('B2h', 0xb2, bytes);
+  return {
+    unmap: page.bit(5, 7),
+    writeSame16: page.bit(5, 6),
+    writeSame10: page.bit(5, 5),
+    readZeros: page.bits(5, 4, 2),
+    provisioningType: page.bits(6, 2, 0),
+  };
+}
+
+/** A block length that a disk can be formatted to, with the protection types it can have there. */
+export interface SupportedBlockLength {
+  readonly blockSize: number;
+  readonly guardCheck: boolean;
+  readonly appCheck: boolean;
+  readonly refCheck: boolean;
+  readonly noPiCheck: boolean;
+  /** Of 0 to 3. */
+  readonly types: readonly number[];
+}
+
+const BLOCK_LENGTH_BYTES = 8;
+
+/** Page B4h. */
+export function encodeSupportedBlockLengths(lengths: readonly SupportedBlockLength[]): Uint8Array {
+  const page = newPage(0xb4, BLOCK_LENGTH_BYTES * lengths.length);
+  const view = new DataView(page.buffer);
+  for (const [i, one] of lengths.entries()) {
+    const at = HEADER_BYTES + i * BLOCK_LENGTH_BYTES;
+    view.setUint32(at, one.blockSize);
+    page[at + 4] =
+      (Number(one.noPiCheck) << 3) |
+      (Number(one.guardCheck) << 2) |
+      (Number(one.appCheck) << 1) |
+      Number(one.refCheck);
+    page[at + 5] = one.types.reduce((byte, type) => byte | (1 << type), 0);
+  }
+  return page;
+}
+
+/** Page B4h. */
+export function decodeSupportedBlockLengths(bytes: Uint8Array): SupportedBlockLength[] {
+  const page = openPage('B4h', 0xb4, bytes);
+  const lengths: SupportedBlockLength[] = [];
+  for (let at = HEADER_BYTES; at + BLOCK_LENGTH_BYTES <= page.length; at += BLOCK_LENGTH_BYTES) {
+    lengths.push({
+      blockSize: page.u32(at),
+      noPiCheck: page.bit(at + 4, 3),
+      guardCheck: page.bit(at + 4, 2),
+      appCheck: page.bit(at + 4, 1),
+      refCheck: page.bit(at + 4, 0),
+      types: [0, 1, 2, 3].filter((type) => page.bit(at + 5, type)),
+    });
+  }
+  return lengths;
 }

@@ -471,7 +471,7 @@ const SLIPS_MAX = 1;
 const READ_AGAIN = 20;
 
 /**
- * A read of several bios that delivered what should have been refused, and does so no more when it is read again: seen in two of 8,000
+ * A read of several bios that delivered what should have been refused, and does so no more when it is read again: seen in three of 12,000
  * cases, docs/kernels.md. A read of one bio has no such excuse.
  */
 async function slips(

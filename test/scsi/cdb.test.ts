@@ -59,7 +59,7 @@ t.test('a field that does not fit is named', async (t) => {
   const good: TransferCommand = { size: 16, lba: 0n, blocks: 1 };
   const tags = { refTag: 0, appTag: 0, appTagMask: 0 };
   const cases: [Partial<TransferCommand>, RegExp][] = [
-    [{ size: 10, lba: 0x1_0000_0000n }, /^lba is 4294967296: .* 0 to 4294967295 in a 10-byte/],
+    [{ size: 10, lba: 0x1_0000_0000n }, /^lba is 4294967296: .* 0 to 4294967295 in READ\(10\)/],
     [{ lba: 2n ** 64n }, /^lba is 18446744073709551616/],
     [{ lba: -1n }, /^lba is -1/],
     [{ size: 10, blocks: 65536 }, /^blocks is 65536/],
@@ -69,9 +69,9 @@ t.test('a field that does not fit is named', async (t) => {
     [{ protect: 8 }, /^protect is 8/],
     [{ protect: -1 }, /^protect is -1/],
     [{ expected: tags }, /^expected .* no tag fields/],
-    [{ size: 32, expected: { ...tags, refTag: 2 ** 32 } }, /^expected.refTag is 4294967296/],
-    [{ size: 32, expected: { ...tags, appTag: 65536 } }, /^expected.appTag is 65536/],
-    [{ size: 32, expected: { ...tags, appTagMask: -1 } }, /^expected.appTagMask is -1/],
+    [{ size: 32, expected: { ...tags, refTag: 2 ** 32 } }, /^refTag is 4294967296/],
+    [{ size: 32, expected: { ...tags, appTag: 65536 } }, /^appTag is 65536/],
+    [{ size: 32, expected: { ...tags, appTagMask: -1 } }, /^appTagMask is -1/],
     [{ size: 12 as 10 }, /^size is 12/],
   ];
   for (const [part, message] of cases) {
@@ -107,7 +107,7 @@ t.test('what cannot alter the medium', async (t) => {
     'READ(12)': 'a8 20 00000008 00000001 00 00',
     'REPORT LUNS': 'a0 00 00 000000 00000100 00 00',
     'REPORT SUPPORTED OPERATION CODES': 'a3 0c 01 28 0000 00000100 00 00',
-    'GET LBA STATUS': '9e 12 0000000000000008 00000018 00 00',
+    'GET LBA STATUS(16)': '9e 12 0000000000000008 00000018 00 00',
     'VERIFY(10)': '2f 20 00000008 00 0001 00',
     'VERIFY(12)': 'af 20 00000008 00000001 00 00',
     'VERIFY(16)': '8f 20 0000000000000008 00000001 00 00',

@@ -1,0 +1,116 @@
+/** What is asked around the blocks: opcodes, sense, caches, marks of unreadable blocks (SPC-5, SBC-4). */
+import { COMMANDS, commandsOfOpcode } from '../../../scsi/commands.js';
+import { encodeSense } from '../../../scsi/sense.js';
+import { encodeAllCommands, encodeOneCommand } from '../../../scsi/supported-opcodes.js';
+import {
+  byteOf,
+  type Handler,
+  NO_DATA,
+  partsOf,
+  rangeOf,
+  requireOnDisk,
+  TRANSFER_BLOCKS_MAX,
+} from '../command.js';
+import { recordBytesOf, STATE } from '../medium.js';
+import { invalidInCdb, Refusal, SENSE, type SenseCodes } from '../refusal.js';
+
+export const testUnitReady: Handler = () => NO_DATA;
+
+/** A power condition changes nothing here; a disk that is stopped answers NOT READY. */
+export const startStopUnit: Handler = (disk, { definition, fields }) => {
+  const { loadEject = false, powerCondition = 0, start = false } = fields;
+  if (loadEject) throw invalidInCdb(byteOf(definition, 'loadEject'), 1);
+  if (powerCondition === 0) disk.stopped = !start;
+  return NO_DATA;
+};
+
+/** The flush has nothing to do: what was answered GOOD lies on the medium. */
+export const synchronizeCache: Handler = (disk, { fields }) => {
+  requireOnDisk(disk, fields.lba ?? 0n, BigInt(fields.blocks ?? 0));
+  return NO_DATA;
+};
+
+export const prefetch: Handler = (disk, command) => {
+  rangeOf(disk, command);
+  return NO_DATA;
+};
+
+/** A waiting UNIT ATTENTION is told here, and with that it is gone. */
+export const requestSense: Handler = (disk, { fields }) => {
+  const [key, asc, ascq]: SenseCodes = disk.attentions.shift() ?? [0, 0, 0];
+  return encodeSense({ descriptor: fields.descriptorSense ?? false, key, asc, ascq });
+};
+
+/** REPORTING OPTIONS. */
+const REPORT = { ALL: 0, OPCODE: 1, SERVICE_ACTION: 2, EITHER: 3 } as const;
+
+export const reportSupportedOpcodes: Handler = (disk, { definition, fields }) => {
+  const {
+    reportingOptions = 0,
+    returnTimeouts = false,
+    requestedOpcode = 0,
+    requestedServiceAction = 0,
+  } = fields;
+  if (reportingOptions === REPORT.ALL)
+    return encodeAllCommands(
+      COMMANDS.filter((command) => disk.supports(command)),
+      returnTimeouts,
+    );
+  if (reportingOptions > REPORT.EITHER) throw invalidInCdb(byteOf(definition, 'reportingOptions'), 2);
+  const known = commandsOfOpcode(requestedOpcode).filter((one) => disk.supports(one));
+  const hasActions = known.some(({ operation }) => operation.length === 2);
+  const wrong =
+    (reportingOptions === REPORT.OPCODE && hasActions) ||
+    (reportingOptions === REPORT.SERVICE_ACTION && known.length > 0 && !hasActions);
+  if (wrong) throw invalidInCdb(byteOf(definition, 'reportingOptions'), 2);
+  const found = known.find(
+    ({ operation: [, action] }) => (action ?? 0) === (hasActions ? requestedServiceAction : 0),
+  );
+  const foreign = reportingOptions === REPORT.EITHER && !hasActions && requestedServiceAction !== 0;
+  return encodeOneCommand(foreign ? null : (found ?? null), returnTimeouts);
+};
+
+/** WR_UNCOR: the block is an unrecovered read error until it is written. Writing bytes over the correction is no longer (SBC-4). */
+export const writeLong: Handler = (disk, { definition, fields }) => {
+  const { lba = 0n, writeUncorrectable = false, byteLength = 0 } = fields;
+  if (!writeUncorrectable) throw invalidInCdb(byteOf(definition, 'writeUncorrectable'), 6);
+  if (byteLength !== 0) throw invalidInCdb(byteOf(definition, 'byteLength'));
+  if (disk.modePages.get('softwareWriteProtect')) throw new Refusal(SENSE.WRITE_PROTECTED);
+  requireOnDisk(disk, lba, 1n);
+  const record = disk.medium.load(Number(lba), 1).slice();
+  record[record.length - 1] = STATE.UNREADABLE;
+  disk.medium.store(Number(lba), record);
+  return NO_DATA;
+};
+
+const STATUS_BYTES = 16;
+/** PROVISIONING STATUS. */
+const PROVISIONING = { MAPPED: 0, DEALLOCATED: 1 } as const;
+
+/** Runs of blocks that are alike, as far as one command's blocks reach and the data has room. */
+export const getLbaStatus: Handler = (disk, { fields, definition }) => {
+  const { lba = 0n, allocationLength = 0, reportType = 0 } = fields;
+  if (reportType !== 0) throw invalidInCdb(byteOf(definition, 'reportType'));
+  requireOnDisk(disk, lba, 1n);
+  const first = Number(lba);
+  const blocks = Math.min(TRANSFER_BLOCKS_MAX, disk.medium.format.blocks - first);
+  const records = disk.medium.load(first, blocks);
+  const mapped = (i: number) => !disk.thin || partsOf(disk, records, i).state !== STATE.UNMAPPED;
+  const room = Math.max(1, Math.floor((allocationLength - 8) / STATUS_BYTES));
+  const runs: { at: number; blocks: number }[] = [];
+  for (let i = 0; i < records.length / recordBytesOf(disk.medium.format); i++) {
+    const run = runs.at(-1);
+    if (run !== undefined && mapped(run.at) === mapped(i)) run.blocks++;
+    else if (runs.length < room) runs.push({ at: i, blocks: 1 });
+    else break;
+  }
+  const data = new DataView(new ArrayBuffer(8 + STATUS_BYTES * runs.length));
+  data.setUint32(0, data.byteLength - 4);
+  for (const [k, run] of runs.entries()) {
+    const at = 8 + k * STATUS_BYTES;
+    data.setBigUint64(at, lba + BigInt(run.at));
+    data.setUint32(at + 8, run.blocks);
+    data.setUint8(at + 12, mapped(run.at) ? PROVISIONING.MAPPED : PROVISIONING.DEALLOCATED);
+  }
+  return new Uint8Array(data.buffer);
+};

@@ -1,0 +1,184 @@
+/** The emulated T10 disk as a library has it: made in this process, spoilt on demand, looked at from both sides. */
+import { randomBytes, randomInt } from 'node:crypto';
+import { type ScsiTransport, SgTransport } from '../../device/transport.js';
+import { IntegrityError } from '../../errors.js';
+import { type Behaviour, requireBehaviour } from './behaviour.js';
+import type { Abilities } from './disk.js';
+import type { Fault, FaultSpec } from './faults.js';
+import { FileMedium } from './file-medium.js';
+import { type Format, requireFormat } from './format.js';
+import { InProcessNode } from './in-process.js';
+import type { LogicalUnit } from './logical-unit.js';
+import { type Medium, MemoryMedium } from './medium.js';
+import { DiskModel } from './model.js';
+import { presetByName } from './presets.js';
+import type { Tag } from './protection.js';
+import type { DiskStats } from './stats.js';
+
+export interface EmulatedDiskOptions {
+  /** Protection type that the disk is formatted with. Default 1. */
+  readonly type?: Format['type'];
+  /** Bytes a block without protection information: 512, 1024, 2048 or 4096. Default 512. */
+  readonly blockSize?: number;
+  /** P_I_EXPONENT: 2^n tuples a block, types 2 and 3. Default 0. */
+  readonly intervalExponent?: number;
+  /** Default 131072. Only what is written takes memory. */
+  readonly blocks?: number;
+  /** Keeps data and tuples in this file, which is made when it is not there. One that is there brings its own format. */
+  readonly file?: string;
+  /** A real disk's deviations from T10, by name; see PRESETS. */
+  readonly preset?: string;
+  /** What T10 leaves open; beside a preset this wins. See CHOICES. */
+  readonly behaviour?: Partial<Behaviour>;
+  /** Blocks may be unmapped. Default true. */
+  readonly thin?: boolean;
+  /** GRD_CHK, APP_CHK and REF_CHK of VPD page 86h. Default: all. */
+  readonly checks?: Partial<Readonly<Record<Tag, boolean>>>;
+  /** Protection types that FORMAT UNIT takes. Default 1, 2 and 3; an empty list is a disk with PROTECT 0. */
+  readonly supportedTypes?: readonly (1 | 2 | 3)[];
+  /** At most 32 characters. Default: random. */
+  readonly serial?: string;
+  /** Faults that strike one in so many commands choose by it. Default: random. */
+  readonly randomSeed?: number;
+}
+
+/** How the unit serial number of every emulated disk begins, by which the safeguard knows it for ours. */
+export const EMULATED_SERIAL_PREFIX = 'blk-integrity-';
+const VENDOR = 'BLKINT';
+const PRODUCT = 'emulated T10';
+const REVISION = '0001';
+const BLOCKS = 131_072;
+/** NAA 3: locally assigned (SPC-5). */
+const NAA_LOCAL = 0x30;
+
+/** A SCSI disk with T10 protection information in this process. Declare it with `await using`, or close it. */
+export class EmulatedDisk implements AsyncDisposable {
+  readonly #model: DiskModel;
+  readonly #medium: Medium;
+
+  private constructor(model: DiskModel, medium: Medium) {
+    this.#model = model;
+    this.#medium = medium;
+  }
+
+  /**
+   * @throws ERR_OUT_OF_RANGE for a format that there cannot be, ERR_USAGE for a name that there is not, ERR_TESTBED for a file that holds
+   * something else.
+   */
+  static async create(options: EmulatedDiskOptions = {}): Promise<EmulatedDisk> {
+    const { type = 1, blockSize = 512, intervalExponent = 0, blocks = BLOCKS, thin = true, file } = options;
+    const {
+      behaviour = {},
+      abilities = {},
+      faults = [],
+    } = options.preset ? presetByName(options.preset) : {};
+    const format = requireFormat({ type, blockSize, intervalExponent, blocks });
+    const supportedTypes = options.supportedTypes ?? abilities.supportedTypes ?? [1, 2, 3];
+    requireSupported(format, supportedTypes);
+    const medium = file === undefined ? new MemoryMedium(format) : FileMedium.open(file, format);
+    try {
+      const model = new DiskModel({
+        medium,
+        ...(medium instanceof FileMedium && {
+          savedPages: medium.savedPages,
+          onSave: (pages) => medium.save(pages),
+        }),
+        identity: identityOf(options.serial),
+        behaviour: requireBehaviour({ ...behaviour, ...options.behaviour }),
+        checks: { guard: true, app: true, ref: true, ...abilities.checks, ...options.checks },
+        noPiCheck: abilities.noPiCheck ?? false,
+        supportedTypes,
+        thin,
+        randomSeed: options.randomSeed ?? randomInt(2 ** 32),
+      });
+      const disk = new EmulatedDisk(model, medium);
+      for (const fault of faults) disk.addFault(fault);
+      return disk;
+    } catch (error) {
+      medium.close();
+      throw error;
+    }
+  }
+
+  /** What takes CDBs: to be driven by whatever brings them. */
+  get unit(): LogicalUnit {
+    return this.#model;
+  }
+
+  get format(): Format {
+    return this.#medium.format;
+  }
+
+  get identity(): Abilities['identity'] {
+    return this.#model.disk.identity;
+  }
+
+  /** The initiator that this package is on a real node, with its retries; `writable` lets it send what alters the medium. */
+  transport({ writable = false }: { readonly writable?: boolean } = {}): ScsiTransport {
+    return new SgTransport(new InProcessNode(this.#model), this.identity.serial, writable);
+  }
+
+  /** @throws ERR_USAGE, ERR_OUT_OF_RANGE */
+  addFault(spec: FaultSpec): Fault {
+    return this.#model.disk.faults.add(spec);
+  }
+
+  /** @throws ERR_USAGE when there is none of that number */
+  removeFault(id: number): void {
+    if (this.#model.disk.faults.remove(id)) return;
+    throw new IntegrityError('ERR_USAGE', `there is no fault ${id}`);
+  }
+
+  clearFaults(): void {
+    this.#model.disk.faults.clear();
+  }
+
+  faults(): readonly Fault[] {
+    return this.#model.disk.faults.list();
+  }
+
+  stats(): DiskStats {
+    return this.#model.disk.tally.snapshot();
+  }
+
+  /** While it conceals, INQUIRY and READ CAPACITY(16) say nothing of protection: for a host whose block layer would take it over. */
+  concealProtection(conceals: boolean): void {
+    this.#model.disk.concealsProtection = conceals;
+  }
+
+  async close(): Promise<void> {
+    this.#medium.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function requireSupported({ type }: Format, supported: readonly number[]): void {
+  if (type === 0 || supported.includes(type)) return;
+  throw new IntegrityError(
+    'ERR_OUT_OF_RANGE',
+    `type ${type} is none that this disk can be formatted with: 0, ${supported.join(', ')}`,
+  );
+}
+
+const SERIAL = /^[\x21-\x7e]{1,32}$/;
+
+function identityOf(serial = randomBytes(5).toString('hex')): Abilities['identity'] {
+  if (!SERIAL.test(serial)) {
+    throw new IntegrityError(
+      'ERR_OUT_OF_RANGE',
+      `serial ${JSON.stringify(serial)}: 1 to 32 printable characters without spaces`,
+    );
+  }
+  const naa = new Uint8Array(randomBytes(8));
+  naa[0] = NAA_LOCAL | (naa[0]! & 0x0f);
+  return {
+    vendor: VENDOR,
+    product: PRODUCT,
+    revision: REVISION,
+    serial: `${EMULATED_SERIAL_PREFIX}${serial}`,
+    naa,
+  };
+}

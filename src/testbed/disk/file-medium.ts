@@ -1,0 +1,154 @@
+/** A medium in a file: what was written is there again when the disk is made anew from it. */
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { IntegrityError } from '../../errors.js';
+import { type Format, requireFormat } from './format.js';
+import { type Medium, recordBytesOf, STATE, unmappedRecord } from './medium.js';
+import type { SavedPages } from './mode-pages.js';
+
+/** A line of JSON, filled with spaces. The records begin behind it. */
+const HEADER_BYTES = 4096;
+const MAGIC = 'blk-integrity emulated disk 1';
+
+/** What of a disk outlives its process beside its blocks. */
+export interface FileHeader {
+  readonly format: Format;
+  readonly savedPages: SavedPages;
+}
+
+/** Records one after the other in a sparse file; a hole is an unmapped block. */
+export class FileMedium implements Medium {
+  readonly #fd: number;
+  readonly #path: string;
+  #header: FileHeader;
+  #bytes: number;
+  #blank: Uint8Array;
+
+  private constructor(fd: number, path: string, header: FileHeader) {
+    this.#fd = fd;
+    this.#path = path;
+    this.#header = header;
+    this.#bytes = recordBytesOf(header.format);
+    this.#blank = unmappedRecord(header.format);
+  }
+
+  /**
+   * Opens the disk in a file, or makes one in a file that is empty or not there.
+   *
+   * @throws ERR_TESTBED for a file that is something else: it is left as it is.
+   */
+  static open(path: string, format: Format): FileMedium {
+    const fd = openFile(path);
+    try {
+      const status = fstatSync(fd);
+      // A device node has the size 0 as well: nothing is ever written to one.
+      if (!status.isFile()) throw unusable(path, 'it is no regular file');
+      if (status.size === 0) {
+        const medium = new FileMedium(fd, path, { format: requireFormat(format), savedPages: {} });
+        medium.#writeHeader();
+        return medium;
+      }
+      return new FileMedium(fd, path, readHeader(fd, path));
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  get format(): Format {
+    return this.#header.format;
+  }
+
+  get savedPages(): SavedPages {
+    return this.#header.savedPages;
+  }
+
+  save(savedPages: SavedPages): void {
+    this.#header = { ...this.#header, savedPages };
+    this.#writeHeader();
+  }
+
+  load(lba: number, count: number): Uint8Array {
+    const records = new Uint8Array(count * this.#bytes);
+    // What lies behind the end of the file was never written.
+    readSync(this.#fd, records, 0, records.length, this.#at(lba));
+    for (let end = this.#bytes; end <= records.length; end += this.#bytes) {
+      if (records[end - 1] === STATE.UNMAPPED) records.set(this.#blank, end - this.#bytes);
+    }
+    return records;
+  }
+
+  store(lba: number, records: Uint8Array): void {
+    this.#write(records, this.#at(lba));
+  }
+
+  unmap(lba: number, count: number): void {
+    const end = Math.min(lba + count, Math.ceil((fstatSync(this.#fd).size - HEADER_BYTES) / this.#bytes));
+    const zeros = new Uint8Array(UNMAP_BATCH * this.#bytes);
+    for (let at = lba; at < end; at += UNMAP_BATCH) {
+      this.#write(zeros.subarray(0, Math.min(UNMAP_BATCH, end - at) * this.#bytes), this.#at(at));
+    }
+  }
+
+  reformat(format: Format): void {
+    ftruncateSync(this.#fd, HEADER_BYTES);
+    this.#header = { ...this.#header, format };
+    this.#bytes = recordBytesOf(format);
+    this.#blank = unmappedRecord(format);
+    this.#writeHeader();
+  }
+
+  close(): void {
+    fsyncSync(this.#fd);
+    closeSync(this.#fd);
+  }
+
+  #at(lba: number): number {
+    return HEADER_BYTES + lba * this.#bytes;
+  }
+
+  #write(bytes: Uint8Array, at: number): void {
+    const written = writeSync(this.#fd, bytes, 0, bytes.length, at);
+    if (written !== bytes.length)
+      throw new IntegrityError('ERR_IO', `${this.#path}: ${written} of ${bytes.length} bytes written`);
+  }
+
+  #writeHeader(): void {
+    const text = JSON.stringify({ magic: MAGIC, ...this.#header });
+    this.#write(Buffer.from(`${text.padEnd(HEADER_BYTES - 1)}\n`), 0);
+  }
+}
+
+const UNMAP_BATCH = 1024;
+
+function openFile(path: string): number {
+  try {
+    return openSync(path, 'r+');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      throw unusable(path, (error as Error).message, error);
+  }
+  try {
+    return openSync(path, 'wx+', 0o600);
+  } catch (error) {
+    throw unusable(path, (error as Error).message, error);
+  }
+}
+
+function readHeader(fd: number, path: string): FileHeader {
+  const header = Buffer.alloc(HEADER_BYTES);
+  readSync(fd, header, 0, HEADER_BYTES, 0);
+  try {
+    const { magic, format, savedPages } = JSON.parse(header.toString()) as FileHeader & { magic: string };
+    if (magic === MAGIC) return { format: requireFormat(format), savedPages };
+  } catch (cause) {
+    throw unusable(path, 'it has no readable header', cause);
+  }
+  throw unusable(path, 'it is something else');
+}
+
+function unusable(path: string, why: string, cause?: unknown): IntegrityError {
+  return new IntegrityError('ERR_TESTBED', `${path} cannot hold an emulated disk: ${why}`, {
+    advice: 'Name a file that this package made, or one that is not there yet.',
+    cause,
+  });
+}

@@ -1,0 +1,55 @@
+/** The initiator's side of a disk in this process: what SG_IO on a node is to an attached one. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { SgRequest, SgResult } from '../../binding.js';
+import type { LogicalUnit } from './logical-unit.js';
+
+/** DID_TIME_OUT: the command's time ran out. */
+const DID_TIME_OUT = 0x03;
+const DRIVER_SENSE = 0x08;
+const CHECK_CONDITION = 0x02;
+/** SG_IO's own. */
+const SENSE_MAX = 96;
+
+export class InProcessNode {
+  readonly #unit: LogicalUnit;
+
+  constructor(unit: LogicalUnit) {
+    this.#unit = unit;
+  }
+
+  /** As NativeHandle.sgIo. A command whose answer comes too late was executed all the same. */
+  async sgIo({ cdb, direction, data, timeoutMs }: SgRequest): Promise<SgResult> {
+    const buffer = data ?? new Uint8Array(0);
+    const reads = direction === 'from-device';
+    const { status, sense, dataIn, afterMs } = this.#unit.execute({
+      cdb,
+      dataOut: direction === 'to-device' ? buffer : new Uint8Array(0),
+      dataInMax: reads ? buffer.length : 0,
+    });
+    const answer: SgResult = {
+      errno: 0,
+      status,
+      hostStatus: 0,
+      driverStatus: status === CHECK_CONDITION ? DRIVER_SENSE : 0,
+      resid: reads ? buffer.length - dataIn.length : 0,
+      sense: sense.slice(0, SENSE_MAX),
+      durationMs: Math.min(afterMs, timeoutMs),
+    };
+    if (afterMs > timeoutMs) {
+      await delay(timeoutMs);
+      return {
+        ...answer,
+        status: 0,
+        hostStatus: DID_TIME_OUT,
+        driverStatus: 0,
+        resid: buffer.length,
+        sense: NO_SENSE,
+      };
+    }
+    if (reads) buffer.set(dataIn);
+    if (afterMs > 0) await delay(afterMs);
+    return answer;
+  }
+}
+
+const NO_SENSE = new Uint8Array(0);

@@ -1,0 +1,64 @@
+/** Disks and adapters of the real world that do otherwise than T10 says, by name. Sources: docs/emulated-disk.md. */
+import { IntegrityError } from '../../errors.js';
+import type { Behaviour } from './behaviour.js';
+import type { Abilities } from './disk.js';
+import type { FaultSpec } from './faults.js';
+
+export interface Preset {
+  readonly text: string;
+  readonly behaviour?: Partial<Behaviour>;
+  readonly abilities?: Partial<Pick<Abilities, 'supportedTypes' | 'checks' | 'noPiCheck'>>;
+  /** Faults that are there from the beginning. */
+  readonly faults?: readonly FaultSpec[];
+}
+
+export const PRESETS: Readonly<Record<string, Preset>> = {
+  hgst: {
+    text: 'HGST: 101b is reserved, tags are known by 32-byte commands alone, comparing says ABORTED COMMAND; no type 3',
+    behaviour: {
+      protect101: 'reserved',
+      appTagKnownBy: 'cdb',
+      compareKey: 'aborted-command',
+      writeVerify11: 'one-block',
+    },
+    abilities: { supportedTypes: [1, 2] },
+  },
+  seagate: { text: 'Seagate: 101b is valid, no type 3', abilities: { supportedTypes: [1, 2] } },
+  stec: { text: 'STEC ZeusIOPS: pays no heed to VRPROTECT', behaviour: { verifyProtect: 'ignored' } },
+  lio: {
+    text: 'LIO: a protect field of a short command on type 2 is INVALID FIELD IN CDB; tuples never cross',
+    behaviour: { type2ShortCdb: 'invalid-field', interleave: 'stripped' },
+    abilities: { supportedTypes: [1, 3] },
+  },
+  'scsi-debug': {
+    text: 'scsi_debug: takes every protect field, executes 32-byte commands on all types, and moves no tuple',
+    behaviour: {
+      interleave: 'stripped',
+      longCdbElsewhere: 'executed',
+      protectUnformatted: 'ignored',
+      information: 'none',
+    },
+  },
+  'scst-100b': {
+    text: 'SCST: RDPROTECT 100b checks the application tag instead of the guard',
+    behaviour: { protect100: 'app' },
+  },
+  'self-encrypting': {
+    text: 'a self-encrypting disk: erased blocks are scrambled, tuples too',
+    behaviour: { unmapped: 'scrambled' },
+  },
+  silent: {
+    text: 'says in VPD 86h that it checks everything, and checks nothing',
+    faults: [{ kind: 'unchecked' }],
+  },
+};
+
+/** @throws ERR_USAGE for a name that there is not. */
+export function presetByName(name: string): Preset {
+  const preset = PRESETS[name];
+  if (preset !== undefined && Object.hasOwn(PRESETS, name)) return preset;
+  throw new IntegrityError(
+    'ERR_USAGE',
+    `preset ${JSON.stringify(name)}: it is none of ${Object.keys(PRESETS).join(', ')}`,
+  );
+}
