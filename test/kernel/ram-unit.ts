@@ -7,6 +7,9 @@ import type { LogicalUnit, ScsiTask, ScsiTaskReply } from 'blk-integrity';
 export const BLOCK = 512;
 const TUPLE = 8;
 
+/** Caching mode page with WCE: sd sends SYNCHRONIZE CACHE when it leaves. */
+const CACHING = [0x08, 18, 0x04, ...new Array<number>(17).fill(0)];
+
 const NOTHING = new Uint8Array(0);
 
 /** The fields of a READ or WRITE, by opcode or service action: its size of CDB, LBA, blocks and the byte of the protect field. */
@@ -74,9 +77,9 @@ export class RamUnit implements LogicalUnit {
         return good(data, dataInMax);
       }
       case 0x1a: // MODE SENSE(6)
-        return good(Uint8Array.of(3, 0, 0, 0), dataInMax);
+        return good(Uint8Array.of(3 + CACHING.length, 0, 0, 0, ...CACHING), dataInMax);
       case 0x5a: // MODE SENSE(10)
-        return good(Uint8Array.of(0, 6, 0, 0, 0, 0, 0, 0), dataInMax);
+        return good(Uint8Array.of(0, 6 + CACHING.length, 0, 0, 0, 0, 0, 0, ...CACHING), dataInMax);
       default:
         return invalid(0x20);
     }

@@ -129,12 +129,13 @@ export async function removeStaleUnits(): Promise<string[]> {
  */
 async function removeStale(folder: string): Promise<void> {
   const id = basename(folder).slice(STORE_PREFIX.length);
-  await writeFile(join(folder, 'action/block_dev'), '1');
+  const enabled = (await readFile(join(folder, 'enable'), 'utf8')).trim() === '1';
+  if (enabled) await writeFile(join(folder, 'action/block_dev'), '1');
   const hctl = await portAddress(id);
   if (hctl !== null) {
-    await writeFile(`/sys/bus/scsi/devices/${hctl}/state`, 'offline').catch(unlessMissing);
+    await writeFile(`/sys/bus/scsi/devices/${hctl}/state`, 'offline\n').catch(unlessMissing);
   }
-  await writeFile(join(folder, 'action/reset_ring'), FAIL_FOR_GOOD);
+  if (enabled) await writeFile(join(folder, 'action/reset_ring'), FAIL_FOR_GOOD);
   await removePort(id);
   await rmdir(folder);
   await rmdir(dirname(folder));
