@@ -14,6 +14,7 @@ import {
 } from '../loopback.js';
 import type { Undo } from '../undo.js';
 import { waitFor } from '../wait.js';
+import { releaseFromSd } from './sd.js';
 
 /**
  * Seconds after which the kernel itself fails a command that nobody answered, so that a process that dies does not hang its initiators:
@@ -123,9 +124,10 @@ export async function removeStaleUnits(): Promise<string[]> {
 }
 
 /**
- * The order, as kernels want it: the ring cannot be served again by another process, since replies out of order have overwritten
- * entries of commands that are still under way. So it is blocked (what comes now ends BUSY) and reset (what is in it fails), and the SCSI
- * device is set offline, so that what sd still sends on its removal is not tried again and again against a BUSY unit.
+ * The order, as Linux 6.1 and 7.3 were seen to want it. Another process cannot go on with the ring: replies out of order have overwritten
+ * entries of commands that are still under way. So it is blocked (what comes now ends BUSY, which the initiator tries again and again) and
+ * reset (what is in it fails). sd must be off before the SCSI device goes: its SYNCHRONIZE CACHE is refused while the device is offline,
+ * but is sent, and waits for minutes, once it is being deleted.
  */
 async function removeStale(folder: string): Promise<void> {
   const id = basename(folder).slice(STORE_PREFIX.length);
@@ -133,9 +135,11 @@ async function removeStale(folder: string): Promise<void> {
   if (enabled) await writeFile(join(folder, 'action/block_dev'), '1');
   const hctl = await portAddress(id);
   if (hctl !== null) {
+    // The kernel wants the end of the line.
     await writeFile(`/sys/bus/scsi/devices/${hctl}/state`, 'offline\n').catch(unlessMissing);
   }
   if (enabled) await writeFile(join(folder, 'action/reset_ring'), FAIL_FOR_GOOD);
+  if (hctl !== null) await releaseFromSd(hctl);
   await removePort(id);
   await rmdir(folder);
   await rmdir(dirname(folder));

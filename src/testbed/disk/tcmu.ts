@@ -4,14 +4,14 @@
  * (execFileSync, readSync) waits for itself.
  */
 import { randomBytes } from 'node:crypto';
-import { access, readdir, readlink, writeFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { access, readdir } from 'node:fs/promises';
 import { IntegrityError } from '../../errors.js';
 import { addPort, removePort, unlessMissing } from '../loopback.js';
 import { loadModule } from '../modules.js';
 import { Undo } from '../undo.js';
 import { waitFor } from '../wait.js';
 import type { LogicalUnit } from './logical-unit.js';
+import { releaseFromSd, waitForSd } from './sd.js';
 import { UnitServer, type UnitStats } from './serve.js';
 import { createTcmuStore, removeStaleUnits } from './tcmu-configfs.js';
 
@@ -71,7 +71,7 @@ export async function attachLogicalUnit(unit: LogicalUnit, options: AttachOption
     const sg = await nodeOf(hctl, 'scsi_generic');
     await waitForSd(hctl);
     const block = options.sd ? await nodeOf(hctl, 'block') : null;
-    if (!options.sd) await writeFile('/sys/bus/scsi/drivers/sd/unbind', hctl);
+    if (!options.sd) await releaseFromSd(hctl);
     options.onAttached?.();
     return { sg, block, hctl, stats: () => server.stats(), [Symbol.asyncDispose]: () => undo.run() };
   } catch (cause) {
@@ -96,16 +96,6 @@ async function nodeOf(hctl: string, deviceClass: string): Promise<string> {
   }, APPEAR_MS);
   if (node !== null) return node;
   throw new IntegrityError('ERR_TESTBED', `SCSI device ${hctl} did not get a node of ${deviceClass}`, {
-    advice: 'See dmesg: the unit must answer INQUIRY as a disk.',
-  });
-}
-
-/** sd probes after the scan, in its own time. */
-async function waitForSd(hctl: string): Promise<void> {
-  const link = `/sys/bus/scsi/devices/${hctl}/driver`;
-  const driver = await waitFor(async () => (await readlink(link).catch(unlessMissing)) ?? null, APPEAR_MS);
-  if (driver !== null && basename(driver) === 'sd') return;
-  throw new IntegrityError('ERR_TESTBED', `sd did not take the SCSI device ${hctl}`, {
     advice: 'See dmesg: the unit must answer INQUIRY as a disk.',
   });
 }
