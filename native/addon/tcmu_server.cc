@@ -57,7 +57,7 @@ void TcmuServer::end() {
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto written = ::write(stop_.get(), &one, sizeof one);
   thread_.join();  // It waits in poll alone, so this takes no time.
-  signal_.Release();
+  signal_.Abort();  // A signal still on its way must not find this object gone.
   stop_ = Fd();
   node_.reset();
   instance_.running.erase(this);

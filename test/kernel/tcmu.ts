@@ -249,7 +249,11 @@ async function detachedInFlight(t: Test): Promise<void> {
 }
 
 async function killed(t: Test): Promise<void> {
-  for (const sd of ['sd', 'no-sd']) {
+  for (const { sd, abort } of [
+    { sd: 'sd', abort: false },
+    { sd: 'no-sd', abort: false },
+    { sd: 'sd', abort: true },
+  ]) {
     const program = fileURLToPath(new URL('./tcmu-orphan.js', import.meta.url));
     const child = spawn(process.execPath, [program, sd], { stdio: ['ignore', 'pipe', 'inherit'] });
     const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
@@ -262,13 +266,15 @@ async function killed(t: Test): Promise<void> {
     t.match(await read(probe, 101), { status: 0 });
     child.kill('SIGKILL');
     await once(child, 'exit');
+    const unheard = read(probe, 1, abort ? 500 : 30_000);
+    // An abort that waits for the ring as well.
+    if (abort) await delay(2500);
     const begin = performance.now();
-    const unheard = read(probe, 1);
     t.same(await removeStaleUnits(), ['orphan']);
     const elapsed = Math.round(performance.now() - begin);
     const ends = [...(await Promise.all(answers)), await unheard];
     t.comment(
-      `${sd}: removed in ${elapsed} ms: ${ends.map(({ status, hostStatus }) => `${status}/${hostStatus}`)}`,
+      `${sd}${abort ? ', aborting' : ''}: removed in ${elapsed} ms: ${ends.map(({ status, hostStatus }) => `${status}/${hostStatus}`)}`,
     );
     t.ok(elapsed < 5000, 'in bounded time');
     t.ok(
