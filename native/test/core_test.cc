@@ -846,6 +846,7 @@ void tcmu_malformed_rings_are_refused() {
       [](FakeRing& fake) { fake.put<std::uint32_t>(12, FakeRing::kRingBytes); },
       [](FakeRing& fake) { fake.put<std::uint32_t>(12, 4); },
       [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry, 1); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry, 0); },  // It would never end.
       [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry, 0xfffffff9); },
       [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry, 128 | 1); },  // Past the head.
       [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry, 64 | 1); },   // No room for a reply.

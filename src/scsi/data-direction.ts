@@ -3,10 +3,8 @@
  * commands' own clauses; VERIFY and FORMAT UNIT may send nothing, and then have no data at all.)
  */
 
-/** READ and WRITE of variable length, by the service action in bytes 8 and 9. */
+/** Its commands are told apart by the service action in bytes 8 and 9. */
 const VARIABLE_LENGTH = 0x7f;
-/** SERVICE ACTION IN and OUT(16) of SBC share the opcode 9Fh; the service action is in byte 1. */
-const SERVICE_ACTION_OUT_16 = 0x9f;
 
 const SENDING_OPCODES: ReadonlySet<number> = new Set([
   0x04, // FORMAT UNIT
@@ -34,7 +32,7 @@ const SENDING_OPCODES: ReadonlySet<number> = new Set([
   0x93, // WRITE SAME(16)
   0x9a, // WRITE STREAM(16)
   0x9c, // WRITE ATOMIC(16)
-  SERVICE_ACTION_OUT_16, // WRITE SCATTERED(16), WRITE LONG(16)
+  0x9f, // SERVICE ACTION OUT(16): WRITE SCATTERED(16), WRITE LONG(16)
   0xa4, // MAINTENANCE OUT
   0xaa, // WRITE(12)
   0xae, // WRITE AND VERIFY(12)

@@ -32,6 +32,7 @@ const TASK_ABORTED = 0x40;
 export async function tcmu(t: Test): Promise<void> {
   await t.test('bytes and sense', bytesAndSense);
   await t.test('through sd', throughSd);
+  await t.test('several units, and one that fails', severalUnits);
   await t.test('out of order', outOfOrder);
   await t.test('a load', load);
   await t.test('what is never answered', neverAnswered);
@@ -140,6 +141,31 @@ async function throughSd(t: Test): Promise<void> {
   t.ok(
     Buffer.from(unit.medium.subarray(8 * PROTECTED, 8 * PROTECTED + BLOCK)).equals(data.subarray(0, BLOCK)),
   );
+}
+
+async function severalUnits(t: Test): Promise<void> {
+  const units = Array.from({ length: 3 }, () => new RamUnit(BLOCKS));
+  units.forEach((unit, index) => {
+    unit.medium.fill(index + 1);
+  });
+  const attached = await Promise.all(units.map((unit) => attach(unit)));
+  t.equal(new Set(attached.map(({ sg }) => sg)).size, 3);
+  for (const [index, { sg: path }] of attached.entries()) {
+    await using sg = await openSg(path);
+    const buffer = alignedBuffer(BLOCK);
+    await send(sg, readCdb({ size: 10, lba: 0n, blocks: 1 }), buffer);
+    t.equal(buffer[0], index + 1, `${path} is its own unit`);
+  }
+  await Promise.all(attached.map((unit) => unit[Symbol.asyncDispose]()));
+  await attached[0]![Symbol.asyncDispose]();
+
+  const onAttached = () => {
+    throw new Error('no');
+  };
+  await t.rejects(attach(new RamUnit(BLOCKS), { onAttached }), { code: 'ERR_TESTBED', message: /no$/ });
+  await t.rejects(attach(new RamUnit(BLOCKS), { name: 'a,b' }), { code: 'ERR_OUT_OF_RANGE' });
+  await t.rejects(attach(new RamUnit(BLOCKS), { blockSize: 0 }), { code: 'ERR_TESTBED' });
+  t.same(await leftovers(), [], 'nothing is left');
 }
 
 async function outOfOrder(t: Test): Promise<void> {
