@@ -46,6 +46,7 @@
         'native/core/nvme.cc',
         'native/core/sg_io.cc',
         'native/core/sysfs.cc',
+        'native/core/tcmu_ring.cc',
         'native/core/tuples.cc',
       ],
     },
@@ -61,6 +62,7 @@
         'native/addon/convert.cc',
         'native/addon/handle.cc',
         'native/addon/snapshot.cc',
+        'native/addon/tcmu_server.cc',
         'native/addon/tuples.cc',
       ],
       'defines': [

@@ -139,6 +139,43 @@ export interface NativeHandle {
   close(): Promise<void>;
 }
 
+/** A SCSI command that the kernel hands to a TCMU server. */
+export interface TcmuCommand {
+  /** Names the command until it is completed. */
+  readonly id: number;
+  readonly cdb: Uint8Array;
+  /** As many bytes as the initiator sends or takes: the CDB tells which. */
+  readonly dataBytes: number;
+}
+
+export interface TcmuBatch {
+  /** 0; EPROTO (71) when the ring is malformed, ESTALE (116) when somebody reset it: then nothing more can be served. */
+  readonly errno: number;
+  readonly commands: readonly TcmuCommand[];
+  /** Commands that a task management function aborts, which waits for them to be completed. */
+  readonly aborted: readonly number[];
+}
+
+/** Serves one TCMU device. The process stays alive while it is open. Its calls on the ring do not block. */
+export interface NativeTcmuServer {
+  /**
+   * Opens a UIO node whose map 0 has `mapBytes` bytes; from the next turn of the event loop on `onCommands` is called. It must not throw.
+   * Returns 0 or an errno: EBUSY (16) when it is open already or another process serves the device.
+   */
+  open(path: string, mapBytes: number, onCommands: (batch: TcmuBatch) => void): number;
+  /** A copy of what the initiator of a command sends. Throws ERR_OUT_OF_RANGE when no such command is under way. */
+  dataOut(id: number): Uint8Array;
+  /**
+   * Completes a command, in any order: at most 96 bytes of sense; null for data when the command brings none, else the initiator is told
+   * how many bytes came. Returns 0 or an errno, ENOENT (2) when no such command is under way. The kernel looks when it is kicked.
+   */
+  complete(id: number, status: number, sense: Uint8Array, dataIn: Uint8Array | null): number;
+  /** Tells the kernel of what was completed. Returns 0 or an errno. */
+  kick(): number;
+  /** Commands under way stay in the ring. Idempotent. */
+  close(): void;
+}
+
 /** How the tuples of a run of intervals lie in memory, and the rule they follow. Offsets and sizes in bytes. */
 export interface NativeTupleJob {
   /** The buffer with the data. Interval i is data[i * dataStride .. + interval]. */
@@ -200,6 +237,7 @@ export interface NativeVerifyResult {
 
 export interface NativeBinding {
   readonly Handle: new () => NativeHandle;
+  readonly TcmuServer: new () => NativeTcmuServer;
   /** CRC-16 T10-DIF (polynomial 8BB7h) going on from `seed`. */
   crc16T10Dif(seed: number, data: Uint8Array): number;
   /** IP checksum, as the two stored bytes read big-endian. Odd lengths are padded with a zero byte. */

@@ -90,6 +90,10 @@ export * from './scsi/sense.js';
 export * from './scsi/vpd.js';
 export * from './sysfs/disks.js';
 export { readSnapshot, type SysfsSnapshot } from './sysfs/snapshot.js';
+export type { LogicalUnit, ScsiTask, ScsiTaskReply } from './testbed/disk/logical-unit.js';
+export type { UnitStats } from './testbed/disk/serve.js';
+export { type AttachedUnit, type AttachOptions, attachLogicalUnit } from './testbed/disk/tcmu.js';
+export { removeStaleUnits } from './testbed/disk/tcmu-configfs.js';
 export { fillDisk, pattern } from './testbed/fill.js';
 export { createLioFileio, type LioFileioDisk, type LioFileioOptions } from './testbed/lio-fileio.js';
 export {

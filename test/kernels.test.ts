@@ -22,10 +22,10 @@ const RANDOM_IO = [
 
 /** On the oldest, the newest and two between: what the verbs do is told by two of them. */
 const SUITES: Readonly<Record<string, readonly string[]>> = {
-  '5.10': ['lio-fileio', 'nvme'],
-  '6.1': ['scsi-debug', 'lio-fileio', 'safeguard', 'bad-input', 'nvme'],
+  '5.10': ['lio-fileio', 'tcmu', 'nvme'],
+  '6.1': ['scsi-debug', 'lio-fileio', 'safeguard', 'bad-input', 'tcmu', 'nvme'],
   '6.12': ['lio-fileio', 'nvme'],
-  newest: ['scsi-debug', 'lio-fileio', 'safeguard', 'bad-input', 'nvme', 'ublk'],
+  newest: ['scsi-debug', 'lio-fileio', 'safeguard', 'bad-input', 'tcmu', 'nvme', 'ublk'],
 };
 const KERNELS = Object.keys(SUITES);
 

@@ -6,6 +6,7 @@
 #include "addon/convert.h"
 #include "addon/handle.h"
 #include "addon/snapshot.h"
+#include "addon/tcmu_server.h"
 #include "addon/tuples.h"
 #include "core/io_uring.h"
 
@@ -53,6 +54,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     while (!instance->running.empty()) (*instance->running.begin())->end();
   });
   exports.Set("Handle", Handle::define(env));
+  exports.Set("TcmuServer", TcmuServer::define(env));
   exports.Set("alignedOffset", Napi::Function::New<aligned_offset>(env, "alignedOffset"));
   exports.Set("ioUringFeatures", Napi::Function::New<io_uring_features_of_kernel>(env, "ioUringFeatures"));
   export_tuples(env, exports);

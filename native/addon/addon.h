@@ -8,13 +8,18 @@
 
 namespace blkint::addon {
 
-class Handle;
+// What has a thread of its own that must be gone before the environment is.
+class Running {
+ public:
+  virtual ~Running() = default;
+  // Takes itself out of `running`.
+  virtual void end() = 0;
+};
 
 struct Instance {
   // The getter ArrayBuffer.prototype.resizable, taken before anyone can replace it.
   Napi::FunctionReference is_resizable;
-  // The handles that have a thread.
-  std::unordered_set<Handle*> running;
+  std::unordered_set<Running*> running;
 };
 
 inline Instance& instance_of(Napi::Env env) { return *env.GetInstanceData<Instance>(); }

@@ -16,7 +16,7 @@ struct DeviceNode;
 struct Destination;
 class Call;
 
-class Handle : public Napi::ObjectWrap<Handle> {
+class Handle final : public Napi::ObjectWrap<Handle>, public Running {
  public:
   static Napi::Function define(Napi::Env env);
 
@@ -25,7 +25,7 @@ class Handle : public Napi::ObjectWrap<Handle> {
 
   // Waits for the call under way and ends the thread; what is not answered yet never will be. Any order of
   // close(), garbage collection and the end of the environment comes here.
-  void end();
+  void end() override;
 
  private:
   static void answer_next(Napi::Env env, Napi::Function, Handle* handle, void*);

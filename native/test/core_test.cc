@@ -10,11 +10,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <fstream>
 #include <functional>
@@ -36,6 +38,7 @@
 #include "core/page_buffer.h"
 #include "core/sg_io.h"
 #include "core/sysfs.h"
+#include "core/tcmu_ring.h"
 #include "core/tuples.h"
 
 namespace {
@@ -625,6 +628,286 @@ void patterns_stay_below_the_root() {
   CHECK(!is_pattern(std::string("a\0b", 3)));
 }
 
+// A TCMU ring as the kernel would make it: mailbox, ring, data area.
+class FakeRing {
+ public:
+  static constexpr std::uint32_t kRingAt = 128;
+  static constexpr std::uint32_t kRingBytes = 512;
+  static constexpr std::uint32_t kDataAt = kRingAt + kRingBytes;
+  static constexpr std::uint32_t kBytes = kDataAt + 1024;
+  static constexpr std::uint32_t kEntryBytes = 120;
+
+  struct Piece {
+    std::uint64_t at;
+    std::uint64_t bytes;
+  };
+
+  FakeRing() {
+    put<std::uint16_t>(0, 2);
+    put<std::uint16_t>(2, 1 | 2);
+    put(4, kRingAt);
+    put(8, kRingBytes);
+  }
+  template <typename T>
+  void put(std::size_t at, T value) {
+    std::memcpy(&memory_[at], &value, sizeof value);
+  }
+  template <typename T>
+  T get(std::size_t at) const {
+    T value;
+    std::memcpy(&value, &memory_[at], sizeof value);
+    return value;
+  }
+  std::span<std::uint8_t> memory() { return memory_; }
+  std::uint32_t head() const { return get<std::uint32_t>(12); }
+  std::uint32_t tail() const { return get<std::uint32_t>(64); }
+  void begin_at(std::uint32_t at) {
+    put(12, at);
+    put(64, at);
+  }
+
+  // Its offset in the memory.
+  std::uint32_t add(std::uint32_t operation, std::uint32_t bytes, std::uint16_t id = 0) {
+    const std::uint32_t at = kRingAt + head();
+    std::fill_n(memory_.begin() + at, bytes, std::uint8_t{0});
+    put(at, bytes | operation);
+    put(at + 4, id);
+    put(12, (head() + bytes) % kRingBytes);
+    return at;
+  }
+  std::uint32_t add_command(std::uint16_t id, const Bytes& cdb, const std::vector<Piece>& pieces) {
+    const std::uint32_t at = add(1, kEntryBytes, id);
+    put(at + 8, static_cast<std::uint32_t>(pieces.size()));
+    const std::uint32_t cdb_at = at + kEntryBytes - 32;
+    put<std::uint64_t>(at + 24, cdb_at);
+    std::size_t vector = at + 48;
+    for (const Piece& piece : pieces) {
+      put(vector, piece.at);
+      put(vector + 8, piece.bytes);
+      vector += 16;
+    }
+    std::ranges::copy(cdb, memory_.begin() + cdb_at);
+    return at;
+  }
+
+ private:
+  alignas(4096) std::array<std::uint8_t, kBytes> memory_{};
+};
+
+Bytes cdb_of(std::uint8_t opcode, std::size_t size) {
+  Bytes cdb = filled(size, 0xcd);
+  cdb[0] = opcode;
+  return cdb;
+}
+
+TcmuReply good(std::uint16_t id) {
+  return {.id = id, .status = 0, .sense = {}, .brings_data = false, .data_in = {}};
+}
+
+void tcmu_commands_go_around_the_ring() {
+  FakeRing fake;
+  TcmuRing ring;
+  CHECK(ring.attach(fake.memory()).error == 0);
+  CHECK(ring.take(9).commands.empty());
+  // 32 bytes are left at the end of every fourth round: a PAD.
+  for (std::uint16_t id = 1; id < 40; ++id) {
+    if (FakeRing::kRingBytes - fake.head() < FakeRing::kEntryBytes) fake.add(0, FakeRing::kRingBytes - fake.head());
+    const auto at = fake.add_command(id, cdb_of(0x12, 6), {{FakeRing::kDataAt, 36}});
+    const TcmuBatch batch = ring.take(9);
+    CHECK(batch.error == 0 && batch.commands.size() == 1);
+    CHECK(batch.commands[0].id == id && batch.commands[0].data_bytes == 36);
+    CHECK(batch.commands[0].cdb == cdb_of(0x12, 6));
+    CHECK(ring.complete(good(id)).error == 0);
+    CHECK(fake.tail() == fake.head());
+    CHECK(fake.get<std::uint8_t>(at + 7) == 0);
+  }
+}
+
+void tcmu_cdbs_have_the_length_of_their_group() {
+  const std::pair<std::uint8_t, std::size_t> kLengths[] = {{0x08, 6},  {0x28, 10}, {0x5a, 10}, {0x88, 16},
+                                                           {0xa8, 12}, {0xc0, 10}, {0x60, 12}};
+  FakeRing fake;
+  TcmuRing ring;
+  CHECK(ring.attach(fake.memory()).error == 0);
+  std::uint16_t id = 1;
+  for (const auto& [opcode, length] : kLengths) {
+    if (FakeRing::kRingBytes - fake.head() < FakeRing::kEntryBytes) fake.add(0, FakeRing::kRingBytes - fake.head());
+    fake.add_command(id, cdb_of(opcode, length), {});
+    const TcmuBatch batch = ring.take(9);
+    CHECK(batch.commands.size() == 1 && batch.commands[0].cdb == cdb_of(opcode, length));
+    CHECK(ring.complete(good(id++)).error == 0);
+  }
+  if (FakeRing::kRingBytes - fake.head() < FakeRing::kEntryBytes) fake.add(0, FakeRing::kRingBytes - fake.head());
+  Bytes variable = cdb_of(0x7f, 32);
+  variable[7] = 24;
+  fake.add_command(id, variable, {});
+  const TcmuBatch batch = ring.take(9);
+  CHECK(batch.commands.size() == 1 && batch.commands[0].cdb == variable);
+}
+
+void tcmu_data_is_gathered_and_scattered() {
+  FakeRing fake;
+  TcmuRing ring;
+  CHECK(ring.attach(fake.memory()).error == 0);
+  for (std::uint32_t i = 0; i < 1024; ++i)
+    fake.put(FakeRing::kDataAt + i, static_cast<std::uint8_t>(i));
+  const auto at = fake.add_command(7, cdb_of(0x2a, 10), {{FakeRing::kDataAt + 100, 3}, {FakeRing::kDataAt + 8, 2}});
+  CHECK(ring.take(9).commands.at(0).data_bytes == 5);
+  const auto data = ring.data_of(7);
+  CHECK(data.error == 0 && data.bytes == 5);
+  Bytes gathered;
+  for (const auto piece : data.pieces) gathered.insert(gathered.end(), piece.begin(), piece.end());
+  CHECK((gathered == Bytes{100, 101, 102, 8, 9}));
+
+  const Bytes brought = {0xaa, 0xbb, 0xcc, 0xdd};
+  const Bytes sense = filled(200, 0x70);
+  CHECK(ring.complete({.id = 7, .status = 2, .sense = sense, .brings_data = true, .data_in = brought}).error == 0);
+  CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 102) == 0xcc);
+  CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 103) == 103);
+  CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 8) == 0xdd);
+  CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 9) == 9);
+  CHECK(fake.get<std::uint8_t>(at + 7) == 2);   // Its length is valid …
+  CHECK(fake.get<std::uint32_t>(at + 12) == 4);  // … and this.
+  CHECK(fake.get<std::uint8_t>(at + 8) == 2);
+  CHECK(fake.get<std::uint8_t>(at + 16 + 95) == 0x70);
+  CHECK(fake.get<std::uint8_t>(at + 16 + 96) != 0x70);
+  CHECK(ring.data_of(7).error == ENOENT);
+  CHECK(ring.complete(good(7)).error == ENOENT);
+
+  // More data than the initiator takes is cut.
+  const auto next = fake.add_command(8, cdb_of(0x28, 10), {{FakeRing::kDataAt, 2}});
+  CHECK(ring.take(9).error == 0);
+  CHECK(ring.complete({.id = 8, .status = 0, .sense = {}, .brings_data = true, .data_in = brought}).error == 0);
+  CHECK(fake.get<std::uint32_t>(next + 12) == 2);
+  CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 2) == 2);
+}
+
+void tcmu_completes_out_of_order() {
+  FakeRing fake;
+  TcmuRing ring;
+  CHECK(ring.attach(fake.memory()).error == 0);
+  const auto first = fake.add_command(1, cdb_of(0x28, 10), {{FakeRing::kDataAt, 4}});
+  const auto unknown = fake.add(5, 16);
+  const auto second = fake.add_command(2, cdb_of(0x28, 10), {{FakeRing::kDataAt + 8, 4}});
+  CHECK(ring.take(1).commands.size() == 1);
+  CHECK(ring.take(9).commands.size() == 1);
+  CHECK((fake.get<std::uint8_t>(unknown + 7) & 1) == 1);
+
+  // The reply to 2 lies over the entry of 1, whose data area is still known.
+  CHECK(ring.complete({.id = 2, .status = 8, .sense = {}, .brings_data = false, .data_in = {}}).error == 0);
+  CHECK(fake.get<std::uint16_t>(first + 4) == 2 && fake.get<std::uint8_t>(first + 8) == 8);
+  CHECK(fake.tail() == second - FakeRing::kRingAt);
+  const Bytes brought = {1, 2, 3, 4};
+  CHECK(ring.complete({.id = 1, .status = 0, .sense = {}, .brings_data = true, .data_in = brought}).error == 0);
+  CHECK(fake.get<std::uint16_t>(second + 4) == 1);
+  CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 3) == 4);
+  CHECK(fake.tail() == fake.head());
+}
+
+void tcmu_tells_of_aborts() {
+  FakeRing fake;
+  TcmuRing ring;
+  CHECK(ring.attach(fake.memory()).error == 0);
+  const auto at = fake.add(2, 40);
+  fake.put<std::uint32_t>(at + 12, 2);
+  fake.put<std::uint16_t>(at + 32, 11);
+  fake.put<std::uint16_t>(at + 34, 12);
+  CHECK((ring.take(9).aborted == std::vector<std::uint16_t>{11, 12}));
+  CHECK(fake.tail() == fake.head());
+  const auto bad = fake.add(2, 40);
+  fake.put<std::uint32_t>(bad + 12, 5);
+  CHECK(ring.take(9).error == EPROTO);
+}
+
+void tcmu_malformed_rings_are_refused() {
+  using Spoil = std::function<void(FakeRing&)>;
+  const Spoil kMailboxes[] = {
+      [](FakeRing& fake) { fake.put<std::uint16_t>(0, 3); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(4, 64); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(4, FakeRing::kBytes + 8); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(4, 0xfffffff8); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(8, 0); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(8, FakeRing::kBytes); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(64, FakeRing::kRingBytes); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(64, 4); },
+  };
+  for (const Spoil& spoil : kMailboxes) {
+    FakeRing fake;
+    spoil(fake);
+    CHECK(TcmuRing().attach(fake.memory()).error == EPROTO);
+  }
+  FakeRing in_order;
+  in_order.put<std::uint16_t>(2, 2);
+  CHECK(TcmuRing().attach(in_order.memory()).error == EOPNOTSUPP);
+  CHECK(TcmuRing().attach(in_order.memory().first(127)).error == EPROTO);
+
+  constexpr std::uint32_t kEntry = FakeRing::kRingAt;
+  const Spoil kEntries[] = {
+      [](FakeRing& fake) { fake.put<std::uint32_t>(12, FakeRing::kRingBytes); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(12, 4); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry, 1); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry, 0); },  // It would never end.
+      [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry, 0xfffffff9); },
+      [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry, 128 | 1); },  // Past the head.
+      [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry, 64 | 1); },   // No room for a reply.
+      [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry + 8, 5); },    // More vectors than fit.
+      [](FakeRing& fake) { fake.put<std::uint32_t>(kEntry + 8, 0xffffffff); },
+      [](FakeRing& fake) { fake.put<std::uint64_t>(kEntry + 24, FakeRing::kBytes); },
+      [](FakeRing& fake) { fake.put<std::uint64_t>(kEntry + 24, ~std::uint64_t{0}); },
+      [](FakeRing& fake) {  // The CDB is cut.
+        fake.put<std::uint64_t>(kEntry + 24, FakeRing::kBytes - 8);
+        fake.put<std::uint8_t>(FakeRing::kBytes - 8, 0x28);
+      },
+      [](FakeRing& fake) { fake.put<std::uint64_t>(kEntry + 48, FakeRing::kDataAt - 1); },  // In the ring.
+      [](FakeRing& fake) { fake.put<std::uint64_t>(kEntry + 48, FakeRing::kBytes + 1); },
+      [](FakeRing& fake) { fake.put<std::uint64_t>(kEntry + 48, ~std::uint64_t{0}); },
+      [](FakeRing& fake) { fake.put<std::uint64_t>(kEntry + 56, 1025); },
+      [](FakeRing& fake) { fake.put<std::uint64_t>(kEntry + 56, ~std::uint64_t{0}); },
+  };
+  for (const Spoil& spoil : kEntries) {
+    FakeRing fake;
+    TcmuRing ring;
+    CHECK(ring.attach(fake.memory()).error == 0);
+    fake.add_command(1, cdb_of(0x28, 10), {{FakeRing::kDataAt, 512}});
+    spoil(fake);
+    const TcmuBatch batch = ring.take(9);
+    CHECK(batch.error == EPROTO && batch.commands.empty());
+  }
+
+  FakeRing overlapping;
+  TcmuRing ring;
+  CHECK(ring.attach(overlapping.memory()).error == 0);
+  overlapping.add_command(1, cdb_of(0x28, 10), {{FakeRing::kDataAt, 1000}, {FakeRing::kDataAt, 1000}});
+  CHECK(ring.take(9).error == EPROTO);
+
+  FakeRing twice;
+  TcmuRing other;
+  CHECK(other.attach(twice.memory()).error == 0);
+  twice.add_command(1, cdb_of(0x28, 10), {});
+  twice.add_command(1, cdb_of(0x28, 10), {});
+  const TcmuBatch batch = other.take(9);
+  CHECK(batch.error == EPROTO && batch.commands.size() == 1);
+}
+
+void tcmu_notices_a_reset() {
+  FakeRing fake;
+  TcmuRing ring;
+  CHECK(ring.attach(fake.memory()).error == 0);
+  fake.add_command(1, cdb_of(0x28, 10), {});
+  CHECK(ring.take(9).commands.size() == 1);
+  fake.begin_at(8);
+  CHECK(ring.complete(good(1)).error == ESTALE);
+  CHECK(ring.take(9).error == ESTALE);
+}
+
+void tcmu_node_takes_no_other_file() {
+  TemporaryFolder folder;
+  TcmuNode node;
+  CHECK(node.open(folder.file("empty", std::string(4096, '\0')), 4096).error == EPROTO);
+  CHECK(node.open(folder.path() + "/missing", 4096).error == EBUSY);
+  CHECK(TcmuNode().open(folder.path() + "/missing", 4096).error == ENOENT);
+}
+
 struct Test {
   const char* name;
   void (*run)();
@@ -654,6 +937,14 @@ constexpr std::array kTests{
     Test{"io_uring: a completion is waited for without spinning",
          a_completion_is_waited_for_without_spinning},
     Test{"page buffer: an aligned copy", page_buffers_are_aligned_copies},
+    Test{"TCMU: commands go around the ring", tcmu_commands_go_around_the_ring},
+    Test{"TCMU: CDBs have the length of their group", tcmu_cdbs_have_the_length_of_their_group},
+    Test{"TCMU: data is gathered and scattered", tcmu_data_is_gathered_and_scattered},
+    Test{"TCMU: completes out of order", tcmu_completes_out_of_order},
+    Test{"TCMU: tells of aborts", tcmu_tells_of_aborts},
+    Test{"TCMU: malformed rings are refused", tcmu_malformed_rings_are_refused},
+    Test{"TCMU: notices a reset", tcmu_notices_a_reset},
+    Test{"TCMU: a node takes no other file", tcmu_node_takes_no_other_file},
     Test{"snapshot: follows its patterns", snapshots_follow_their_patterns},
     Test{"snapshot: waits for nothing", snapshots_wait_for_nothing},
     Test{"snapshot: patterns stay below the root", patterns_stay_below_the_root},

@@ -7,14 +7,11 @@ import {
   mkdir,
   mkdtemp,
   open,
-  readdir,
   readFile,
   realpath,
   rm,
   rmdir,
-  symlink,
   truncate,
-  unlink,
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,10 +20,11 @@ import { LIO_SERIAL_PREFIX } from '../device/ours.js';
 import { IntegrityError } from '../errors.js';
 import { interpret, type SysfsDisk } from '../sysfs/disks.js';
 import { readSnapshot } from '../sysfs/snapshot.js';
+import { addPort, claimAdapter, removePort, STORE_PREFIX } from './loopback.js';
 import { loadModule } from './modules.js';
+import { Undo } from './undo.js';
 import { waitFor } from './wait.js';
 
-const TARGET = '/sys/kernel/config/target';
 const TUPLE_BYTES = 8;
 const APPEAR_MS = 20_000;
 
@@ -58,29 +56,18 @@ export async function createLioFileio(options: LioFileioOptions = {}): Promise<L
   for (const module of ['sd_mod', 'sg', 'target_core_mod', 'target_core_file', 'tcm_loop'])
     await loadModule(module);
   const id = randomBytes(5).toString('hex');
-  const name = `blkint${id}`;
   const file = join(await ownFolder(folder), 'data');
   const tuples = `${file}.protection`;
-  const store = join(TARGET, 'core', await freeAdapter(), name);
-  // NAA 6 names of nobody's company: target port and nexus of one loop.
-  const port = join(TARGET, 'loopback', `naa.6001405${id}01`.padEnd(20, '0'));
-  const group = join(port, 'tpgt_1');
-  const undo: (() => Promise<unknown>)[] = [];
-  const remove = async () => {
-    const failures: unknown[] = [];
-    // One step that fails must not leave the others undone.
-    for (const step of undo.splice(0).reverse()) await step().catch((error: unknown) => failures.push(error));
-    if (failures.length > 0) throw failures[0];
-  };
+  const undo = new Undo();
   try {
+    undo.push(() => rm(dirname(file), { recursive: true }));
     await writeFile(file, '');
     await truncate(file, sizeMiB * 1024 * 1024);
-    undo.push(() => rm(dirname(file), { recursive: true }));
-    await mkdir(store, { recursive: true });
-    undo.push(
-      () => rmdir(dirname(store)),
-      () => rmdir(store),
-    );
+    const adapter = await claimAdapter('fileio');
+    undo.push(() => rmdir(adapter));
+    const store = join(adapter, `${STORE_PREFIX}${id}`);
+    await mkdir(store);
+    undo.push(() => rmdir(store));
     await writeFile(join(store, 'control'), `fd_dev_name=${file},fd_dev_size=${sizeMiB * 1024 * 1024}`);
     await requireExported(store, file);
     await writeFile(join(store, 'enable'), '1');
@@ -90,19 +77,9 @@ export async function createLioFileio(options: LioFileioOptions = {}): Promise<L
       await writeFile(join(store, 'attrib/pi_prot_type'), String(type));
       await writeFile(join(store, 'attrib/pi_prot_format'), '1');
     }
-    await mkdir(group, { recursive: true });
-    undo.push(
-      () => rmdir(port),
-      () => rmdir(group),
-    );
-    await writeFile(join(group, 'nexus'), `naa.6001405${id}02`.padEnd(20, '0'));
-    const lun = join(group, 'lun/lun_0');
-    await mkdir(lun);
-    undo.push(() => rmdir(lun));
-    await symlink(store, join(lun, 'disk'));
-    undo.push(() => unlink(join(lun, 'disk')));
-    const [host, , target] = (await readFile(join(group, 'address'), 'utf8')).trim().split(':');
-    const disk = await waitFor(() => readyDisk(`${host}:0:${target}:0`), APPEAR_MS);
+    undo.push(() => removePort(id));
+    const hctl = await addPort(id, store);
+    const disk = await waitFor(() => readyDisk(hctl), APPEAR_MS);
     if (disk === null)
       throw new IntegrityError('ERR_TESTBED', 'the LIO disk did not appear', { advice: 'See dmesg.' });
     return {
@@ -119,10 +96,10 @@ export async function createLioFileio(options: LioFileioOptions = {}): Promise<L
         await handle.sync();
       },
       setVerify: (verify) => writeFile(join(store, 'attrib/pi_prot_verify'), verify ? '1' : '0'),
-      [Symbol.asyncDispose]: remove,
+      [Symbol.asyncDispose]: () => undo.run(),
     };
   } catch (cause) {
-    await remove().catch(() => {});
+    await undo.run().catch(() => {});
     if (cause instanceof IntegrityError) throw cause;
     throw new IntegrityError('ERR_TESTBED', `LIO could not be set up: ${(cause as Error).message}`, {
       cause,
@@ -146,12 +123,6 @@ async function requireExported(store: string, file: string): Promise<void> {
   const info = await readFile(join(store, 'info'), 'utf8');
   if (info.includes(` File: ${file} `)) return;
   throw new IntegrityError('ERR_TESTBED', `LIO took another file than ${file}: ${info.trim()}`);
-}
-
-/** A name for the backstore's adapter that nobody has taken. */
-async function freeAdapter(): Promise<string> {
-  const taken = await readdir(join(TARGET, 'core'));
-  for (let i = 0; ; i++) if (!taken.includes(`fileio_${i}`)) return `fileio_${i}`;
 }
 
 async function readyDisk(hctl: string): Promise<SysfsDisk | null> {

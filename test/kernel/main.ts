@@ -17,6 +17,7 @@ import { randomIo } from './random-io.js';
 import { safeguard } from './safeguard.js';
 import { scsiDebug } from './scsi-debug.js';
 import { targetMakers } from './targets/index.js';
+import { tcmu } from './tcmu.js';
 import { ublk } from './ublk.js';
 
 const { values, positionals } = parseArgs({
@@ -34,6 +35,7 @@ const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
   'lio-fileio': lioFileio,
   safeguard,
   'bad-input': badInput,
+  tcmu,
   nvme,
   ublk,
   'random-io': async (t) =>

@@ -433,7 +433,7 @@ t.test('wrong arguments are named, and the handle lives on', async (t) => {
   t.match(await handle.status(), { errno: 0 });
 });
 
-t.test("every order of a handle's, a worker's and a process's end", async (t) => {
+t.test("every order of a handle's, a server's, a worker's and a process's end", async (t) => {
   const lives: [life: string, output: string][] = [
     ['ends with an idle handle open', ''],
     ['ends with a handle that was never opened', ''],
@@ -445,6 +445,10 @@ t.test("every order of a handle's, a worker's and a process's end", async (t) =>
     ['dropped handles are closed by the garbage collector', ''],
     ['a dropped handle answers its calls first', ''],
     ['threads end with close', ''],
+    ['dropped TCMU servers that are not open are collected', ''],
+    ['a TCMU server that nobody holds stays open until it is closed', 'closed\n'],
+    ['exits with a TCMU server open', ''],
+    ['workers are terminated with a TCMU server open', ''],
     ['workers are terminated in the middle of reads', ''],
     ['workers are terminated in the middle of a close', ''],
     ['workers are terminated in the middle of snapshots', ''],

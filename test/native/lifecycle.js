@@ -1,7 +1,9 @@
 // One life of a handle, by the name in argv, in a process of its own: handle.test.ts looks at how that process ends.
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { ftruncateSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -19,6 +21,22 @@ async function openEndless() {
   const handle = new addon.Handle();
   assert.deepEqual(await handle.open('/dev/zero', 0), { errno: 0 });
   return handle;
+}
+
+/** A server of an empty ring in a file that always has an event more. */
+function openServer() {
+  const folder = mkdtempSync(join(tmpdir(), 'blk-integrity-ring-'));
+  const path = join(folder, 'ring');
+  const fd = openSync(path, 'w');
+  ftruncateSync(fd, 2 ** 40);
+  writeSync(fd, Uint8Array.of(2, 0, 3, 0, 128, 0, 0, 0, 0, 2, 0, 0));
+  const server = new addon.TcmuServer();
+  assert.equal(
+    server.open(path, 8192, () => {}),
+    0,
+  );
+  rmSync(folder, { recursive: true });
+  return server;
 }
 
 /** Collects garbage until `done` says so; finalizers run from the event loop. */
@@ -96,6 +114,40 @@ const LIVES = {
     assert.deepEqual(answers, Array(5).fill({ errno: 0, bytes: LONG }));
   },
 
+  async 'dropped TCMU servers that are not open are collected'() {
+    let collected = 0;
+    const registry = new FinalizationRegistry(() => collected++);
+    (() => {
+      for (let i = 0; i < 20; i++) registry.register(new addon.TcmuServer(), i);
+      const closed = openServer();
+      closed.close();
+      registry.register(closed, 20);
+    })();
+    await collectUntil(() => collected === 21);
+    assert.equal(collected, 21);
+  },
+
+  async 'a TCMU server that nobody holds stays open until it is closed'() {
+    const before = threads();
+    const server = openServer();
+    setTimeout(() => {
+      assert.ok(threads() > before);
+      server.close();
+      assert.equal(threads(), before);
+      console.log('closed');
+    }, 200);
+  },
+
+  async 'exits with a TCMU server open'() {
+    openServer();
+    await sleep(20);
+    process.exit(0);
+  },
+
+  async 'workers are terminated with a TCMU server open'() {
+    for (const delayMs of [0, 1, 5, 20, 50]) await terminateWorker('serving', delayMs);
+  },
+
   async 'threads end with close'() {
     const before = threads();
     for (let i = 0; i < 20; i++) await (await openEndless()).close();
@@ -135,6 +187,10 @@ const WORKERS = {
     for (let i = 0; i < 10; i++) handle.read(new Uint8Array(LONG / 4), 0n);
     handle.close();
     parentPort.postMessage('closing');
+  },
+  async serving() {
+    openServer();
+    parentPort.postMessage('serving');
   },
   async snapshots() {
     for (let i = 0; i < 4; i++) addon.sysfsSnapshot('/sys', ['class/*/*/uevent', 'kernel/*']);
