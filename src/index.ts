@@ -82,6 +82,7 @@ export type * from './report/model.js';
 export { crosscheckTap, proveTap } from './report/tap.js';
 export { chainText, crosscheckText, listText, proveText } from './report/text.js';
 export * from './scsi/cdb.js';
+export * from './scsi/commands.js';
 export * from './scsi/inquiry.js';
 export * from './scsi/mode-page.js';
 export * from './scsi/outcome.js';
@@ -90,8 +91,21 @@ export * from './scsi/sense.js';
 export * from './scsi/vpd.js';
 export * from './sysfs/disks.js';
 export { readSnapshot, type SysfsSnapshot } from './sysfs/snapshot.js';
+export { type Behaviour, CHOICES } from './testbed/disk/behaviour.js';
+export { EmulatedDisk, type EmulatedDiskOptions } from './testbed/disk/emulated-disk.js';
+export {
+  FAULT_KINDS,
+  type Fault,
+  type FaultKind,
+  type FaultKindName,
+  type FaultPlace,
+  type FaultSpec,
+} from './testbed/disk/faults.js';
+export type { Format } from './testbed/disk/format.js';
 export type { LogicalUnit, ScsiTask, ScsiTaskReply } from './testbed/disk/logical-unit.js';
+export { PRESETS, type Preset } from './testbed/disk/presets.js';
 export type { UnitStats } from './testbed/disk/serve.js';
+export type { DiskStats } from './testbed/disk/stats.js';
 export { type AttachedUnit, type AttachOptions, attachLogicalUnit } from './testbed/disk/tcmu.js';
 export { removeStaleUnits } from './testbed/disk/tcmu-configfs.js';
 export { fillDisk, pattern } from './testbed/fill.js';

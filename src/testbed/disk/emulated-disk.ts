@@ -14,6 +14,7 @@ import { DiskModel } from './model.js';
 import { presetByName } from './presets.js';
 import type { Tag } from './protection.js';
 import type { DiskStats } from './stats.js';
+import { type AttachedUnit, attachLogicalUnit } from './tcmu.js';
 
 export interface EmulatedDiskOptions {
   /** Protection type that the disk is formatted with. Default 1. */
@@ -139,6 +140,29 @@ export class EmulatedDisk implements AsyncDisposable {
 
   stats(): DiskStats {
     return this.#model.disk.tally.snapshot();
+  }
+
+  /**
+   * Makes it a disk of this kernel: a real sg node, and without protection a block node too. sd would take the protection over and TCMU
+   * does not carry its tuples, so that a disk with protection is kept from it.
+   *
+   * @throws ERR_TESTBED, ERR_MISSING_TOOL
+   */
+  async attach({
+    name = this.identity.serial.slice(EMULATED_SERIAL_PREFIX.length),
+  }: {
+    readonly name?: string;
+  } = {}): Promise<AttachedUnit> {
+    const { type, blocks, blockSize } = this.format;
+    const sd = type === 0;
+    this.concealProtection(true);
+    return attachLogicalUnit(this.#model, {
+      name,
+      sizeBytes: BigInt(blocks) * BigInt(blockSize),
+      blockSize,
+      sd,
+      onAttached: () => this.concealProtection(sd),
+    });
   }
 
   /** While it conceals, INQUIRY and READ CAPACITY(16) say nothing of protection: for a host whose block layer would take it over. */

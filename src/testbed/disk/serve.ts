@@ -3,7 +3,7 @@
  */
 import { native, type TcmuBatch, type TcmuCommand } from '../../binding.js';
 import { IntegrityError } from '../../errors.js';
-import { sendsData } from '../../scsi/data-direction.js';
+import { commandOf } from '../../scsi/commands.js';
 import type { LogicalUnit } from './logical-unit.js';
 import type { UioNode } from './tcmu-configfs.js';
 
@@ -87,7 +87,7 @@ export class UnitServer {
 
   #execute({ id, cdb, dataBytes }: TcmuCommand): void {
     this.#received++;
-    const sends = sendsData(cdb);
+    const sends = commandOf(cdb)?.data === 'out';
     const { status, sense, dataIn, afterMs } = this.#unit.execute({
       cdb,
       dataOut: sends ? this.#server.dataOut(id) : NOTHING,
