@@ -766,8 +766,8 @@ void tcmu_data_is_gathered_and_scattered() {
 
   const Bytes brought = {0xaa, 0xbb, 0xcc, 0xdd};
   const Bytes sense = filled(200, 0x70);
-  CHECK(
-      ring.complete({.id = 7, .status = 2, .sense = sense, .brings_data = true, .data_in = brought}).error == 0);
+  const TcmuReply refused{.id = 7, .status = 2, .sense = sense, .brings_data = true, .data_in = brought};
+  CHECK(ring.complete(refused).error == 0);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 102) == 0xcc);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 103) == 103);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 8) == 0xdd);
