@@ -171,8 +171,8 @@ bool TcmuRing::take_command(std::span<std::uint8_t> bytes, std::uint16_t id, Tcm
     total += size;
     pieces.push_back(memory_.subspan(begin, size));
   }
-  batch.commands.push_back(
-      {.id = id, .cdb = {from_cdb.begin(), from_cdb.begin() + static_cast<std::ptrdiff_t>(length)}, .data_bytes = total});
+  const auto cdb = from_cdb.first(length);
+  batch.commands.push_back({.id = id, .cdb = {cdb.begin(), cdb.end()}, .data_bytes = total});
   pending_.emplace(id, std::move(pieces));
   return true;
 }
@@ -227,7 +227,8 @@ Outcome TcmuRing::complete(const TcmuReply& reply) {
   // As many commands are pending as there are slots of commands, and the first slot is one. Any of them takes any reply: the kernel goes
   // by the id.
   const auto bytes = ring_.subspan(tail_, slots_.front().length);
-  const bool tells_length = reply.brings_data && (load<std::uint16_t>(memory_, mailbox::kFlags) & mailbox::kReadLength) != 0;
+  const auto flags = load<std::uint16_t>(memory_, mailbox::kFlags);
+  const bool tells_length = reply.brings_data && (flags & mailbox::kReadLength) != 0;
   store<std::uint16_t>(bytes, entry::kId, reply.id);
   bytes[entry::kUserFlags] = tells_length ? entry::kReadLengthValid : std::uint8_t{0};
   bytes[command::kStatus] = reply.status;

@@ -675,6 +675,10 @@ class FakeRing {
     put(12, (head() + bytes) % kRingBytes);
     return at;
   }
+  // A PAD where no command fits before the end.
+  void pad_if_short() {
+    if (const std::uint32_t left = kRingBytes - head(); left < kEntryBytes) add(0, left);
+  }
   std::uint32_t add_command(std::uint16_t id, const Bytes& cdb, const std::vector<Piece>& pieces) {
     const std::uint32_t at = add(1, kEntryBytes, id);
     put(at + 8, static_cast<std::uint32_t>(pieces.size()));
@@ -711,7 +715,7 @@ void tcmu_commands_go_around_the_ring() {
   CHECK(ring.take(9).commands.empty());
   // 32 bytes are left at the end of every fourth round: a PAD.
   for (std::uint16_t id = 1; id < 40; ++id) {
-    if (FakeRing::kRingBytes - fake.head() < FakeRing::kEntryBytes) fake.add(0, FakeRing::kRingBytes - fake.head());
+    fake.pad_if_short();
     const auto at = fake.add_command(id, cdb_of(0x12, 6), {{FakeRing::kDataAt, 36}});
     const TcmuBatch batch = ring.take(9);
     CHECK(batch.error == 0 && batch.commands.size() == 1);
@@ -731,13 +735,13 @@ void tcmu_cdbs_have_the_length_of_their_group() {
   CHECK(ring.attach(fake.memory()).error == 0);
   std::uint16_t id = 1;
   for (const auto& [opcode, length] : kLengths) {
-    if (FakeRing::kRingBytes - fake.head() < FakeRing::kEntryBytes) fake.add(0, FakeRing::kRingBytes - fake.head());
+    fake.pad_if_short();
     fake.add_command(id, cdb_of(opcode, length), {});
     const TcmuBatch batch = ring.take(9);
     CHECK(batch.commands.size() == 1 && batch.commands[0].cdb == cdb_of(opcode, length));
     CHECK(ring.complete(good(id++)).error == 0);
   }
-  if (FakeRing::kRingBytes - fake.head() < FakeRing::kEntryBytes) fake.add(0, FakeRing::kRingBytes - fake.head());
+  fake.pad_if_short();
   Bytes variable = cdb_of(0x7f, 32);
   variable[7] = 24;
   fake.add_command(id, variable, {});
@@ -751,7 +755,8 @@ void tcmu_data_is_gathered_and_scattered() {
   CHECK(ring.attach(fake.memory()).error == 0);
   for (std::uint32_t i = 0; i < 1024; ++i)
     fake.put(FakeRing::kDataAt + i, static_cast<std::uint8_t>(i));
-  const auto at = fake.add_command(7, cdb_of(0x2a, 10), {{FakeRing::kDataAt + 100, 3}, {FakeRing::kDataAt + 8, 2}});
+  const auto at =
+      fake.add_command(7, cdb_of(0x2a, 10), {{FakeRing::kDataAt + 100, 3}, {FakeRing::kDataAt + 8, 2}});
   CHECK(ring.take(9).commands.at(0).data_bytes == 5);
   const auto data = ring.data_of(7);
   CHECK(data.error == 0 && data.bytes == 5);
@@ -761,7 +766,8 @@ void tcmu_data_is_gathered_and_scattered() {
 
   const Bytes brought = {0xaa, 0xbb, 0xcc, 0xdd};
   const Bytes sense = filled(200, 0x70);
-  CHECK(ring.complete({.id = 7, .status = 2, .sense = sense, .brings_data = true, .data_in = brought}).error == 0);
+  const TcmuReply refused{.id = 7, .status = 2, .sense = sense, .brings_data = true, .data_in = brought};
+  CHECK(ring.complete(refused).error == 0);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 102) == 0xcc);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 103) == 103);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 8) == 0xdd);
@@ -777,7 +783,8 @@ void tcmu_data_is_gathered_and_scattered() {
   // More data than the initiator takes is cut.
   const auto next = fake.add_command(8, cdb_of(0x28, 10), {{FakeRing::kDataAt, 2}});
   CHECK(ring.take(9).error == 0);
-  CHECK(ring.complete({.id = 8, .status = 0, .sense = {}, .brings_data = true, .data_in = brought}).error == 0);
+  CHECK(
+      ring.complete({.id = 8, .status = 0, .sense = {}, .brings_data = true, .data_in = brought}).error == 0);
   CHECK(fake.get<std::uint32_t>(next + 12) == 2);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 2) == 2);
 }
@@ -798,7 +805,8 @@ void tcmu_completes_out_of_order() {
   CHECK(fake.get<std::uint16_t>(first + 4) == 2 && fake.get<std::uint8_t>(first + 8) == 8);
   CHECK(fake.tail() == second - FakeRing::kRingAt);
   const Bytes brought = {1, 2, 3, 4};
-  CHECK(ring.complete({.id = 1, .status = 0, .sense = {}, .brings_data = true, .data_in = brought}).error == 0);
+  CHECK(
+      ring.complete({.id = 1, .status = 0, .sense = {}, .brings_data = true, .data_in = brought}).error == 0);
   CHECK(fake.get<std::uint16_t>(second + 4) == 1);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 3) == 4);
   CHECK(fake.tail() == fake.head());

@@ -87,11 +87,12 @@ async function uioNode(folder: string): Promise<UioNode> {
   return { path: `/dev/${node}`, mapBytes };
 }
 
-/** Null when there is no such process. */
+/** Null when there is no such process, or only what its parent has not fetched yet (a zombie). */
 async function startOf(pid: number): Promise<string | null> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(unlessMissing);
   // The name in field 2 may hold blanks and brackets.
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields === undefined || fields[0] === 'Z' ? null : (fields[19] ?? null);
 }
 
 /** Null for a device that is not this package's, or that is being set up or taken away. */

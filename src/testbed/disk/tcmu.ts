@@ -4,7 +4,8 @@
  * (execFileSync, readSync) waits for itself.
  */
 import { randomBytes } from 'node:crypto';
-import { access, readdir } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, readdir } from 'node:fs/promises';
 import { IntegrityError } from '../../errors.js';
 import { addPort, removePort, unlessMissing } from '../loopback.js';
 import { loadModule } from '../modules.js';
@@ -84,15 +85,18 @@ export async function attachLogicalUnit(unit: LogicalUnit, options: AttachOption
   }
 }
 
-/** The node that a class of devices (`scsi_generic`, `block`) has for the SCSI device. */
+/**
+ * The node that a class of devices (`scsi_generic`, `block`) has for the SCSI device, once it can be opened: a block node is there a moment
+ * earlier, and answers ENXIO.
+ */
 async function nodeOf(hctl: string, deviceClass: string): Promise<string> {
   const node = await waitFor(async () => {
     const [name] = (await readdir(`/sys/bus/scsi/devices/${hctl}/${deviceClass}`).catch(unlessMissing)) ?? [];
     if (name === undefined) return null;
-    return access(`/dev/${name}`).then(
-      () => `/dev/${name}`,
-      () => null,
-    );
+    const path = `/dev/${name}`;
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(() => null);
+    await file?.close();
+    return file === null ? null : path;
   }, APPEAR_MS);
   if (node !== null) return node;
   throw new IntegrityError('ERR_TESTBED', `SCSI device ${hctl} did not get a node of ${deviceClass}`, {
