@@ -25,6 +25,7 @@ export const ERROR_CODES = {
   ERR_NO_PATH: 3,
   ERR_CANNOT_PLANT: 3,
   ERR_RESTORE: 3,
+  ERR_KERNEL_BUG: 3,
   ERR_TESTBED: 3,
   ERR_MISSING_TOOL: 3,
   ERR_NO_KERNEL: 3,
@@ -75,6 +76,7 @@ export class IntegrityError extends Error {
 /** What a BUG_ON is in the kernel: the caller broke a rule that the kernel would have stopped the machine for. */
 export class KernelBugError extends Error {
   override readonly name = 'KernelBugError';
+  readonly code = 'ERR_KERNEL_BUG' satisfies ErrorCode;
   /** The condition that held, in the kernel's words. */
   readonly condition: string;
 

@@ -23,9 +23,9 @@ const RANDOM_IO = [
 /** On the oldest, the newest and two between: what the verbs do is told by two of them. */
 const SUITES: Readonly<Record<string, readonly string[]>> = {
   '5.10': ['lio-fileio', 'tcmu', 'nvme'],
-  '6.1': ['scsi-debug', 'lio-fileio', 'safeguard', 'bad-input', 'tcmu', 'nvme'],
+  '6.1': ['scsi-debug', 'lio-fileio', 'safeguard', 'bad-input', 'tcmu', 'emulated-disk', 'nvme'],
   '6.12': ['lio-fileio', 'nvme'],
-  newest: ['scsi-debug', 'lio-fileio', 'safeguard', 'bad-input', 'tcmu', 'nvme', 'ublk'],
+  newest: ['scsi-debug', 'lio-fileio', 'safeguard', 'bad-input', 'tcmu', 'emulated-disk', 'nvme', 'ublk'],
 };
 const KERNELS = Object.keys(SUITES);
 
@@ -37,7 +37,7 @@ const LIMIT_MS = long ? 3_600_000 : 1_200_000;
 const GUEST_S = long ? 3_400 : 900;
 
 t.setTimeout(LIMIT_MS * KERNELS.length);
-if (!existsSync('/usr/sbin/dmsetup')) installDmsetup();
+installTools();
 for (const kernel of KERNELS) {
   t.spawn(
     process.execPath,
@@ -52,21 +52,26 @@ for (const kernel of KERNELS) {
   );
 }
 
-/** The guest runs the host's programs; this one is for dm-linear alone. */
-function installDmsetup(): void {
+/** Tools of others that the guest runs, as it runs all of the host's programs, and the Debian packages that they come in. */
+const TOOLS: Readonly<Record<string, string>> = {
+  '/usr/sbin/dmsetup': 'dmsetup',
+  '/usr/bin/sg_write_x': 'sg3-utils',
+  '/usr/bin/iscsi-test-cu': 'libiscsi-bin',
+  '/usr/bin/ddpt': 'ddpt',
+  '/usr/bin/fio': 'fio',
+  '/usr/sbin/mkfs.ext4': 'e2fsprogs',
+};
+
+function installTools(): void {
+  const missing = Object.entries(TOOLS).flatMap(([path, name]) => (existsSync(path) ? [] : [name]));
+  if (missing.length === 0) return;
   const apt = (...args: string[]) =>
     spawnSync('apt-get', args, {
       stdio: ['ignore', 2, 2],
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
     });
   apt('update');
-  const { status } = apt(
-    'install',
-    '-y',
-    '--no-install-recommends',
-    '-o',
-    'DPkg::Lock::Timeout=300',
-    'dmsetup',
-  );
-  if (status !== 0) throw new Error('dmsetup is needed: as root, apt-get install -y dmsetup');
+  const install = ['install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=300'];
+  const { status } = apt(...install, ...missing);
+  if (status !== 0) throw new Error(`needed: as root, apt-get install -y ${missing.join(' ')}`);
 }

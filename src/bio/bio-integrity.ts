@@ -241,6 +241,7 @@ function metadataOf(bio: Bio): readonly Uint8Array[] {
  * good: its original end_io is called.
  */
 export function bioIntegrityVerifyFn(bio: Bio): void {
+  bio.waits = false;
   bio.status = bioIntegrityVerify(bio).status;
   release(bio);
   end(bio);
@@ -260,8 +261,10 @@ export function bioIntegrityEndio(bio: Bio): boolean {
   if (semantics.verifyWhen === 'end_io-replaced') payloadOf(bio);
   if (!payload?.replacesEndIo && !payload?.flags.has('BLOCK_INTEGRITY')) return true;
   if (isRead(bio) && bio.status === 'OK' && VERIFIES[semantics.verifyWhen](bio, payload)) {
-    if (kintegrityd !== undefined) kintegrityd.queue(() => bioIntegrityVerifyFn(bio));
-    else bioIntegrityVerifyFn(bio);
+    if (kintegrityd !== undefined) {
+      bio.waits = true;
+      kintegrityd.queue(() => bioIntegrityVerifyFn(bio));
+    } else bioIntegrityVerifyFn(bio);
     return false;
   }
   release(bio);
@@ -271,8 +274,21 @@ export function bioIntegrityEndio(bio: Bio): boolean {
 /**
  * bio_endio: the device is done with the bio, and `status` says how. Its payload, if the block layer made it,
  * has its turn first.
+ *
+ * @throws ERR_BUSY for a bio that waits to be verified, which a kernel would verify after it is gone; ERR_USAGE for a status that is none.
  */
 export function bioEndio(bio: Bio, status: BlkStatus = 'OK'): void {
+  if (!Object.hasOwn(BLK_STATUS_ERRNO, status)) {
+    throw new IntegrityError(
+      'ERR_USAGE',
+      `${String(status)} is none of ${Object.keys(BLK_STATUS_ERRNO).join(', ')}`,
+    );
+  }
+  if (bio.waits)
+    throw new IntegrityError(
+      'ERR_BUSY',
+      'the bio waits in kintegrityd to be verified: it was completed already',
+    );
   bio.status = status;
   if (bio.integrity === null || bioIntegrityEndio(bio)) end(bio);
 }

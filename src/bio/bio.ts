@@ -58,6 +58,8 @@ export class Bio {
   status: BlkStatus = 'OK';
   /** Whether it has ended: its `endIo`, if it has one, was called. */
   ended = false;
+  /** Completed, and in the queue of kintegrityd to be verified. */
+  waits = false;
   /** bi_end_io: called once, when the bio has ended. */
   endIo: ((bio: Bio) => void) | null = null;
   /** Attached by prep; gone after the end of the I/O, but in 3.10, where it stays as long as the bio. */
@@ -115,6 +117,7 @@ export class Bio {
 
 function withMemory(op: 'read' | 'write', options: BioOptions): Bio {
   const { device, bioset = fsBioSet() } = options;
+  requireDevice(device);
   const segments =
     'segments' in options
       ? options.segments
@@ -134,6 +137,7 @@ function withMemory(op: 'read' | 'write', options: BioOptions): Bio {
 
 function withoutMemory(op: 'discard' | 'flush', place: Place, intervals: number): Bio {
   const { device, bioset = fsBioSet() } = place;
+  requireDevice(device);
   const size = intervals * device.profile.interval;
   if (!(Number.isSafeInteger(size) && size >= 0)) {
     throw new IntegrityError('ERR_OUT_OF_RANGE', `intervals ${intervals} must be a whole number`);
@@ -142,7 +146,17 @@ function withoutMemory(op: 'discard' | 'flush', place: Place, intervals: number)
   return new Bio({ op, device, bioset, segments: [], iterator });
 }
 
+/** @throws ERR_USAGE for what is no device: its semantics are a row of the table, not its name. */
+function requireDevice(device: BioDevice | undefined): void {
+  if (typeof device?.profile?.interval === 'number' && typeof device.semantics === 'object') return;
+  throw new IntegrityError('ERR_USAGE', 'device must have a profile and semantics', {
+    advice: "{ profile: profileByName('T10-DIF-TYPE1-CRC'), semantics: semanticsByName('6.1') }",
+  });
+}
+
 function sectorOf({ device, lba }: Place, size: number): bigint {
+  if (typeof lba !== 'bigint')
+    throw new IntegrityError('ERR_OUT_OF_RANGE', `lba ${String(lba)} must be a bigint`);
   const sector = lba * BigInt(device.profile.interval / SECTOR);
   if (lba >= 0n && sector + BigInt(size / SECTOR) <= SECTOR_MAX) return sector;
   throw new IntegrityError('ERR_OUT_OF_RANGE', `lba ${lba} does not lie on any disk`);

@@ -1,4 +1,5 @@
 /** Where payloads come from: a bioset's memory pools. */
+import { requireCount } from './bip.js';
 import { type Memory, Mempool, plenty } from './memory.js';
 import { requireFunction, type Semantics } from './semantics.js';
 
@@ -22,6 +23,7 @@ export function biosetIntegrityCreate(
   memory: Memory = plenty,
 ): 0 | -1 {
   requireFunction(semantics, 'bioset_integrity_create');
+  requireCount('reserve', reserve);
   if (bioset.payloads !== null) return 0;
   bioset.payloads = memory('payload', 0) ? new Mempool(reserve) : null;
   bioset.vectors = memory('vectors', 0) ? new Mempool(reserve) : null;

@@ -4,7 +4,7 @@
  */
 import { IntegrityError, KernelBugError } from '../errors.js';
 import { defaultEngine } from '../pi/engine.js';
-import { countsReferenceTags } from '../pi/profile.js';
+import { countsReferenceTags, type Profile } from '../pi/profile.js';
 import { remapReferenceTags } from '../pi/remap.js';
 import type { CheckedField } from '../pi/verify.js';
 import { Bio, type BioDevice } from './bio.js';
@@ -76,12 +76,14 @@ export function verifyFn(iter: BlkIntegrityIter): BioVerifyResult {
   const { profile, semantics } = device;
   requireKnownProfile(semantics, profile);
   const size = iter.data.reduce((total, { length }) => total + length, 0);
-  const metadata = metadataOf(iter, size);
   const bySegment = semantics.escape === 'rest-of-segment';
   let at = 0;
-  for (const data of bySegment ? iter.data : [gather(iter.data)]) {
-    const intervals = data.length / profile.interval;
-    const tuples = metadata.subarray(at * profile.metadataSize, (at + intervals) * profile.metadataSize);
+  for (const part of bySegment ? iter.data : [gather(iter.data)]) {
+    // A mismatch ends the walk before it gets past the metadata.
+    const reached = Math.floor(iter.metadata.length / profile.metadataSize) - at;
+    const intervals = Math.min(part.length / profile.interval, reached);
+    const data = part.subarray(0, intervals * profile.interval);
+    const tuples = iter.metadata.subarray(at * profile.metadataSize, (at + intervals) * profile.metadataSize);
     const [first] = defaultEngine().verify(data, tuples, {
       profile,
       layout: 'separate',
@@ -95,6 +97,7 @@ export function verifyFn(iter: BlkIntegrityIter): BioVerifyResult {
       const finding = { seed: seed + BigInt(at + first.interval), check, stored, computed };
       return { ...ended(semantics.mismatch), intervals: at + first.interval + 1, finding };
     }
+    if (data.length < part.length) throw overrun(iter, size);
     at += intervals;
   }
   return { ...ended('OK'), intervals: at, finding: null };
@@ -106,11 +109,21 @@ function ended(status: BlkStatus): { status: BlkStatus; errno: number } {
 
 /** Just the metadata of so many bytes of data. */
 function metadataOf({ device, metadata }: BlkIntegrityIter, bytes: number): Uint8Array {
+  const needed = metadataBytes(device.profile, bytes);
+  if (needed > metadata.length) throw overrun({ device, metadata }, bytes);
+  return metadata.subarray(0, needed);
+}
+
+function metadataBytes({ interval, metadataSize }: Profile, dataBytes: number): number {
+  return Math.ceil(dataBytes / interval) * metadataSize;
+}
+
+/** The walk over so many bytes of data got past the metadata. */
+function overrun({ device, metadata }: Pick<BlkIntegrityIter, 'device' | 'metadata'>, bytes: number): Error {
   const { profile, semantics } = device;
-  const needed = Math.ceil(bytes / profile.interval) * profile.metadataSize;
-  if (needed <= metadata.length) return metadata.subarray(0, needed);
-  if (semantics.overrun === 'BUG') throw new KernelBugError('total > bio->bi_integrity->bip_size');
-  throw new IntegrityError(
+  const needed = metadataBytes(profile, bytes);
+  if (semantics.overrun === 'BUG') return new KernelBugError('total > bio->bi_integrity->bip_size');
+  return new IntegrityError(
     'ERR_BAD_LENGTH',
     `${bytes} bytes of data have ${needed} bytes of metadata, and the payload ${metadata.length}: Linux ${semantics.name} would run past it`,
   );
@@ -150,16 +163,19 @@ export function blkIntegrityComplete(request: Bio | readonly Bio[], goodBytes: n
 
 /** Remaps the tags of the next intervals that the bio has not completed. */
 function remap(bio: Bio, payload: BioIntegrityPayload, from: bigint, to: bigint, intervals: number): void {
-  const { profile, semantics } = bio.device;
+  const { profile } = bio.device;
   const { metadataSize } = profile;
-  const parts =
-    semantics.metadataIn === 'buffer'
-      ? remainingMetadata(bio.device, payload)
-      : segmentsFrom(payload.vecs, payload.iterator);
-  inOnePiece(parts, (metadata) => {
+  inOnePiece(metadataOfRest(bio, payload), (metadata) => {
     const whole = Math.min(Math.floor(metadata.length / metadataSize), intervals);
     remapReferenceTags(profile, metadata.subarray(0, whole * metadataSize), from, to);
   });
+}
+
+/** The metadata of what the bio has not completed, where the kernel looks for it. */
+export function metadataOfRest({ device }: Bio, payload: BioIntegrityPayload): Uint8Array[] {
+  return device.semantics.metadataIn === 'buffer'
+    ? [...remainingMetadata(device, payload)]
+    : segmentsFrom(payload.vecs, payload.iterator);
 }
 
 interface Remappable {

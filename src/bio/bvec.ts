@@ -58,21 +58,41 @@ export function segmentsFrom(segments: readonly BioVec[], iterator: BioIterator)
 
 /** The parts one after the other: one view where they are neighbours in memory, else a copy. */
 export function gather(parts: readonly Uint8Array[]): Uint8Array {
+  return viewOfNeighbours(parts) ?? copyOf(parts);
+}
+
+/** Null where the parts are not neighbours in memory, in their order. */
+export function viewOfNeighbours(parts: readonly Uint8Array[]): Uint8Array | null {
   const [first, ...others] = parts;
   if (first === undefined) return new Uint8Array(0);
   let end = first.byteOffset + first.length;
   for (const { buffer, byteOffset, length } of others) {
-    if (buffer !== first.buffer || byteOffset !== end) return Buffer.concat(parts);
+    if (buffer !== first.buffer || byteOffset !== end) return null;
     end += length;
   }
   return new Uint8Array(first.buffer, first.byteOffset, end - first.byteOffset);
 }
 
+/** In memory of its own: Buffer.concat takes small ones from a pool that the parts may lie in too. */
+function copyOf(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((total, { length }) => total + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
 /** Does `work` on the parts in one piece; what it changes there is changed in them. */
 export function inOnePiece(parts: readonly Uint8Array[], work: (whole: Uint8Array) => void): void {
-  const whole = gather(parts);
+  const view = viewOfNeighbours(parts);
+  if (view !== null) {
+    work(view);
+    return;
+  }
+  const whole = copyOf(parts);
   work(whole);
-  if (whole.buffer === parts[0]?.buffer) return;
   let at = 0;
   for (const part of parts) {
     part.set(whole.subarray(at, at + part.length));
@@ -132,6 +152,9 @@ export function rewindIterator(
 }
 
 export function requireInside({ buffer, offset, length }: BioVec, index: number): void {
+  if (!(buffer instanceof Uint8Array)) {
+    throw new IntegrityError('ERR_USAGE', `segment ${index}: its memory is no Uint8Array`);
+  }
   const whole = [offset, length].every((value) => Number.isInteger(value) && value >= 0);
   if (whole && offset + length <= buffer.length) return;
   throw new IntegrityError(

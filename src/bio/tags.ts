@@ -64,7 +64,7 @@ export function bioIntegrityTagSize(bio: Bio): number {
   const { profile, semantics } = bio.device;
   requireFunction(semantics, 'bio_integrity_tag_size');
   if (bio.iterator.size === 0) throw new KernelBugError('bio->bi_size == 0');
-  return profile.tagSize * (bio.iterator.size / profile.interval);
+  return profile.tagSize * Math.floor(bio.iterator.size / profile.interval);
 }
 
 /**

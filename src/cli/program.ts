@@ -12,6 +12,7 @@ import type { CommandIo } from './io.js';
 import { listCommand } from './list.js';
 import { proveCommand } from './prove.js';
 import { showCommand } from './show.js';
+import { testbedDiskCommand } from './testbed-disk.js';
 import { testbedScsiDebugCommand } from './testbed-scsi-debug.js';
 import { testbedVmCommand } from './testbed-vm.js';
 import { verifyCommand } from './verify.js';
@@ -23,6 +24,7 @@ function program(io: CommandIo, version: string): Command {
   const testbed = new Command('testbed')
     .description('make, list and remove disks to test on')
     .addCommand(testbedScsiDebugCommand(io))
+    .addCommand(testbedDiskCommand(io))
     .addCommand(testbedVmCommand(io));
   const root = new Command('blk-integrity')
     .description('cross-check T10 protection information: device, kernel and a software mirror side by side')

@@ -31,11 +31,11 @@ export function decodeInquiry(bytes: Uint8Array): Inquiry {
   };
 }
 
-/** SPC-5, SBC-4 and SAM-5 (SPC-5, version descriptors). */
-const VERSION_DESCRIPTORS = [0x00a0, 0x05c0, 0x0600];
+/** SAM-5, SPC-4 and SBC-3, no version of each claimed (SPC-5, version descriptors). */
+const VERSION_DESCRIPTORS = [0x00a0, 0x0460, 0x04c0];
 const INQUIRY_BYTES = 58 + 2 * 8;
 
-/** Standard INQUIRY data of a disk that is there: SPC-5, response data format 2, command queuing. */
+/** Standard INQUIRY data of a disk that is there: SPC-4, response data format 2, command queuing. */
 export function encodeInquiry({
   protect,
   vendor,
@@ -43,7 +43,7 @@ export function encodeInquiry({
   revision,
 }: Pick<Inquiry, 'protect' | 'vendor' | 'product' | 'revision'>): Uint8Array {
   const data = new Uint8Array(INQUIRY_BYTES);
-  data.set([0, 0, 0x07, 0x02, INQUIRY_BYTES - 5, Number(protect), 0, 0x02]);
+  data.set([0, 0, 0x06, 0x02, INQUIRY_BYTES - 5, Number(protect), 0, 0x02]);
   putAscii(data, 8, 8, vendor);
   putAscii(data, 16, 16, product);
   putAscii(data, 32, 4, revision);

@@ -20,6 +20,7 @@ import { BioIntegrityPayload } from '../../src/bio/payload.js';
 import { semanticsByName } from '../../src/bio/semantics.js';
 import { bioClone, bioSplit, bioTrim } from '../../src/bio/split.js';
 import { completeBio, submitBio } from '../../src/bio/submit.js';
+import { plainEngine } from '../../src/pi/engine.js';
 import {
   device,
   ended,
@@ -376,9 +377,16 @@ t.test('a clone: vectors, seed and place; neither buffer nor end_io', async (t) 
   const moved = Bio.read({ device: device('3.10'), lba: 0n, segments: segmented(data, [512]) });
   bioAdvance(moved, 512);
   bioIntegrityPrep(moved);
+  t.match(bioIntegrityVerify(moved), { status: 'IOERR', intervals: 1 }, 'the first mismatch ends it');
+  const { profile } = moved.device;
+  const first = data.subarray(0, 512);
+  payload(moved).buffer.set(
+    plainEngine.generate(first, { profile, layout: 'separate', seed: 1n, type3Ref: 'zero' }),
+  );
   t.match(
     errorOf(() => bioIntegrityVerify(moved)),
     'kernel BUG: total > bio->bi_integrity->bip_size',
+    'only behind a segment that has verified well',
   );
 });
 

@@ -12,8 +12,21 @@ import {
 } from '../../src/bio/bip.js';
 import { BioIntegrityPayload } from '../../src/bio/payload.js';
 import { SEMANTICS, semanticsByName } from '../../src/bio/semantics.js';
-import { bioClone } from '../../src/bio/split.js';
-import { device, errorOf, filled, hex, NAMES, payload, SINCE_4_19, TYPE1, varied } from '../support/bio.js';
+import { bioClone, bioSplit } from '../../src/bio/split.js';
+import { completeBio, submitBio } from '../../src/bio/submit.js';
+import { bioIntegrityInit } from '../../src/bio/workqueue.js';
+import {
+  device,
+  errorOf,
+  filled,
+  hex,
+  mediumTuples,
+  NAMES,
+  payload,
+  SINCE_4_19,
+  TYPE1,
+  varied,
+} from '../support/bio.js';
 
 const bioOf = (on: BioDevice, bioset?: BioSet | null) =>
   Bio.read({ device: on, lba: 0n, data: filled(0), ...(bioset === undefined ? {} : { bioset }) });
@@ -312,5 +325,59 @@ t.test('every row says what was read', async (t) => {
   for (const { name, source, functions } of SEMANTICS) {
     t.match(source.read, /^Linux \d/, name);
     t.equal(new Set(functions).size, functions.length);
+  }
+});
+
+t.test('pages of a pool: what is made lies in them', async (t) => {
+  const data = varied(1024);
+  const bio = Bio.write({ device: device('6.1'), lba: 8n, data });
+  bioIntegrityAlloc(bio, 2);
+  const pages = [Buffer.from('one page'), Buffer.from('and more')];
+  for (const page of pages) bioIntegrityAddPage(bio, page, 8, 0);
+  bio.integrity!.iterator = { sector: 8n, size: 16, index: 0, done: 0, moved: 0 };
+  bioIntegrityGenerate(bio);
+  const made = mediumTuples(bio.device, 8n, data);
+  t.same(Buffer.concat(pages), Buffer.from(made));
+});
+
+t.test('what submitBio says goes to the disk with a part of a write', async (t) => {
+  const data = varied(1024);
+  for (const name of SINCE_4_19) {
+    const bio = Bio.write({ device: device(name), lba: 100n, data });
+    bioIntegrityPrep(bio);
+    const [front, rest] = bioSplit(bio, 1);
+    const made = Buffer.from(mediumTuples(bio.device, 100n, data));
+    t.same(Buffer.from(submitBio(front)!), made.subarray(0, 8), `${name}: front`);
+    t.same(Buffer.from(submitBio(rest)!), made.subarray(8), `${name}: rest`);
+  }
+});
+
+t.test('completed twice', async (t) => {
+  for (const name of NAMES) {
+    const kintegrityd = bioIntegrityInit();
+    const bio = Bio.read({ device: { ...device(name), kintegrityd }, lba: 0n, data: new Uint8Array(512) });
+    let ends = 0;
+    bio.endIo = () => ends++;
+    submitBio(bio)!.fill(0);
+    t.equal(completeBio(bio), null, `${name}: it waits`);
+    t.throws(() => completeBio(bio, 'IOERR'), { code: 'ERR_BUSY' }, name);
+    kintegrityd.run();
+    t.same([bio.status, ends], ['OK', 1], name);
+  }
+});
+
+t.test('arguments that are none', async (t) => {
+  const good = { device: device('6.1'), lba: 0n, data: new Uint8Array(512) };
+  const wrong = (part: object) => () => Bio.read({ ...good, ...part });
+  t.throws(wrong({ lba: 0 }), { code: 'ERR_OUT_OF_RANGE' });
+  t.throws(wrong({ device: undefined }), { code: 'ERR_USAGE' });
+  t.throws(wrong({ device: { ...good.device, semantics: '6.1' } }), { code: 'ERR_USAGE' });
+  t.throws(wrong({ data: new ArrayBuffer(512) }), { code: 'ERR_USAGE' });
+  const bio = Bio.read(good);
+  submitBio(bio);
+  t.throws(() => completeBio(bio, 'EIO' as 'IOERR'), { code: 'ERR_USAGE' });
+  const { semantics } = good.device;
+  for (const reserve of [-1, Number.NaN, 1.5]) {
+    t.throws(() => biosetIntegrityCreate(semantics, new BioSet(), reserve), { code: 'ERR_OUT_OF_RANGE' });
   }
 });

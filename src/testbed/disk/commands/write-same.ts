@@ -86,8 +86,10 @@ export const unmap: Handler = (disk, command) => {
   if (ranges.length > UNMAP_LIMITS.descriptors || blocks > UNMAP_LIMITS.blocks) {
     throw new Refusal(SENSE.INVALID_FIELD_IN_LIST);
   }
-  for (const range of ranges) requireOnDisk(disk, range.lba, BigInt(range.blocks));
-  for (const range of ranges) if (range.blocks > 0) disk.medium.unmap(Number(range.lba), range.blocks);
+  // A range without blocks is no error, wherever it lies (SBC-4).
+  const taken = ranges.filter((range) => range.blocks > 0);
+  for (const range of taken) requireOnDisk(disk, range.lba, BigInt(range.blocks));
+  for (const range of taken) disk.medium.unmap(Number(range.lba), range.blocks);
   return NO_DATA;
 };
 

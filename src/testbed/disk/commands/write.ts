@@ -72,6 +72,7 @@ export const ATOMIC_BLOCKS_MAX = 256;
 export const writeAtomic: Handler = (disk, command) => {
   const { definition, fields, strokes } = command;
   const { blocks = 0, boundary = 0 } = fields;
+  rangeOf(disk, command);
   if (blocks > ATOMIC_BLOCKS_MAX) throw invalidInCdb(byteOf(definition, 'blocks'));
   if (boundary !== 0) throw invalidInCdb(byteOf(definition, 'boundary'));
   return write(disk, { ...command, strokes: strokes.filter(({ fault }) => fault.kind !== 'torn') });

@@ -1,0 +1,4 @@
+/** The process of one emulated disk. */
+import { serveDisk } from './service.js';
+
+await serveDisk(process.argv[2]!);

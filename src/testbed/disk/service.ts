@@ -1,0 +1,265 @@
+/**
+ * Emulated disks that outlive the command that made them: each is served by a process of its own, which is asked over a socket in
+ * /run/blk-integrity. One line of JSON goes in, one comes out.
+ */
+import { fork } from 'node:child_process';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { type ErrorCode, IntegrityError } from '../../errors.js';
+import { EmulatedDisk, type EmulatedDiskOptions } from './emulated-disk.js';
+import type { Fault, FaultSpec } from './faults.js';
+import type { Format } from './format.js';
+import type { UnitStats } from './serve.js';
+import type { DiskStats } from './stats.js';
+import type { AttachedUnit } from './tcmu.js';
+import { removeStaleUnits } from './tcmu-configfs.js';
+
+const FOLDER = '/run/blk-integrity';
+const SUFFIX = '.sock';
+/** A process that serves is asked and answers at once; making a disk waits for the kernel's scan. */
+const ANSWER_MS = 10_000;
+const START_MS = 60_000;
+
+/** What is told of a disk. */
+export interface ServedDisk {
+  readonly name: string;
+  readonly pid: number;
+  readonly sg: string;
+  /** Null where the disk has protection, which is kept from sd. */
+  readonly block: string | null;
+  readonly serial: string;
+  readonly format: Format;
+}
+
+export interface ServedStats {
+  /** As the model counts them. */
+  readonly disk: DiskStats;
+  /** As they crossed TCMU's ring. */
+  readonly ring: UnitStats;
+}
+
+/** What a disk in another process can be asked, by name: each as a function of the disk here. */
+interface Requests {
+  info: { argument: null; answer: ServedDisk };
+  stats: { argument: null; answer: ServedStats };
+  faults: { argument: null; answer: readonly Fault[] };
+  'add-fault': { argument: FaultSpec; answer: Fault };
+  'remove-fault': { argument: number; answer: null };
+  'clear-faults': { argument: null; answer: null };
+  remove: { argument: null; answer: null };
+}
+
+type RequestName = keyof Requests;
+type Answerers = {
+  readonly [Name in RequestName]: (argument: Requests[Name]['argument']) => Requests[Name]['answer'];
+};
+
+const NAME = /^[\w.-]{1,32}$/;
+
+function socketOf(name: string): string {
+  if (NAME.test(name)) return join(FOLDER, `${name}${SUFFIX}`);
+  throw new IntegrityError(
+    'ERR_USAGE',
+    `${JSON.stringify(name)} is no name: 1 to 32 letters, digits, '-', '_', '.'`,
+  );
+}
+
+/** LBAs go beyond what JSON's numbers hold: `12n`. */
+function toLine(value: unknown): string {
+  return `${JSON.stringify(value, (_, field) => (typeof field === 'bigint' ? `${field}n` : field))}\n`;
+}
+
+function fromLine(line: string): unknown {
+  const big = (_: string, field: unknown) =>
+    typeof field === 'string' && /^-?\d+n$/.test(field) ? BigInt(field.slice(0, -1)) : field;
+  return JSON.parse(line, big);
+}
+
+/** Makes a disk in a process of its own, which goes on when this one ends. */
+export async function startDisk(name: string, options: EmulatedDiskOptions): Promise<ServedDisk> {
+  const path = socketOf(name);
+  await removeDeadDisks();
+  if ((await namesOf()).includes(name)) {
+    throw new IntegrityError('ERR_TESTBED', `there is an emulated disk ${name} already`, {
+      advice: `Remove it with \`blk-integrity testbed disk remove ${name}\`, or give another name.`,
+    });
+  }
+  const main = fileURLToPath(new URL('./service-main.js', import.meta.url));
+  const child = fork(main, [path], { detached: true, stdio: 'ignore' });
+  try {
+    const answer = await new Promise<string>((resolve, reject) => {
+      const timer = setTimeout(() => reject(notStarted(name, 'it does not answer')), START_MS);
+      child.once('message', (message) => resolve(String(message)));
+      child.once('error', reject);
+      child.once('exit', (code, signal) => reject(notStarted(name, `it ended with ${signal ?? code}`)));
+      child.once('spawn', () => child.send(toLine({ name, options })));
+      child.once('message', () => clearTimeout(timer));
+    });
+    return answerOf(answer) as ServedDisk;
+  } catch (error) {
+    child.kill();
+    throw error;
+  } finally {
+    child.removeAllListeners();
+    if (child.connected) child.disconnect();
+    child.unref();
+  }
+}
+
+function notStarted(name: string, why: string): IntegrityError {
+  return new IntegrityError(
+    'ERR_TESTBED',
+    `the process of the emulated disk ${name} could not be started: ${why}`,
+  );
+}
+
+/** The process that serves: makes the disk, tells of it, and stays until it is told to go. */
+export async function serveDisk(path: string): Promise<void> {
+  const first = await new Promise<string>((resolve) =>
+    process.once('message', (line) => resolve(String(line))),
+  );
+  const { name, options } = fromLine(first) as { name: string; options: EmulatedDiskOptions };
+  try {
+    const disk = await EmulatedDisk.create(options);
+    const attached = await disk.attach({ name });
+    const server = await listen(path);
+    const info = infoOf(name, disk, attached);
+    const stop = async () => {
+      server.close();
+      await attached[Symbol.asyncDispose]();
+      await disk.close();
+    };
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      process.once(signal, () => void stop().finally(() => process.exit(0)));
+    }
+    answer(server, answerersOf(disk, attached, info), () => stop());
+    process.send?.(toLine({ answer: info }));
+  } catch (error) {
+    process.send?.(toLine({ error: told(error) }), () => process.exit(3));
+  }
+}
+
+function infoOf(name: string, disk: EmulatedDisk, { sg, block }: AttachedUnit): ServedDisk {
+  return { name, pid: process.pid, sg, block, serial: disk.identity.serial, format: disk.format };
+}
+
+function answerersOf(disk: EmulatedDisk, attached: AttachedUnit, info: ServedDisk): Answerers {
+  return {
+    info: () => ({ ...info, format: disk.format }),
+    stats: () => ({ disk: disk.stats(), ring: attached.stats() }),
+    faults: () => disk.faults(),
+    'add-fault': (spec) => disk.addFault(spec),
+    'remove-fault': (id) => {
+      disk.removeFault(id);
+      return null;
+    },
+    'clear-faults': () => {
+      disk.clearFaults();
+      return null;
+    },
+    remove: () => null,
+  };
+}
+
+async function listen(path: string): Promise<Server> {
+  await mkdir(FOLDER, { recursive: true, mode: 0o700 });
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(path, resolve);
+  });
+  return server;
+}
+
+function answer(server: Server, answerers: Answerers, stop: () => Promise<void>): void {
+  server.on('connection', (socket: Socket) => {
+    // A client that goes away is no business of the disk's.
+    socket.on('error', () => socket.destroy());
+    createInterface({ input: socket }).once('line', async (line) => {
+      let request: RequestName | null = null;
+      try {
+        const { name, argument } = fromLine(line) as { name: RequestName; argument: never };
+        if (!Object.hasOwn(answerers, name))
+          throw new IntegrityError('ERR_USAGE', `no request ${name} is known`);
+        request = name;
+        if (request === 'remove') await stop();
+        socket.end(toLine({ answer: answerers[name](argument) }));
+      } catch (error) {
+        socket.end(toLine({ error: told(error) }));
+      }
+      if (request === 'remove') socket.once('close', () => process.exit(0));
+    });
+  });
+}
+
+interface Told {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly advice?: string;
+}
+
+function told(error: unknown): Told {
+  if (!(error instanceof IntegrityError)) return { code: 'ERR_TESTBED', message: (error as Error).message };
+  const { code, message, advice } = error;
+  return { code, message, ...(advice !== undefined && { advice }) };
+}
+
+function answerOf(line: string): unknown {
+  const { answer, error } = fromLine(line) as { answer?: unknown; error?: Told };
+  if (error === undefined) return answer;
+  const { code, message, advice } = error;
+  throw new IntegrityError(code, message, advice === undefined ? {} : { advice });
+}
+
+/**
+ * Asks the process of a disk.
+ *
+ * @throws ERR_NO_DEVICE when there is no such disk, and what the disk throws.
+ */
+export async function askDisk<Name extends RequestName>(
+  disk: string,
+  name: Name,
+  argument: Requests[Name]['argument'],
+): Promise<Requests[Name]['answer']> {
+  const path = socketOf(disk);
+  const line = await new Promise<string>((resolve, reject) => {
+    const socket = connect(path, () => socket.write(toLine({ name, argument })));
+    socket.setTimeout(ANSWER_MS, () => socket.destroy(new Error('it does not answer')));
+    socket.once('error', (cause) => {
+      const gone = ['ENOENT', 'ECONNREFUSED'].includes((cause as NodeJS.ErrnoException).code ?? '');
+      const message = gone
+        ? `there is no emulated disk ${disk}`
+        : `the emulated disk ${disk}: ${cause.message}`;
+      const advice = 'See `blk-integrity testbed disk list`.';
+      reject(new IntegrityError(gone ? 'ERR_NO_DEVICE' : 'ERR_TESTBED', message, { advice, cause }));
+    });
+    createInterface({ input: socket }).once('line', resolve);
+  });
+  return answerOf(line) as Requests[Name]['answer'];
+}
+
+async function namesOf(): Promise<string[]> {
+  const files = await readdir(FOLDER).catch(() => []);
+  return files.filter((file) => file.endsWith(SUFFIX)).map((file) => file.slice(0, -SUFFIX.length));
+}
+
+/** Every disk that is served. What a dead process left is taken away first. */
+export async function servedDisks(): Promise<ServedDisk[]> {
+  await removeDeadDisks();
+  return Promise.all((await namesOf()).sort().map((name) => askDisk(name, 'info', null)));
+}
+
+/** Sockets that nobody listens on, and what their processes left in the kernel. */
+async function removeDeadDisks(): Promise<void> {
+  for (const name of await namesOf()) {
+    try {
+      await askDisk(name, 'info', null);
+    } catch (error) {
+      if ((error as IntegrityError).code === 'ERR_NO_DEVICE') await rm(socketOf(name), { force: true });
+    }
+  }
+  await removeStaleUnits();
+}

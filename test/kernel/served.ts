@@ -1,0 +1,54 @@
+/**
+ * `testbed disk`: disks that outlive the command that made them, and what a process that was killed leaves.
+ */
+
+import { execFile } from 'node:child_process';
+import { access, readdir } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import type { Test } from 'tap';
+
+const run = promisify(execFile);
+const cli = async (...args: string[]) =>
+  (await run(process.execPath, ['lib/cli/main.js', 'testbed', 'disk', ...args])).stdout;
+
+export async function served(t: Test): Promise<void> {
+  const sg = (await cli('create', '--name', 'one', '--type', '2', '--block', '512', '--size', '1G')).trim();
+  t.match(sg, /^\/dev\/sg\d+$/);
+  await access(sg);
+  t.match(JSON.parse(await cli('list', '--json')), {
+    disks: [{ name: 'one', sg, format: { type: 2, blocks: 2097152 } }],
+  });
+  await t.rejects(cli('create', '--name', 'one'), { code: 3, stderr: /ERR_TESTBED/ });
+  await t.rejects(cli('create', '--name', 'two', '--type', '1', '--interval-exponent', '3'), { code: 2 });
+  t.match(
+    await cli('fault', 'one', '--kind', 'guard', '--lba', '8', '--blocks', '1', '--on', 'read'),
+    /^1: guard LBA 8, 1 blocks, on read/,
+  );
+  const bad = { code: 2, stderr: /ERR_USAGE/ };
+  await t.rejects(cli('fault', 'one', '--kind', 'nothing'), bad);
+  await t.rejects(cli('fault', 'one', '--kind', 'busy', '--on', 'read'), bad);
+  await t.rejects(cli('fault', 'one', '--remove', '9'), bad);
+  t.equal(await cli('fault', 'one', '--clear'), '');
+  t.match(JSON.parse(await cli('stats', 'one', '--json')), {
+    disk: { byStatus: { '00h': Number } },
+    ring: { inFlight: 0 },
+  });
+  await t.rejects(cli('stats', 'nobody'), { code: 3, stderr: /ERR_NO_DEVICE/ });
+
+  const [{ pid }] = JSON.parse(await cli('list', '--json')).disks as [{ pid: number }];
+  process.kill(pid, 'SIGKILL');
+  const start = performance.now();
+  t.match(JSON.parse(await cli('list', '--json')), { disks: [] }, 'a killed process leaves nothing');
+  t.ok(performance.now() - start < 25_000, `and nothing hangs: ${Math.round(performance.now() - start)} ms`);
+  await t.rejects(access(sg));
+
+  const again = (await cli('create', '--name', 'one', '--type', '0')).trim();
+  await access(again);
+  await cli('remove', 'one');
+  await t.rejects(access(again), 'removed');
+  const left = await readdir('/sys/kernel/config/target/core').catch(() => []);
+  t.same(
+    left.filter((name) => name.startsWith('user_')),
+    [],
+  );
+}
