@@ -94,8 +94,8 @@ export async function sg3Utils(t: Test): Promise<void> {
   await writeFile(file, block);
   await t.rejects(
     command('sg_write_x', '--normal', '--16', '--lba=16', '--num=1', '--wrprotect=1', `--in=${file}`, sg),
-    { code: 41 },
-    'a wrong guard: 41, a protection error with INFORMATION',
+    { code: 40 },
+    'a wrong guard: 40, a protection error',
   );
   await command('sg_write_x', '--normal', '--16', '--lba=16', '--num=1', '--wrprotect=3', `--in=${file}`, sg);
   await t.rejects(command('sg_verify', '--16', '--lba=16', '--count=1', sg), 'and 011b plants it');
