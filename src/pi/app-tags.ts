@@ -1,5 +1,6 @@
 /** Application tags by ranges of intervals. */
 import { IntegrityError } from '../errors.js';
+import { shown } from './shown.js';
 
 /** A run of intervals with one application tag. */
 export interface AppTagRange {
@@ -29,21 +30,33 @@ export function appTagReader({
   };
 }
 
-/** @throws ERR_OUT_OF_RANGE for ranges that overlap or are out of order, and for a tag that is none. */
-export function requireAppTagRanges(ranges: readonly AppTagRange[]): void {
+/**
+ * A copy, each range read once.
+ *
+ * @throws ERR_OUT_OF_RANGE for ranges that overlap or are out of order, for a tag that is none, and for what is no list of ranges.
+ */
+export function requireAppTagRanges(
+  ranges: readonly AppTagRange[] | undefined,
+): readonly AppTagRange[] | undefined {
+  if (ranges === undefined) return undefined;
+  if (!Array.isArray(ranges)) {
+    throw new IntegrityError('ERR_OUT_OF_RANGE', `appTags ${shown(ranges)} must be a list of ranges`);
+  }
   let end = 0;
-  for (const range of ranges) {
-    const { first, count, value } = range;
+  return Array.from(ranges as readonly AppTagRange[], (given) => {
+    const { first, count, value } = given ?? ({} as AppTagRange);
+    const range = { first, count, value };
     const whole = Number.isSafeInteger(first) && Number.isSafeInteger(count) && count >= 0;
     const ordered = whole && first >= end && Number.isSafeInteger(endOf(range));
     if (!ordered || !Number.isInteger(value) || value < 0 || value > 0xffff) {
       throw new IntegrityError(
         'ERR_OUT_OF_RANGE',
-        `appTags: ${count} intervals from ${first} with tag ${value}: ranges must be in order and apart, tags from 0 to 65535`,
+        `appTags: ${shown(count)} intervals from ${shown(first)} with tag ${shown(value)}: ranges must be in order and apart, tags from 0 to 65535`,
       );
     }
     end = endOf(range);
-  }
+    return range;
+  });
 }
 
 function endOf({ first, count }: AppTagRange): number {

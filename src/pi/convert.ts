@@ -5,6 +5,7 @@
 import { IntegrityError } from '../errors.js';
 import { computeGuard, type IpGuardCovers } from './guard.js';
 import { dataOf, type Layout, place, prefixOf, tupleOffset } from './layout.js';
+import { readOptions, requireNumbered } from './options.js';
 import { type Profile, type ProfileName, profileByName } from './profile.js';
 import { isEscaped, readTuple, viewOf, writeTuple } from './tuple.js';
 import type { Finding } from './verify.js';
@@ -27,6 +28,8 @@ export interface ConvertOptions {
   /** Default `data-and-metadata`. */
   readonly ipGuardCovers?: IpGuardCovers | undefined;
 }
+
+const OPTIONS = ['profile', 'layout', 'findingsMax', 'startInterval', 'ipGuardCovers'] as const;
 
 export interface ConvertResult {
   /** What the tuples are now. */
@@ -55,18 +58,20 @@ export interface ConvertResult {
  * An escaped tuple says nothing of its data and is left, guard and all; FFh x 8 of a fresh format stays that. Reference and application
  * tags are not looked at: `verify` compares them before or after alike.
  *
- * @throws ERR_USAGE for a profile whose guard has no other kind, CRC-64 or none; ERR_BAD_LENGTH for lengths that do not fit it.
+ * @throws ERR_USAGE for a profile whose guard has no other kind, CRC-64 or none; for options and lengths that do not fit, as `verify`.
  */
 export function convertGuards(
   data: Uint8Array,
   metadata: Uint8Array | null,
-  options: ConvertOptions,
+  given: ConvertOptions,
 ): ConvertResult {
+  const options = readOptions(given, OPTIONS);
   const { profile, layout, findingsMax = Infinity, startInterval = 0 } = options;
   const { ipGuardCovers = 'data-and-metadata' } = options;
   const converted = counterpart(profile);
   const placement = place(profile, layout, data, metadata);
   const { intervals } = placement;
+  requireNumbered(intervals, startInterval);
   const view = viewOf(placement.metadata);
   const findings: Finding[] = [];
   let escaped = 0;

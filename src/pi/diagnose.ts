@@ -10,7 +10,7 @@ import {
   Scene,
 } from './hypotheses.js';
 import { place } from './layout.js';
-import { requireInRange, requireNumbered } from './options.js';
+import { readVerifyOptions, requireNumbered } from './options.js';
 import type { Finding, VerifyOptions } from './verify.js';
 
 export type { DiagnosisKind, FlippedBit } from './hypotheses.js';
@@ -55,17 +55,18 @@ const UNKNOWN_TEXT = 'nothing that is known here explains it';
  * The cost is that of at most 512 findings, each with the shifts of up to 256 intervals either way and a few dozen guards; it does
  * not grow with the number of intervals or of findings.
  *
- * @param findings Of `verify` with these `options`; their numbers begin at `startInterval`.
+ * @param given The options of the `verify`.
+ * @param findings What it found; their numbers begin at `startInterval`.
  * @throws ERR_OUT_OF_RANGE for a finding outside the buffers or numbers beyond 2^53 - 1; ERR_USAGE for a finding of an interval that is
  * not bad; otherwise as `verify`.
  */
 export function diagnose(
   data: Uint8Array,
   metadata: Uint8Array | null,
-  options: VerifyOptions,
+  given: VerifyOptions,
   findings: readonly Finding[],
 ): Diagnosis[] {
-  requireInRange(options);
+  const options = readVerifyOptions(given);
   const { profile, layout, startInterval = 0 } = options;
   const placement = place(profile, layout, data, metadata);
   requireNumbered(placement.intervals, startInterval);

@@ -4,7 +4,7 @@ import { IntegrityError } from '../errors.js';
 import { type GenerateOptions, generatePlain } from './generate.js';
 import { countIntervals, type Placement, place, strideOf } from './layout.js';
 import { generateNative, verifyNative } from './native.js';
-import { requireInRange, requireNumbered } from './options.js';
+import { readGenerateOptions, readVerifyOptions, requireNumbered } from './options.js';
 import { type VerifyOptions, type VerifyResult, verifyPlain } from './verify.js';
 
 export type { AppTagRange } from './app-tags.js';
@@ -15,7 +15,8 @@ export type { CheckedField, CheckOrder, Finding, VerifyOptions, VerifyResult } f
 
 /**
  * Every method throws ERR_BAD_LENGTH where the lengths do not fit the profile, with the numbers, and
- * ERR_OUT_OF_RANGE for a seed, tag, range or count that is none, and ERR_USAGE for a name that no option has. Nothing is kept of the buffers after the return.
+ * ERR_OUT_OF_RANGE for a seed, tag, range or count that is none, ERR_USAGE for a name that no option has, and ERR_OUT_OF_RANGE or
+ * ERR_UNKNOWN_FORMAT for a profile that is none. Nothing is kept of the buffers after the return.
  */
 export interface PiEngine {
   /**
@@ -66,20 +67,18 @@ function engineOf(
   generateTuples: (placement: Placement, options: GenerateOptions) => void,
   verifyTuples: (placement: Placement, options: VerifyOptions) => VerifyResult,
 ): PiEngine {
-  const generateInto: PiEngine['generateInto'] = (data, metadata, options) => {
-    requireInRange(options);
+  const fill = (data: Uint8Array, metadata: Uint8Array | null, options: GenerateOptions) =>
     generateTuples(place(options.profile, options.layout, data, metadata), options);
-  };
   return {
-    generateInto,
-    generate(data, options) {
-      requireInRange(options);
+    generateInto: (data, metadata, given) => fill(data, metadata, readGenerateOptions(given)),
+    generate(data, given) {
+      const options = readGenerateOptions(given);
       const { profile, layout } = options;
       const { interval, metadataSize } = profile;
       const intervals = countIntervals(profile, 'separate', data.length);
       if (layout === 'separate') {
         const metadata = new Uint8Array(intervals * metadataSize);
-        generateInto(data, metadata, options);
+        fill(data, metadata, options);
         return metadata;
       }
       const stride = strideOf(profile, layout);
@@ -87,14 +86,11 @@ function engineOf(
       for (let i = 0; i < intervals; i++) {
         blocks.set(data.subarray(i * interval, (i + 1) * interval), i * stride);
       }
-      generateInto(blocks, null, options);
+      fill(blocks, null, options);
       return blocks;
     },
-    verify(data, metadata, options) {
-      requireInRange(options);
-      if (options.checks?.includes('app') && options.appTag === undefined && options.appTags === undefined) {
-        throw new IntegrityError('ERR_USAGE', 'checks: app, and no application tag is given to compare with');
-      }
+    verify(data, metadata, given) {
+      const options = readVerifyOptions(given);
       const placement = place(options.profile, options.layout, data, metadata);
       requireNumbered(placement.intervals, options.startInterval);
       return verifyTuples(placement, options);

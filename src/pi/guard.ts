@@ -1,5 +1,7 @@
 /** The three guards, plain. Each is over the data of one interval and then the metadata before its tuple. */
+import { IntegrityError } from '../errors.js';
 import type { GuardKind } from './profile.js';
+import { shown } from './shown.js';
 
 /** x^16 + x^15 + x^11 + x^9 + x^8 + x^7 + x^5 + x^4 + x^2 + x + 1 (T10 SBC-4), most significant bit first. */
 const CRC16_T10_DIF = 0x8bb7;
@@ -69,6 +71,8 @@ export type IpGuardCovers = 'data-and-metadata' | 'metadata-alone';
 /**
  * The guard of one interval: `data`, then `prefix`, the metadata before the tuple. A bigint for CRC-64, else
  * a number.
+ *
+ * @throws ERR_OUT_OF_RANGE for a kind that is none.
  */
 export function computeGuard(
   kind: GuardKind,
@@ -85,5 +89,10 @@ export function computeGuard(
         : ipChecksum(data, prefix);
     case 'crc64':
       return crc64Nvme(crc64Nvme(0n, data), prefix);
+    default:
+      throw new IntegrityError(
+        'ERR_OUT_OF_RANGE',
+        `guard ${shown(kind satisfies never)} is no kind of guard`,
+      );
   }
 }

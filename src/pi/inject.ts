@@ -1,7 +1,9 @@
 /** Faults on purpose: single bits, flipped by a seeded choice. */
 import { IntegrityError } from '../errors.js';
 import { type Layout, type Placement, place, tupleOffset } from './layout.js';
+import { readOptions } from './options.js';
 import { countsReferenceTags, type Profile } from './profile.js';
+import { shown } from './shown.js';
 import { isEscaped, readTuple, viewOf } from './tuple.js';
 import type { CheckedField } from './verify.js';
 
@@ -26,6 +28,8 @@ export interface Protected {
   readonly layout: Layout;
 }
 
+const PROTECTED = ['profile', 'layout'] as const;
+
 export interface InjectOptions extends Protected {
   /** 0 to 2^32 - 1. The same number gives the same faults in the same blocks, in either layout, in every release. */
   readonly randomSeed: number;
@@ -42,14 +46,16 @@ export interface InjectOptions extends Protected {
  * 0; a number below n is the state times n, divided by 2^32.
  *
  * @throws ERR_OUT_OF_RANGE for more faults than there are intervals that can have one, and for numbers that are none; ERR_USAGE for
- * a profile without tuples, for the reference tag of type 3, which is not compared, and for a target that is none; ERR_BAD_LENGTH for lengths that do not fit.
+ * a profile without tuples, for the reference tag of type 3, which is not compared, and for a target that is none; for profile, layout and
+ * lengths that do not fit, as `verify`.
  */
 export function injectFaults(
   data: Uint8Array,
   metadata: Uint8Array | null,
   options: InjectOptions,
 ): InjectedFault[] {
-  const { profile, layout, randomSeed, target, count } = options;
+  const { profile, layout } = readOptions(options, PROTECTED);
+  const { randomSeed, target, count } = options;
   const { tupleSize } = profile;
   if (tupleSize === 0)
     throw new IntegrityError('ERR_USAGE', `${profile.name} has no tuples: no fault would be found`);
@@ -96,29 +102,31 @@ export function injectFaults(
  * Flips the bits of `faults` back, all or none.
  *
  * @throws ERR_OUT_OF_RANGE for a fault that is not in these buffers or not in the field that it names; ERR_USAGE for a target that is
- * none or that the profile has not; ERR_BAD_LENGTH for lengths that do not fit.
+ * none or that the profile has not; for profile, layout and lengths that do not fit, as `verify`.
  */
 export function undoFaults(
   data: Uint8Array,
   metadata: Uint8Array | null,
-  { profile, layout }: Protected,
+  options: Protected,
   faults: readonly InjectedFault[],
 ): void {
+  const { profile, layout } = readOptions(options, PROTECTED);
   const placement = place(profile, layout, data, metadata);
-  for (const { interval, target, byte, bit } of faults) {
+  const read = faults.map(({ interval, target, byte, bit }) => ({ interval, target, byte, bit }));
+  for (const { interval, target, byte, bit } of read) {
     requireTarget(profile, target);
     const { start, bytes } = fieldOf(profile, target);
     requireWhole('interval', interval, placement.intervals - 1);
     requireWhole(`byte of the ${target}`, byte, start + bytes - 1, start);
     requireWhole('bit', bit, 7);
   }
-  for (const fault of faults) flip(profile, placement, fault);
+  for (const fault of read) flip(profile, placement, fault);
 }
 
 function requireTarget(profile: Profile, target: FaultTarget): void {
   const targets: readonly FaultTarget[] = profile.tupleSize === 0 ? ['data'] : TARGETS;
   if (targets.includes(target)) return;
-  throw new IntegrityError('ERR_USAGE', `target ${target} is none of ${targets.join(', ')}`);
+  throw new IntegrityError('ERR_USAGE', `target ${shown(target)} is none of ${targets.join(', ')}`);
 }
 
 function flip(profile: Profile, placement: Placement, { interval, target, byte, bit }: InjectedFault): void {
@@ -160,6 +168,6 @@ function requireWhole(name: string, value: number, max: number, min = 0): void {
   if (Number.isInteger(value) && value >= min && value <= max) return;
   throw new IntegrityError(
     'ERR_OUT_OF_RANGE',
-    `${name} ${value} must be a whole number from ${min} to ${max}`,
+    `${name} ${shown(value)} must be a whole number from ${min} to ${max}`,
   );
 }

@@ -1,5 +1,6 @@
 /** Profiles: what a disk's integrity is, by the names that the kernel shows in sysfs. */
 import { IntegrityError } from '../errors.js';
+import { shown } from './shown.js';
 
 /** How a guard is made: CRC-16 T10-DIF, Internet checksum, or the 64-bit CRC of NVMe. */
 export type GuardKind = 'crc16' | 'ip' | 'crc64';
@@ -58,10 +59,39 @@ export const PROFILE_NAMES: readonly ProfileName[] = Object.keys(FORMATS) as Pro
 /** Bytes of a guard; the rest of the tuple are tags. */
 const GUARD_SIZE: Readonly<Record<GuardKind, number>> = { crc16: 2, ip: 2, crc64: 8 };
 
-const SMALLEST_INTERVAL = 512;
-const LARGEST_INTERVAL = 65536;
+const INTERVALS = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536];
 /** NVMe's metadata size is a field of 16 bits. */
 const LARGEST_METADATA = 65535;
+
+interface Allowed {
+  has(value: unknown): boolean;
+  /** After "must be". */
+  readonly called: string;
+}
+
+const oneOf = (...values: readonly unknown[]): Allowed => ({
+  has: (value) => values.includes(value),
+  called: values.map(String).join(' or '),
+});
+
+const wholeUpTo = (max: number, min = 0): Allowed => ({
+  has: (value) => Number.isInteger(value) && Number(value) >= min && Number(value) <= max,
+  called: min === max ? `${min}` : `a whole number from ${min} to ${max}`,
+});
+
+/** What each field may be, a field after those that it depends on. */
+const FIELDS: readonly (readonly [keyof Profile, (profile: Profile, format: Format) => Allowed])[] = [
+  ['type', (_, { type }) => (type === 1 ? oneOf(1, 2) : oneOf(type))],
+  ['guard', (_, { guard }) => oneOf(guard)],
+  ['tupleSize', (_, { tupleSize }) => oneOf(tupleSize)],
+  ['interval', () => oneOf(...INTERVALS)],
+  ['metadataSize', ({ name }, { tupleSize }) => wholeUpTo(name === 'none' ? 0 : LARGEST_METADATA, tupleSize)],
+  [
+    'piOffset',
+    ({ metadataSize, tupleSize, guard }) => wholeUpTo(guard === null ? 0 : metadataSize - tupleSize),
+  ],
+  ['tagSize', (_, format) => wholeUpTo(tagRoom(format))],
+];
 
 export interface ProfileOptions {
   /** A power of two from 512 to 65536. Default 512. */
@@ -90,21 +120,37 @@ export interface ProfileOptions {
  */
 export function profileByName(name: string, options: ProfileOptions = {}): Profile {
   const format = formatByName(name);
-  const { tupleSize, guard } = format;
-  const { interval = SMALLEST_INTERVAL, metadataSize = tupleSize, piOffset = 0, tagSize = 0 } = options;
+  const { guard, tupleSize } = format;
+  const { interval = 512, metadataSize = tupleSize, piOffset = 0, tagSize = 0 } = options;
   const { type = format.type } = options;
+  return requireProfile({
+    name: name as ProfileName,
+    type,
+    guard,
+    tupleSize,
+    interval,
+    metadataSize,
+    piOffset,
+    tagSize,
+  });
+}
 
-  requireRange(name, 'interval', interval, SMALLEST_INTERVAL, LARGEST_INTERVAL);
-  if ((interval & (interval - 1)) !== 0) {
-    throw new IntegrityError('ERR_OUT_OF_RANGE', `${name}: interval ${interval} is not a power of two`);
+/**
+ * The same profile, read once and frozen, with everything checked that `profileByName` checks: one made by hand may be anything.
+ *
+ * @throws ERR_UNKNOWN_FORMAT for a name that no kernel shows; ERR_OUT_OF_RANGE for a field that does not fit.
+ */
+export function requireProfile(profile: Profile): Profile {
+  const { name, type, guard, interval, tupleSize, metadataSize, piOffset, tagSize } =
+    profile ?? ({} as Profile);
+  const read = Object.freeze({ name, type, guard, interval, tupleSize, metadataSize, piOffset, tagSize });
+  const format = formatByName(name);
+  for (const [field, allowed] of FIELDS) {
+    const { has, called } = allowed(read, format);
+    if (has(read[field])) continue;
+    throw new IntegrityError('ERR_OUT_OF_RANGE', `${name}: ${field} ${shown(read[field])} must be ${called}`);
   }
-  requireRange(name, 'metadataSize', metadataSize, tupleSize, name === 'none' ? 0 : LARGEST_METADATA);
-  requireRange(name, 'piOffset', piOffset, 0, guard === null ? 0 : metadataSize - tupleSize);
-  requireRange(name, 'tagSize', tagSize, 0, tagRoom(format));
-  if (type !== format.type && !(type === 2 && format.type === 1)) {
-    throw new IntegrityError('ERR_OUT_OF_RANGE', `${name}: a disk of this format has no type ${type}`);
-  }
-  return { name: name as ProfileName, type, guard, interval, tupleSize, metadataSize, piOffset, tagSize };
+  return read;
 }
 
 /** Bytes of a tuple that are not its guard: the most that `tagSize` can be. */
@@ -119,18 +165,12 @@ export function countsReferenceTags(profile: Profile): boolean {
   return profile.type === 1 || profile.type === 2;
 }
 
-function formatByName(name: string): Format {
-  if (!Object.hasOwn(FORMATS, name)) {
+function formatByName(name: unknown): Format {
+  if (typeof name !== 'string' || !Object.hasOwn(FORMATS, name)) {
     throw new IntegrityError(
       'ERR_UNKNOWN_FORMAT',
-      `no format is named ${JSON.stringify(name)}: the formats are ${PROFILE_NAMES.join(', ')}`,
+      `no format is named ${shown(name)}: the formats are ${PROFILE_NAMES.join(', ')}`,
     );
   }
   return FORMATS[name as ProfileName];
-}
-
-function requireRange(format: string, parameter: string, value: number, min: number, max: number): void {
-  if (Number.isInteger(value) && value >= min && value <= max) return;
-  const range = min === max ? `${min}` : `from ${min} to ${max}`;
-  throw new IntegrityError('ERR_OUT_OF_RANGE', `${format}: ${parameter} ${value} must be ${range}`);
 }

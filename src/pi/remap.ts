@@ -1,7 +1,7 @@
 /** Reference tags between the virtual seed and the LBA: blk_integrity_prepare and _complete of Linux. */
 import { IntegrityError } from '../errors.js';
-import { requireTagCounter } from './options.js';
-import { countsReferenceTags, type Profile } from './profile.js';
+import { readOptions, requireNumbered, requireTagCounter } from './options.js';
+import { countsReferenceTags, type Profile, requireProfile } from './profile.js';
 import { isEscaped, readTuple, referenceTag, viewOf, writeReferenceTag } from './tuple.js';
 import type { Finding } from './verify.js';
 
@@ -11,6 +11,8 @@ export interface RemapOptions {
   /** The number that findings give the first interval. Default 0. */
   readonly startInterval?: number | undefined;
 }
+
+const OPTIONS = ['findingsMax', 'startInterval'] as const;
 
 export interface RemapResult {
   /** Every tuple that is not escaped held the expected tag. */
@@ -33,7 +35,8 @@ export interface RemapResult {
  * From virtual to LBA before a request is sent, from LBA to virtual when it has completed (Linux 6.1
  * block/t10-pi.c).
  *
- * @throws ERR_BAD_LENGTH unless `metadata` is that of whole intervals; ERR_OUT_OF_RANGE unless `from` and `to` are 0 to 2^64 - 1.
+ * @throws ERR_BAD_LENGTH unless `metadata` is that of whole intervals; ERR_OUT_OF_RANGE unless `from` and `to` are 0 to 2^64 - 1;
+ * for a profile that is none, as `profileByName`.
  */
 export function remapReferenceTags(profile: Profile, metadata: Uint8Array, from: bigint, to: bigint): void {
   remapReferenceTagsChecked(profile, metadata, from, to, { findingsMax: 0 });
@@ -43,19 +46,23 @@ export function remapReferenceTags(profile: Profile, metadata: Uint8Array, from:
  * The same bytes, and tells what the kernel does not: which tuples did not hold the expected tag. Of a profile whose tags do not
  * count it says nothing: 0 remapped.
  *
- * @throws ERR_BAD_LENGTH unless `metadata` is that of whole intervals; ERR_OUT_OF_RANGE unless `from` and `to` are 0 to 2^64 - 1.
+ * @throws ERR_BAD_LENGTH unless `metadata` is that of whole intervals; ERR_OUT_OF_RANGE unless `from` and `to` are 0 to 2^64 - 1;
+ * for a profile or options that are none, as `verify`.
  */
 export function remapReferenceTagsChecked(
-  profile: Profile,
+  given: Profile,
   metadata: Uint8Array,
   from: bigint,
   to: bigint,
-  { findingsMax = Infinity, startInterval = 0 }: RemapOptions = {},
+  options: RemapOptions = {},
 ): RemapResult {
+  const profile = requireProfile(given);
+  const { findingsMax = Infinity, startInterval = 0 } = readOptions(options, OPTIONS);
   const { tupleSize, metadataSize, piOffset } = profile;
   const intervals = metadataSize === 0 ? 0 : Math.floor(metadata.length / metadataSize);
-  requireTagCounter('from', from);
-  requireTagCounter('to', to);
+  requireTagCounter(from, 'from');
+  requireTagCounter(to, 'to');
+  requireNumbered(intervals, startInterval);
   const findings: Finding[] = [];
   let remapped = 0;
   let escaped = 0;
