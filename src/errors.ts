@@ -76,7 +76,7 @@ export class IntegrityError extends Error {
 /** What a BUG_ON is in the kernel: the caller broke a rule that the kernel would have stopped the machine for. */
 export class KernelBugError extends Error {
   override readonly name = 'KernelBugError';
-  readonly code = 'ERR_KERNEL_BUG' satisfies ErrorCode;
+  readonly code: ErrorCode = 'ERR_KERNEL_BUG';
   /** The condition that held, in the kernel's words. */
   readonly condition: string;
 
