@@ -73,9 +73,11 @@ export function diagnose(
   if (profile.guard === null || findings.length === 0) return [];
   const scene = new Scene(options, profile.guard, placement);
 
-  const lookedAt = Math.min(findings.length, LOOKED_AT_MAX);
+  // No interval counts twice, however often it was found.
+  const intervals = [...new Set(findings.map(({ interval }) => interval))];
+  const lookedAt = Math.min(intervals.length, LOOKED_AT_MAX);
   let left = Array.from({ length: lookedAt }, (_, k) => {
-    const { interval } = findings[Math.floor((k * findings.length) / lookedAt)]!;
+    const interval = intervals[Math.floor((k * intervals.length) / lookedAt)]!;
     if (!scene.has(interval - startInterval)) {
       throw new IntegrityError('ERR_OUT_OF_RANGE', `a finding is of interval ${interval}, which is not here`);
     }

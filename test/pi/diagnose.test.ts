@@ -421,6 +421,25 @@ t.test('data and its own guard but for a bit sum up to a power of two', async (t
   t.match(diagnosed(blocks).diagnoses, [{ intervals: 14, kind: /-bit-flip$/ }]);
 });
 
+t.test('one finding is one, however often it is given', async (t) => {
+  const blocks = type1(4);
+  const { tupleBytes } = opened(blocks);
+  tupleBytes(1).set(noise(8, 9));
+  const { findings, options } = diagnosed(blocks);
+  const often = Array.from({ length: 8 }, () => findings[0]!);
+  const told = diagnose(blocks.stream, blocks.metadata, options, often);
+  t.match(told, [{ kind: 'unknown', intervals: 1, lookedAt: 1 }]);
+});
+
+t.test('a tuple of zeros whose tags nobody compares is weak evidence', async (t) => {
+  const profile = profileByName('T10-DIF-TYPE3-CRC');
+  const blocks = protectedBlocks({ profile, layout: 'separate', seed: 9n, type3Ref: 'zero' }, 512, 1);
+  // Stale data; one of the good tuples happens to be all zeros.
+  blocks.stream.set(noise(blocks.stream.length, 2));
+  opened(blocks).tupleBytes(100).fill(0);
+  t.match(diagnosed(blocks).diagnoses, [{ kind: 'unknown' }]);
+});
+
 t.test('equal blocks are no shift', async (t) => {
   const profile = profileByName('T10-DIF-TYPE1-CRC');
   const blocks = protectedBlocks({ profile, layout: 'separate', seed: 9n, type3Ref: 'zero' }, 40, 1);
