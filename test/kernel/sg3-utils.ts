@@ -101,6 +101,7 @@ export async function sg3Utils(t: Test): Promise<void> {
   await t.rejects(command('sg_verify', '--16', '--lba=16', '--count=1', sg), 'and 011b plants it');
 
   await command('sg_format', '--format', '--fmtpinfo=3', '--pfu=0', '--quick', '--wait', sg);
+  await t.rejects(command('sg_readcap', '-l', sg), { code: 6 }, 'UNIT ATTENTION follows a format');
   t.match(await command('sg_readcap', '-l', sg), /prot_en=1, p_type=1/, 'sg_format makes it type 2');
   t.match(await stored(16), /ffffffffffffffff$/, 'tuples are FFh');
   block.writeUInt16BE(0xb218, 512);
