@@ -52,8 +52,8 @@ const UNKNOWN_TEXT = 'nothing that is known here explains it';
  * intervals whose bytes show it, and only when chance would hardly give so many: random garbage is `unknown`. What is bad in several
  * ways at once may be explained by one, so the text says what was seen.
  *
- * The cost is that of at most 512 findings, each with the shifts of up to 256 intervals either way and a few dozen guards; it does
- * not grow with the number of intervals or of findings.
+ * The cost is that of at most 512 findings, each with the shifts of up to 256 intervals either way; no data is made a guard of twice. It
+ * does not grow with the number of intervals or of findings.
  *
  * @param given The options of the `verify`.
  * @param findings What it found; their numbers begin at `startInterval`.
@@ -73,9 +73,9 @@ export function diagnose(
   if (profile.guard === null || findings.length === 0) return [];
   const scene = new Scene(options, profile.guard, placement);
 
-  const lookedAt = Math.min(findings.length, LOOKED_AT_MAX);
-  let left = Array.from({ length: lookedAt }, (_, k) => {
-    const { interval } = findings[Math.floor((k * findings.length) / lookedAt)]!;
+  const intervals = sampled(findings);
+  const lookedAt = intervals.length;
+  let left = intervals.map((interval) => {
     if (!scene.has(interval - startInterval)) {
       throw new IntegrityError('ERR_OUT_OF_RANGE', `a finding is of interval ${interval}, which is not here`);
     }
@@ -121,6 +121,16 @@ export function diagnose(
     add('unknown', UNKNOWN_TEXT, left, together(covering(weak, left)));
   }
   return diagnoses;
+}
+
+/** The intervals to look at, in rising order and each once, however often it was found. */
+function sampled(findings: readonly Finding[]): number[] {
+  const most = Math.min(findings.length, LOOKED_AT_MAX);
+  const spread = Array.from(
+    { length: most },
+    (_, k) => findings[Math.floor((k * findings.length) / most)]!.interval,
+  );
+  return [...new Set(spread)].sort((a, b) => a - b);
 }
 
 interface Claim {
