@@ -56,7 +56,7 @@ const UNKNOWN_TEXT = 'nothing that is known here explains it';
  * does not grow with the number of intervals or of findings.
  *
  * @param given The options of the `verify`.
- * @param findings What it found; their numbers begin at `startInterval`.
+ * @param findings What it found, or their intervals alone; their numbers begin at `startInterval`.
  * @throws ERR_OUT_OF_RANGE for a finding outside the buffers or numbers beyond 2^53 - 1; ERR_USAGE for a finding of an interval that is
  * not bad; otherwise as `verify`.
  */
@@ -64,7 +64,7 @@ export function diagnose(
   data: Uint8Array,
   metadata: Uint8Array | null,
   given: VerifyOptions,
-  findings: readonly Finding[],
+  findings: readonly Pick<Finding, 'interval'>[],
 ): Diagnosis[] {
   const options = readVerifyOptions(given);
   const { profile, layout, startInterval = 0 } = options;
@@ -124,7 +124,7 @@ export function diagnose(
 }
 
 /** The intervals to look at, in rising order and each once, however often it was found. */
-function sampled(findings: readonly Finding[]): number[] {
+function sampled(findings: readonly Pick<Finding, 'interval'>[]): number[] {
   const most = Math.min(findings.length, LOOKED_AT_MAX);
   const spread = Array.from(
     { length: most },
