@@ -61,12 +61,23 @@ async function* judged(
     const options = { ...job, seed: seedAfter(job.seed, start), startInterval: start };
     const result = engine.verify(piece, tuples, options);
     const explained = !result.ok && diagnosed++ < DIAGNOSED_MAX;
-    yield { ...result, diagnoses: explained ? diagnose(piece, tuples, options, result.findings) : [] };
+    const diagnoses = explained ? diagnose(piece, tuples, options, result.findings) : [];
+    yield { ...result, findings: result.findings.map((found) => inStream(found, start, job)), diagnoses };
     start = end;
   }
   // One byte too many is enough to know; a pipe may never end.
   await metadata?.read(1);
   if (metadata) requireMetadataLength(profile, start, metadata.position);
+}
+
+/** A finding of a piece, with its offsets from the start of the streams, of which so many intervals came before. */
+function inStream(finding: Finding, before: number, { profile, layout }: VerifyOptions): Finding {
+  const stride = strideOf(profile, layout);
+  return {
+    ...finding,
+    dataOffset: finding.dataOffset + before * stride,
+    tupleOffset: finding.tupleOffset + before * (layout === 'separate' ? profile.metadataSize : stride),
+  };
 }
 
 /** The text of findings as they come, and then of the totals. Bad intervals set the exit status at once. */
@@ -106,8 +117,9 @@ interface Form {
 }
 
 const jsonForm: Form = {
-  finding: ({ interval, check, stored, computed }, index) => {
-    const fields = { interval, check, stored: jsonValue(stored), computed: jsonValue(computed) };
+  finding: ({ interval, check, stored, computed, dataOffset, tupleOffset, ref }, index) => {
+    const values = { stored: jsonValue(stored), computed: jsonValue(computed) };
+    const fields = { interval, check, ...values, dataOffset, tupleOffset, ref };
     return `${index === 0 ? '{"findings":[' : ','}${JSON.stringify(fields)}`;
   },
   totals: ({ bad, ...counts }, diagnosis) => {
@@ -121,8 +133,10 @@ const jsonValue = (value: number | bigint) => (typeof value === 'bigint' ? hex(v
 function textForm({ tupleSize, guard }: Profile): Form {
   const digits = { guard: guard === 'crc64' ? 16 : 4, app: 4, ref: tupleSize === 16 ? 12 : 8 };
   return {
-    finding: ({ interval, check, stored, computed }) =>
-      `interval ${interval}: ${check} stored ${hex(stored, digits[check])}, computed ${hex(computed, digits[check])}\n`,
+    finding: ({ interval, check, stored, computed, dataOffset, tupleOffset }) => {
+      const values = `stored ${hex(stored, digits[check])}, computed ${hex(computed, digits[check])}`;
+      return `interval ${interval}: ${check} ${values} (data at byte ${dataOffset}, tuple at byte ${tupleOffset})\n`;
+    },
     totals: ({ intervals, checked, escaped, bad }, diagnoses) => {
       const counts = `${intervals} intervals: ${checked} checked, ${escaped} escaped, ${bad} bad`;
       return `${counts}${checked === 0 ? ': NOTHING WAS CHECKED' : ''}\n${diagnoses.map(diagnosisText).join('')}`;

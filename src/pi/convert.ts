@@ -8,7 +8,7 @@ import { dataOf, type Layout, place, prefixOf, tupleOffset } from './layout.js';
 import { readOptions, requireNumbered } from './options.js';
 import { type Profile, type ProfileName, profileByName } from './profile.js';
 import { isEscaped, readTuple, viewOf, writeTuple } from './tuple.js';
-import type { Finding } from './verify.js';
+import { type Finding, placeOf } from './verify.js';
 
 const COUNTERPARTS: Partial<Record<ProfileName, ProfileName>> = {
   'T10-DIF-TYPE1-CRC': 'T10-DIF-TYPE1-IP',
@@ -93,7 +93,14 @@ export function convertGuards(
     if (stored === computed) continue;
     bad++;
     if (findings.length < findingsMax) {
-      findings.push({ interval: startInterval + i, check: 'guard', stored, computed, differs: ['guard'] });
+      findings.push({
+        interval: startInterval + i,
+        check: 'guard',
+        stored,
+        computed,
+        differs: ['guard'],
+        ...placeOf(profile, placement, null, i),
+      });
     }
   }
   return {

@@ -52,11 +52,11 @@ const UNKNOWN_TEXT = 'nothing that is known here explains it';
  * intervals whose bytes show it, and only when chance would hardly give so many: random garbage is `unknown`. What is bad in several
  * ways at once may be explained by one, so the text says what was seen.
  *
- * The cost is that of at most 512 findings, each with the shifts of up to 256 intervals either way and a few dozen guards; it does
- * not grow with the number of intervals or of findings.
+ * The cost is that of at most 512 findings, each with the shifts of up to 256 intervals either way; no data is made a guard of twice. It
+ * does not grow with the number of intervals or of findings.
  *
  * @param given The options of the `verify`.
- * @param findings What it found; their numbers begin at `startInterval`.
+ * @param findings What it found, or their intervals alone; their numbers begin at `startInterval`.
  * @throws ERR_OUT_OF_RANGE for a finding outside the buffers or numbers beyond 2^53 - 1; ERR_USAGE for a finding of an interval that is
  * not bad; otherwise as `verify`.
  */
@@ -64,7 +64,7 @@ export function diagnose(
   data: Uint8Array,
   metadata: Uint8Array | null,
   given: VerifyOptions,
-  findings: readonly Finding[],
+  findings: readonly Pick<Finding, 'interval'>[],
 ): Diagnosis[] {
   const options = readVerifyOptions(given);
   const { profile, layout, startInterval = 0 } = options;
@@ -73,11 +73,9 @@ export function diagnose(
   if (profile.guard === null || findings.length === 0) return [];
   const scene = new Scene(options, profile.guard, placement);
 
-  // No interval counts twice, however often it was found.
-  const intervals = [...new Set(findings.map(({ interval }) => interval))];
-  const lookedAt = Math.min(intervals.length, LOOKED_AT_MAX);
-  let left = Array.from({ length: lookedAt }, (_, k) => {
-    const interval = intervals[Math.floor((k * intervals.length) / lookedAt)]!;
+  const intervals = sampled(findings);
+  const lookedAt = intervals.length;
+  let left = intervals.map((interval) => {
     if (!scene.has(interval - startInterval)) {
       throw new IntegrityError('ERR_OUT_OF_RANGE', `a finding is of interval ${interval}, which is not here`);
     }
@@ -123,6 +121,16 @@ export function diagnose(
     add('unknown', UNKNOWN_TEXT, left, together(covering(weak, left)));
   }
   return diagnoses;
+}
+
+/** The intervals to look at, in rising order and each once, however often it was found. */
+function sampled(findings: readonly Pick<Finding, 'interval'>[]): number[] {
+  const most = Math.min(findings.length, LOOKED_AT_MAX);
+  const spread = Array.from(
+    { length: most },
+    (_, k) => findings[Math.floor((k * findings.length) / most)]!.interval,
+  );
+  return [...new Set(spread)].sort((a, b) => a - b);
 }
 
 interface Claim {

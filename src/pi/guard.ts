@@ -43,8 +43,7 @@ export function ipChecksum(...parts: Uint8Array[]): number {
   for (const part of parts) {
     for (let i = 0; i < part.length; i += 2) sum += (part[i]! << 8) | (part[i + 1] ?? 0);
   }
-  while (sum > 0xffff) sum = Math.floor(sum / 0x10000) + (sum & 0xffff);
-  return sum ^ 0xffff;
+  return folded(sum) ^ 0xffff;
 }
 
 /**
@@ -68,6 +67,9 @@ export function crc64Nvme(seed: bigint, data: Uint8Array): bigint {
  */
 export type IpGuardCovers = 'data-and-metadata' | 'metadata-alone';
 
+/** The guard of no bytes. */
+const OF_NOTHING: Readonly<Record<GuardKind, number | bigint>> = { crc16: 0, ip: 0xffff, crc64: 0n };
+
 /**
  * The guard of one interval: `data`, then `prefix`, the metadata before the tuple. A bigint for CRC-64, else
  * a number.
@@ -80,19 +82,39 @@ export function computeGuard(
   prefix: Uint8Array,
   ipGuardCovers: IpGuardCovers,
 ): number | bigint {
+  return guardBehind(kind, goingOn(kind, OF_NOTHING[kind], data), prefix, ipGuardCovers);
+}
+
+/** The same from the guard of the data alone, which has an even length. */
+export function guardBehind(
+  kind: GuardKind,
+  ofData: number | bigint,
+  prefix: Uint8Array,
+  ipGuardCovers: IpGuardCovers,
+): number | bigint {
+  const losesData = kind === 'ip' && ipGuardCovers === 'metadata-alone' && prefix.length > 0;
+  return goingOn(kind, losesData ? OF_NOTHING.ip : ofData, prefix);
+}
+
+function goingOn(kind: GuardKind, before: number | bigint, bytes: Uint8Array): number | bigint {
   switch (kind) {
     case 'crc16':
-      return crc16T10Dif(crc16T10Dif(0, data), prefix);
+      return crc16T10Dif(Number(before), bytes);
     case 'ip':
-      return ipGuardCovers === 'metadata-alone' && prefix.length > 0
-        ? ipChecksum(prefix)
-        : ipChecksum(data, prefix);
+      return folded((Number(before) ^ 0xffff) + (ipChecksum(bytes) ^ 0xffff)) ^ 0xffff;
     case 'crc64':
-      return crc64Nvme(crc64Nvme(0n, data), prefix);
+      return crc64Nvme(BigInt(before), bytes);
     default:
       throw new IntegrityError(
         'ERR_OUT_OF_RANGE',
         `guard ${shown(kind satisfies never)} is no kind of guard`,
       );
   }
+}
+
+/** A sum in ones' complement, 16 bits of it. */
+function folded(sum: number): number {
+  let left = sum;
+  while (left > 0xffff) left = Math.floor(left / 0x10000) + (left & 0xffff);
+  return left;
 }

@@ -3,7 +3,7 @@
  * diagnose.ts weighs them.
  */
 import { appTagReader } from './app-tags.js';
-import { computeGuard } from './guard.js';
+import { computeGuard, guardBehind, type IpGuardCovers } from './guard.js';
 import { dataOf, type Placement, prefixOf, tupleOffset } from './layout.js';
 import type { GuardKind, Profile } from './profile.js';
 import { isEscaped, readTuple, referenceTag, type Tuple, viewOf } from './tuple.js';
@@ -67,7 +67,8 @@ export class Scene {
   readonly #options: VerifyOptions;
   readonly #compared: readonly CheckedField[];
   readonly #view: DataView;
-  readonly #guards = new Map<GuardKind, Map<number, number | bigint>>();
+  readonly #appTagOf: (interval: number) => number | undefined;
+  readonly #guards = new Map<string, Map<number, number | bigint>>();
 
   constructor(options: VerifyOptions, kind: GuardKind, placement: Placement) {
     this.profile = options.profile;
@@ -80,6 +81,7 @@ export class Scene {
     this.#options = options;
     this.#compared = comparedFields(options);
     this.#view = viewOf(placement.metadata);
+    this.#appTagOf = appTagReader(options);
   }
 
   has(index: number): boolean {
@@ -100,29 +102,50 @@ export class Scene {
     return dataOf(this.profile, this.placement, index);
   }
 
-  /** The guard that the data of an interval gives. */
-  guard(index: number, kind: GuardKind = this.kind): number | bigint {
-    const guards = this.#guards.get(kind) ?? new Map<number, number | bigint>();
-    this.#guards.set(kind, guards);
-    let guard = guards.get(index);
-    if (guard === undefined) {
-      guard = this.guardOf(this.data(index), prefixOf(this.profile, this.placement, index), kind);
-      guards.set(index, guard);
-    }
-    return guard;
+  /** The guard that the data of an interval gives, or gave before a tuple at another offset of the metadata. */
+  guard(
+    index: number,
+    kind: GuardKind = this.kind,
+    piOffset: number = this.profile.piOffset,
+  ): number | bigint {
+    return this.#once(`${kind} ${piOffset}`, index, () => {
+      if (piOffset === 0) return this.guardOf(this.data(index), NO_BYTES, kind);
+      const prefix = prefixOf({ ...this.profile, piOffset }, this.placement, index);
+      return guardBehind(kind, this.guard(index, kind, 0), prefix, this.#ipGuardCovers);
+    });
+  }
+
+  /** The guard of an interval of another size, by where its data begins. */
+  guardOfSize(size: number, start: number, prefix: Uint8Array): number | bigint {
+    const { data } = this.placement;
+    return this.#once(`${size} bytes`, start, () => this.guardOf(data.subarray(start, start + size), prefix));
   }
 
   guardOf(data: Uint8Array, prefix: Uint8Array, kind: GuardKind = this.kind): number | bigint {
-    return computeGuard(kind, data, prefix, this.#options.ipGuardCovers ?? 'data-and-metadata');
+    return computeGuard(kind, data, prefix, this.#ipGuardCovers);
   }
 
+  get #ipGuardCovers(): IpGuardCovers {
+    return this.#options.ipGuardCovers ?? 'data-and-metadata';
+  }
+
+  /** A guard costs a reading of the data, and each round of the diagnosis asks again. */
+  #once(what: string, at: number, make: () => number | bigint): number | bigint {
+    const made = this.#guards.get(what) ?? new Map<number, number | bigint>();
+    this.#guards.set(what, made);
+    const guard = made.get(at) ?? make();
+    made.set(at, guard);
+    return guard;
+  }
+
+  /** Intervals come in rising order. */
   examine(index: number): BadInterval {
     const { profile, size, seed } = this;
     const stored = this.tuple(index);
     const looks = !isEscaped(profile, size, stored);
     const guard = this.compares('guard') ? this.guard(index) : null;
     const ref = this.compares('ref') ? referenceTag(size, seed, index) : null;
-    const app = this.compares('app') ? appTagReader(this.#options)(index) : undefined;
+    const app = this.compares('app') ? this.#appTagOf(index) : undefined;
     const appMask = this.#options.appTagMask ?? 0xffff;
     return {
       index,
@@ -206,8 +229,9 @@ function voters(bad: readonly BadInterval[]): BadInterval[] {
   return bad.filter((_, k) => k < VOTERS / 2 || k % step === 0);
 }
 
-const isFilled = (bytes: Uint8Array, value: number) => bytes.every((byte) => byte === value);
-const isUniform = (bytes: Uint8Array) => isFilled(bytes, bytes[0] ?? 0);
+/** Each byte is the one before it: compared natively, since all the data of many intervals is asked about many times. */
+const isUniform = (bytes: Uint8Array) => Buffer.compare(bytes.subarray(1), bytes.subarray(0, -1)) === 0;
+const isFilled = (bytes: Uint8Array, value: number) => bytes[0] === value && isUniform(bytes);
 const guardAlone = (bad: BadInterval) => bad.guardWrong && !bad.refWrong;
 const refAlone = (bad: BadInterval) => bad.refWrong && !bad.guardWrong;
 const isWrong = (bad: BadInterval) => bad.guardWrong || bad.refWrong;
@@ -228,8 +252,8 @@ function filledTuples(kind: DiagnosisKind, value: 0 | 0xff, called: string): Pro
         kind,
         parameters: { what },
         text: `${called}: ${text}`,
-        // Tags that nobody compares are often 0 in good tuples too.
-        bits: (scene.compares('ref') ? 2 : 1) * scene.guardBits,
+        // Tags of 0 are healthy where the reference tag is not compared: only the guard speaks.
+        bits: scene.compares('ref') ? 2 * scene.guardBits : scene.guardBits,
         fits: (bad) => isWrong(bad) && tupleIs(bad) && isFilled(scene.data(bad.index), value) === data,
       }),
     );
@@ -385,9 +409,7 @@ const piPosition: Proposer = (scene, all) => {
     const { guard, ref } = scene.tuple(bad.index, offset);
     if (!isWrong(bad) || (bad.ref !== null && ref !== bad.ref)) return false;
     if (bad.guard === null) return true;
-    const { metadata, metadataStart, metadataStride } = scene.placement;
-    const start = metadataStart + bad.index * metadataStride;
-    return guard === scene.guardOf(scene.data(bad.index), metadata.subarray(start, start + offset));
+    return guard === scene.guard(bad.index, scene.kind, offset);
   };
   const possible = offsets.filter((offset) => offset !== piOffset);
   // Data and its own guard, but for one bit, sum up to a power of two, and so do many tags.
@@ -455,6 +477,7 @@ const intervalSize: Proposer = (scene, all) => {
     const end = interleaved ? metadataAt + metadataSize : start + size;
     if (end > data.length) return null;
     return {
+      start,
       data: data.subarray(start, start + size),
       prefix: metadata.subarray(metadataAt, metadataAt + piOffset),
       tuple: readTuple(viewOf(metadata), metadataAt + piOffset, scene.size),
@@ -462,7 +485,7 @@ const intervalSize: Proposer = (scene, all) => {
   };
   const fitsAt = (bad: BadInterval, size: number) => {
     const there = bad.guardWrong ? other(bad.index, size) : null;
-    return there !== null && there.tuple.guard === scene.guardOf(there.data, there.prefix);
+    return there !== null && there.tuple.guard === scene.guardOfSize(size, there.start, there.prefix);
   };
   const voted = votes(voters(all), (bad) => sizes.filter((size) => fitsAt(bad, size)), 2);
   return voted.map((size) => {

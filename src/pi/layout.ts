@@ -90,8 +90,13 @@ export function requireMetadataLength(profile: Profile, intervals: number, bytes
   );
 }
 
+/** Where in `placement.data` the data of interval `index` begins. */
+export function dataOffset(placement: Placement, index: number): number {
+  return index * placement.dataStride;
+}
+
 export function dataOf(profile: Profile, placement: Placement, index: number): Uint8Array {
-  const start = index * placement.dataStride;
+  const start = dataOffset(placement, index);
   return placement.data.subarray(start, start + profile.interval);
 }
 

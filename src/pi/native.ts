@@ -12,6 +12,7 @@ import {
   type CheckedField,
   comparedFields,
   type Finding,
+  placeOf,
   type VerifyOptions,
   type VerifyResult,
   verifyPlain,
@@ -34,7 +35,7 @@ export function generateNative(placement: Placement, options: GenerateOptions): 
 export function verifyNative(placement: Placement, options: VerifyOptions): VerifyResult {
   const job = nativeJob(placement, options);
   if (job === null) return verifyPlain(placement, options);
-  const { profile, order = 'kernel', escapeCovers = 'interval' } = options;
+  const { profile, escapeCovers = 'interval' } = options;
   const { intervals } = placement;
   const { badByCheck, findings, ...counts } = native().verify({
     ...job,
@@ -51,7 +52,7 @@ export function verifyNative(placement: Placement, options: VerifyOptions): Veri
     intervals,
     ...counts,
     badByCheck: { guard, app, ref },
-    findings: decodeFindings(findings, options.startInterval ?? 0, CHECK_ORDERS[order]),
+    findings: decodeFindings(findings, placement, options),
   };
 }
 
@@ -76,8 +77,8 @@ function nativeJob(placement: Placement, options: GenerateOptions | VerifyOption
 
 function decodeFindings(
   words: Uint32Array,
-  startInterval: number,
-  order: readonly CheckedField[],
+  placement: Placement,
+  { profile, seed, startInterval = 0, order = 'kernel' }: VerifyOptions,
 ): Finding[] {
   return Array.from({ length: words.length / WORDS_OF_A_FINDING }, (_, i) => {
     const at = i * WORDS_OF_A_FINDING;
@@ -87,7 +88,8 @@ function decodeFindings(
       check: NATIVE_CHECKS[check!]!,
       stored: stored!,
       computed: computed!,
-      differs: order.filter((field) => differs! & (1 << NATIVE_CHECKS.indexOf(field))),
+      differs: CHECK_ORDERS[order].filter((field) => differs! & (1 << NATIVE_CHECKS.indexOf(field))),
+      ...placeOf(profile, placement, seed, interval!),
     };
   });
 }

@@ -23,8 +23,8 @@ export interface RemapResult {
   readonly escaped: number;
   /** All other tuples without the expected tag, left as they were. */
   readonly mismatched: number;
-  /** Those, in order, or the first `findingsMax`; `computed` is the tag that was expected. */
-  readonly findings: readonly Finding[];
+  /** Those, in order, or the first `findingsMax`; `computed` is the tag that was expected. No data is given, so none has a place. */
+  readonly findings: readonly Omit<Finding, 'dataOffset'>[];
 }
 
 /**
@@ -63,7 +63,7 @@ export function remapReferenceTagsChecked(
   requireTagCounter(from, 'from');
   requireTagCounter(to, 'to');
   requireNumbered(intervals, startInterval);
-  const findings: Finding[] = [];
+  const findings: Omit<Finding, 'dataOffset'>[] = [];
   let remapped = 0;
   let escaped = 0;
   let mismatched = 0;
@@ -95,6 +95,8 @@ export function remapReferenceTagsChecked(
           stored: tuple.ref,
           computed,
           differs: ['ref'],
+          tupleOffset: offset,
+          ref: computed,
         });
       }
     }

@@ -1,7 +1,7 @@
 /** Checks tuples, plain: the oracle of the tests, and what serves where the addon does not. */
 import { type AppTagRange, appTagReader } from './app-tags.js';
 import { computeGuard, type IpGuardCovers } from './guard.js';
-import { dataOf, type Layout, type Placement, prefixOf, tupleOffset } from './layout.js';
+import { dataOf, dataOffset, type Layout, type Placement, prefixOf, tupleOffset } from './layout.js';
 import { countsReferenceTags, type Profile } from './profile.js';
 import { isEscaped, readTuple, referenceTag, type Tuple, viewOf } from './tuple.js';
 
@@ -64,6 +64,30 @@ export interface Finding {
   readonly computed: number | bigint;
   /** Every field that differs, of those compared, in the same order. */
   readonly differs: readonly CheckedField[];
+  /** Where the interval's data begins, in bytes from the start of the data given; interleaved, of the one stream. */
+  readonly dataOffset: number;
+  /** Where its tuple begins, in bytes from the start of the metadata given; interleaved, of the one stream. */
+  readonly tupleOffset: number;
+  /**
+   * The reference tag expected there: on a medium of type 1 or 2 the low 32 or 48 bits of the LBA. Null where none is: in type 3, and
+   * where no seed is given.
+   */
+  readonly ref: number | null;
+}
+
+/** What a finding says of the place of an interval, counted from 0 in the call. A seed of null is none. */
+export function placeOf(
+  profile: Profile,
+  placement: Placement,
+  seed: bigint | null,
+  index: number,
+): Pick<Finding, 'dataOffset' | 'tupleOffset' | 'ref'> {
+  const size = profile.tupleSize === 16 ? 16 : 8;
+  return {
+    dataOffset: dataOffset(placement, index),
+    tupleOffset: tupleOffset(profile, placement, index),
+    ref: seed === null || !countsReferenceTags(profile) ? null : referenceTag(size, seed, index),
+  };
 }
 
 export interface VerifyResult {
@@ -145,6 +169,7 @@ export function verifyPlain(placement: Placement, options: VerifyOptions): Verif
         stored: stored[check],
         computed,
         differs: compared.filter((comparison) => comparison.differs).map(({ field }) => field),
+        ...placeOf(profile, placement, seed, i),
       });
     }
   }

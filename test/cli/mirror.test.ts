@@ -188,8 +188,8 @@ t.test('the mirror on files and pipes', async (t) => {
     const text = await run([...bad, '--seed', '10', '--app-tag', '0']);
     t.equal(
       text.text,
-      'interval 0: app stored 0x1111, computed 0x0000\n' +
-        'interval 1: guard stored 0xb219, computed 0xb218\n' +
+      'interval 0: app stored 0x1111, computed 0x0000 (data at byte 0, tuple at byte 0)\n' +
+        'interval 1: guard stored 0xb219, computed 0xb218 (data at byte 512, tuple at byte 8)\n' +
         '3 intervals: 2 checked, 1 escaped, 2 bad\n' +
         'diagnosis: app-tag, 1 of 2 looked at, from interval 0: only the application tag is another than the one expected\n' +
         'diagnosis: guard-bit-flip, 1 of 2 looked at, from interval 1: one flipped bit in the guard (1: bit 0 of byte 1 of the tuple)\n',
@@ -202,8 +202,8 @@ t.test('the mirror on files and pipes', async (t) => {
       checked: 2,
       escaped: 1,
       findings: [
-        { interval: 0, check: 'ref', stored: 10, computed: 11 },
-        { interval: 1, check: 'ref', stored: 11, computed: 12 },
+        { interval: 0, check: 'ref', stored: 10, computed: 11, dataOffset: 0, tupleOffset: 0, ref: 11 },
+        { interval: 1, check: 'ref', stored: 11, computed: 12, dataOffset: 512, tupleOffset: 8, ref: 12 },
       ],
       diagnosis: [
         {
@@ -254,7 +254,15 @@ t.test('the mirror on files and pipes', async (t) => {
     const wide = put('crc64', bytes('0de60e2868a782e9 0000 000000000001'));
     const zeros = put('zeros', filled(0));
     t.same(JSON.parse((await run(['verify', zeros, wide, ...crc64, '--json'])).text).findings, [
-      { interval: 0, check: 'guard', stored: '0x0de60e2868a782e9', computed: '0x1de60e2868a782e9' },
+      {
+        interval: 0,
+        check: 'guard',
+        stored: '0x0de60e2868a782e9',
+        computed: '0x1de60e2868a782e9',
+        dataOffset: 0,
+        tupleOffset: 0,
+        ref: 1,
+      },
     ]);
     t.match(
       (await run(['verify', zeros, wide, ...crc64])).text,
@@ -264,6 +272,22 @@ t.test('the mirror on files and pipes', async (t) => {
       (await run(['verify', zeros, wide, '--format=EXT-DIF-TYPE1-CRC64'])).text,
       'ref stored 0x000000000001, computed 0x000000000000',
     );
+  });
+
+  t.test('offsets in one stream of many pieces', async (t) => {
+    const blocks = 2500;
+    const { stdout } = await run(['generate', '--layout=interleaved'], {
+      stdin: [Buffer.alloc(blocks * 512)],
+    });
+    stdout[2400 * 520]! ^= 1;
+    const { text } = await run(['verify', '--layout=interleaved', '--json'], { stdin: [stdout] });
+    t.match(JSON.parse(text).findings, [
+      { interval: 2400, dataOffset: 2400 * 520, tupleOffset: 2400 * 520 + 512, ref: 2400 },
+    ]);
+    const type3 = await run(['verify', '--layout=interleaved', '--json', '--format=T10-DIF-TYPE3-CRC'], {
+      stdin: [stdout],
+    });
+    t.match(JSON.parse(type3.text).findings, [{ interval: 2400, ref: null }]);
   });
 
   t.test('no intervals', async (t) => {
@@ -383,6 +407,9 @@ t.test('the mirror on files and pipes', async (t) => {
         check: 'guard',
         stored: 0x7967,
         computed: 0x7867,
+        dataOffset: 512 * interval,
+        tupleOffset: 8 * interval,
+        ref: (0xfffff000 + interval) % 2 ** 32,
       })),
       diagnosis: [
         {

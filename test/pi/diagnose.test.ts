@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import t from 'tap';
 import { type Diagnosis, type DiagnosisKind, diagnose } from '../../src/pi/diagnose.js';
-import { plainEngine, type VerifyOptions } from '../../src/pi/engine.js';
+import { nativeEngine, plainEngine, type VerifyOptions } from '../../src/pi/engine.js';
+import { crc64Nvme } from '../../src/pi/guard.js';
 import { injectFaults } from '../../src/pi/inject.js';
 import { place, tupleOffset } from '../../src/pi/layout.js';
 import { type Profile, profileByName } from '../../src/pi/profile.js';
@@ -712,3 +713,70 @@ t.test(
     );
   },
 );
+
+t.test(
+  'a guard of 0 among stale type 3 intervals is no zeroed tuple: its tags are 0 in any case',
+  async (t) => {
+    const blocks = type1(512, { profile: profileByName('T10-DIF-TYPE3-CRC') });
+    const { data, set, tuple } = opened(blocks);
+    for (let i = 0; i < 512; i++) data(i).set(noise(512, 1000 + i));
+    set(100, { guard: 0 });
+    t.same(tuple(100), { guard: 0, app: 0, ref: 0 });
+    t.notOk(diagnosed(blocks).diagnoses.some((diagnosis) => says(diagnosis, 'zeroed')));
+    for (let i = 200; i < 210; i++) set(i, { guard: 0 });
+    t.match(diagnosed(blocks).diagnoses, [{ kind: 'zeroed', intervals: 11 }], 'eleven of them are');
+  },
+);
+
+t.test('an interval that was found many times is one interval', async (t) => {
+  const blocks = type1(40);
+  const { set } = opened(blocks);
+  for (const i of [7, 3]) set(i, { ref: 0x1234567 + i });
+  const { findings, options, diagnoses } = diagnosed(blocks);
+  const again = [...findings].reverse().flatMap((finding) => Array.from({ length: 100 }, () => finding));
+  t.same(diagnose(blocks.stream, blocks.metadata, options, again), diagnoses);
+  t.match(diagnoses, [{ intervals: 2, lookedAt: 2, first: 3 }]);
+});
+
+/** Milliseconds of processor time. */
+function cost(run: () => unknown): number {
+  const { user, system } = process.cpuUsage();
+  run();
+  const after = process.cpuUsage();
+  return (after.user + after.system - user - system) / 1000;
+}
+
+t.test('bounded: wide metadata, large intervals and many ranges of tags', async (t) => {
+  const profile = profileByName('EXT-DIF-TYPE3-CRC64', { interval: 65536, metadataSize: 65535 });
+  const options = { profile, layout: 'separate', seed: 0n } as const;
+  const data = noise(512 * 65536, 1);
+  const metadata = noise(512 * 65535, 2);
+  // Right tuples at eight wrong offsets, so that each round finds one of them.
+  const once = cost(() => {
+    for (let i = 0; i < 512; i++) {
+      const at = i * 65535 + 1 + 3 * (i % 8);
+      const ofData = crc64Nvme(0n, data.subarray(i * 65536, (i + 1) * 65536));
+      viewOf(metadata).setBigUint64(at, crc64Nvme(ofData, metadata.subarray(i * 65535, at)));
+    }
+  });
+  const { findings } = plainEngine.verify(data, metadata, options);
+  t.equal(findings.length, 512);
+  const rounds = cost(() =>
+    t.match(
+      diagnose(data, metadata, options, findings),
+      Array(8).fill({ kind: 'pi-position', intervals: 64 }),
+    ),
+  );
+  t.ok(rounds < 4 * once + 500, `${rounds} ms, where a guard of each interval costs ${once}`);
+
+  const intervals = 600_000;
+  const small = { ...options, profile: TYPE1_CRC, checks: ['app'] } as const;
+  const appTags = Array.from({ length: intervals }, (_, first) => ({ first, count: 1, value: first % 7 }));
+  const blank = new Uint8Array(intervals * 512);
+  const tuples = new Uint8Array(intervals * 8);
+  const tagged = { ...small, appTags };
+  const { findings: bad } = nativeEngine.verify(blank, tuples, tagged);
+  const walked = cost(() => nativeEngine.verify(blank, tuples, { ...tagged, findingsMax: 0 }));
+  const all = cost(() => t.match(diagnose(blank, tuples, tagged, bad), [{ kind: 'app-tag' }]));
+  t.ok(all < walked + 300, `${all} ms, where a walk over the ranges costs ${walked}`);
+});

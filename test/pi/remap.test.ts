@@ -55,7 +55,9 @@ t.test('mismatches and escapes apart, with a limit', async (t) => {
     remapped: 2,
     escaped: 1,
     mismatched: 2,
-    findings: [{ interval: 101, check: 'ref', stored: 0x63, computed: 9, differs: ['ref'] }],
+    findings: [
+      { interval: 101, check: 'ref', stored: 0x63, computed: 9, differs: ['ref'], tupleOffset: 8, ref: 9 },
+    ],
   });
   t.equal(
     tuples.toString('hex'),

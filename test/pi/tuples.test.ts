@@ -241,16 +241,61 @@ t.test('verify: the values', async (t) => {
     bad: 2,
     badByCheck: { guard: 1, app: 0, ref: 1 },
     findings: [
-      { interval: 1, check: 'guard', stored: 0x1234, computed: 0x7867, differs: ['guard'] },
-      { interval: 3, check: 'ref', stored: 0xff, computed: 13, differs: ['ref'] },
+      {
+        interval: 1,
+        check: 'guard',
+        stored: 0x1234,
+        computed: 0x7867,
+        differs: ['guard'],
+        dataOffset: 512,
+        tupleOffset: 8,
+        ref: 11,
+      },
+      {
+        interval: 3,
+        check: 'ref',
+        stored: 0xff,
+        computed: 13,
+        differs: ['ref'],
+        dataOffset: 1536,
+        tupleOffset: 24,
+        ref: 13,
+      },
     ],
   });
   t.same(
     verify(TYPE1, data, tuples, { seed: 10n, appTag: 0, startInterval: 1000 }).findings,
     [
-      { interval: 1001, check: 'guard', stored: 0x1234, computed: 0x7867, differs: ['guard'] },
-      { interval: 1002, check: 'app', stored: 0x1111, computed: 0, differs: ['app'] },
-      { interval: 1003, check: 'ref', stored: 0xff, computed: 13, differs: ['ref'] },
+      {
+        interval: 1001,
+        check: 'guard',
+        stored: 0x1234,
+        computed: 0x7867,
+        differs: ['guard'],
+        dataOffset: 512,
+        tupleOffset: 8,
+        ref: 11,
+      },
+      {
+        interval: 1002,
+        check: 'app',
+        stored: 0x1111,
+        computed: 0,
+        differs: ['app'],
+        dataOffset: 1024,
+        tupleOffset: 16,
+        ref: 12,
+      },
+      {
+        interval: 1003,
+        check: 'ref',
+        stored: 0xff,
+        computed: 13,
+        differs: ['ref'],
+        dataOffset: 1536,
+        tupleOffset: 24,
+        ref: 13,
+      },
     ],
     'an expected application tag is compared; numbers start where asked',
   );
@@ -270,14 +315,43 @@ t.test('verify: the values', async (t) => {
 
   const ext = bytes('0000000000000001 0000 000000000000');
   t.same(verify(EXT1, filled(0), ext).findings, [
-    { interval: 0, check: 'guard', stored: 1n, computed: 0x1de60e2868a782e9n, differs: ['guard'] },
+    {
+      interval: 0,
+      check: 'guard',
+      stored: 1n,
+      computed: 0x1de60e2868a782e9n,
+      differs: ['guard'],
+      dataOffset: 0,
+      tupleOffset: 0,
+      ref: 0,
+    },
   ]);
   t.same(verify(EXT1, filled(0), ext, { seed: 2n ** 48n + 5n }).findings, [
-    { interval: 0, check: 'ref', stored: 0, computed: 5, differs: ['ref', 'guard'] },
+    {
+      interval: 0,
+      check: 'ref',
+      stored: 0,
+      computed: 5,
+      differs: ['ref', 'guard'],
+      dataOffset: 0,
+      tupleOffset: 0,
+      ref: 5,
+    },
   ]);
   t.same(
     verify(TYPE1_IP, filled(0), bytes('abcd 0000 00000000')).findings,
-    [{ interval: 0, check: 'guard', stored: 0xabcd, computed: 0xffff, differs: ['guard'] }],
+    [
+      {
+        interval: 0,
+        check: 'guard',
+        stored: 0xabcd,
+        computed: 0xffff,
+        differs: ['guard'],
+        dataOffset: 0,
+        tupleOffset: 0,
+        ref: 0,
+      },
+    ],
     'an IP guard is its two bytes read big-endian',
   );
 
@@ -544,6 +618,32 @@ t.test('a name that no option has is refused: a typo would pass a corrupt disk',
       t.throws(() => make({ type3Ref: 'one' }), { code: 'ERR_USAGE' });
       t.throws(() => make({ layout: 'seperate' }), { code: 'ERR_USAGE' });
       t.throws(() => make({ seed: 0 }), { code: 'ERR_OUT_OF_RANGE' });
+    }
+  }
+});
+
+t.test('verify: where an interval lies and which reference tag is expected there', async (t) => {
+  const wide = { interval: 4096, metadataSize: 64, piOffset: 48 };
+  for (const engine of [plainEngine, nativeEngine]) {
+    for (const [profile, seed, ref] of [
+      [profileByName('T10-DIF-TYPE1-CRC', wide), 2n ** 33n - 1n, 0],
+      [profileByName('T10-DIF-TYPE1-IP', { ...wide, type: 2 }), 9n, 10],
+      [profileByName('EXT-DIF-TYPE1-CRC64', wide), 2n ** 48n + 6n, 7],
+      [profileByName('T10-DIF-TYPE3-CRC', wide), 9n, null],
+      [profileByName('EXT-DIF-TYPE3-CRC64', wide), 9n, null],
+    ] as const) {
+      const [data, job] = [
+        filled(7, 3 * 4096),
+        { profile, seed, type3Ref: 'zero', startInterval: 70 } as const,
+      ];
+      const metadata = engine.generate(data, { ...job, layout: 'separate' });
+      const stream = engine.generate(data, { ...job, layout: 'interleaved' });
+      data[4096]! ^= 1;
+      stream[4160]! ^= 1;
+      const separate = engine.verify(data, metadata, { ...job, layout: 'separate' }).findings;
+      t.match(separate, [{ interval: 71, dataOffset: 4096, tupleOffset: 64 + 48, ref }]);
+      const interleaved = engine.verify(stream, null, { ...job, layout: 'interleaved' }).findings;
+      t.match(interleaved, [{ interval: 71, dataOffset: 4160, tupleOffset: 4160 + 4096 + 48, ref }]);
     }
   }
 });
