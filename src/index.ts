@@ -91,8 +91,8 @@ export * from './scsi/sense.js';
 export * from './scsi/vpd.js';
 export * from './sysfs/disks.js';
 export { readSnapshot, type SysfsSnapshot } from './sysfs/snapshot.js';
-export { type Behaviour, CHOICES } from './testbed/disk/behaviour.js';
 export { EmulatedDisk, type EmulatedDiskOptions } from './testbed/disk/emulated-disk.js';
+export { type Behaviour, CHOICES } from './testbed/disk/model/behaviour.js';
 export {
   FAULT_KINDS,
   type Fault,
@@ -100,14 +100,14 @@ export {
   type FaultKindName,
   type FaultPlace,
   type FaultSpec,
-} from './testbed/disk/faults.js';
-export type { Format } from './testbed/disk/format.js';
-export type { LogicalUnit, ScsiTask, ScsiTaskReply } from './testbed/disk/logical-unit.js';
-export { PRESETS, type Preset } from './testbed/disk/presets.js';
-export type { UnitStats } from './testbed/disk/serve.js';
-export type { DiskStats } from './testbed/disk/stats.js';
-export { type AttachedUnit, type AttachOptions, attachLogicalUnit } from './testbed/disk/tcmu.js';
-export { removeStaleUnits } from './testbed/disk/tcmu-configfs.js';
+} from './testbed/disk/model/faults.js';
+export type { Format } from './testbed/disk/model/format.js';
+export type { LogicalUnit, ScsiTask, ScsiTaskReply } from './testbed/disk/model/logical-unit.js';
+export { PRESETS, type Preset } from './testbed/disk/model/presets.js';
+export type { DiskStats } from './testbed/disk/model/stats.js';
+export { type AttachedUnit, type AttachOptions, attachLogicalUnit } from './testbed/disk/tcmu/attach.js';
+export { removeStaleUnits } from './testbed/disk/tcmu/configfs.js';
+export type { UnitStats } from './testbed/disk/tcmu/serve.js';
 export { fillDisk, pattern } from './testbed/fill.js';
 export { createLioFileio, type LioFileioDisk, type LioFileioOptions } from './testbed/lio-fileio.js';
 export {

@@ -2,19 +2,19 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { type ScsiTransport, SgTransport } from '../../device/transport.js';
 import { IntegrityError } from '../../errors.js';
-import { type Behaviour, requireBehaviour } from './behaviour.js';
-import type { Abilities } from './disk.js';
-import type { Fault, FaultSpec } from './faults.js';
-import { FileMedium } from './file-medium.js';
-import { type Format, requireFormat } from './format.js';
 import { InProcessNode } from './in-process.js';
-import type { LogicalUnit } from './logical-unit.js';
-import { type Medium, MemoryMedium } from './medium.js';
-import { DiskModel } from './model.js';
-import { presetByName } from './presets.js';
-import type { Tag } from './protection.js';
-import type { DiskStats } from './stats.js';
-import { type AttachedUnit, attachLogicalUnit } from './tcmu.js';
+import { type Behaviour, requireBehaviour } from './model/behaviour.js';
+import type { Abilities } from './model/disk.js';
+import type { Fault, FaultSpec } from './model/faults.js';
+import { FileMedium } from './model/file-medium.js';
+import { type Format, requireFormat } from './model/format.js';
+import type { LogicalUnit } from './model/logical-unit.js';
+import { type Medium, MemoryMedium } from './model/medium.js';
+import { DiskModel } from './model/model.js';
+import { presetByName } from './model/presets.js';
+import type { Tag } from './model/protection.js';
+import type { DiskStats } from './model/stats.js';
+import { type AttachedUnit, attachLogicalUnit } from './tcmu/attach.js';
 
 export interface EmulatedDiskOptions {
   /** Protection type that the disk is formatted with. Default 1. */

@@ -1,7 +1,7 @@
 /** The initiator's side of a disk in this process: what SG_IO on a node is to an attached one. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SgRequest, SgResult } from '../../binding.js';
-import type { LogicalUnit } from './logical-unit.js';
+import type { LogicalUnit } from './model/logical-unit.js';
 
 /** DID_TIME_OUT: the command's time ran out. */
 const DID_TIME_OUT = 0x03;

@@ -10,12 +10,12 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, IntegrityError } from '../../errors.js';
 import { EmulatedDisk, type EmulatedDiskOptions } from './emulated-disk.js';
-import type { Fault, FaultSpec } from './faults.js';
-import type { Format } from './format.js';
-import type { UnitStats } from './serve.js';
-import type { DiskStats } from './stats.js';
-import type { AttachedUnit } from './tcmu.js';
-import { removeStaleUnits } from './tcmu-configfs.js';
+import type { Fault, FaultSpec } from './model/faults.js';
+import type { Format } from './model/format.js';
+import type { DiskStats } from './model/stats.js';
+import type { AttachedUnit } from './tcmu/attach.js';
+import { removeStaleUnits } from './tcmu/configfs.js';
+import type { UnitStats } from './tcmu/serve.js';
 
 const FOLDER = '/run/blk-integrity';
 const SUFFIX = '.sock';

@@ -1,8 +1,8 @@
 /** Faults on demand and presets: each does what it says, where it says, and is counted. */
 import t from 'tap';
 import type { EmulatedDisk, EmulatedDiskOptions } from '../../../src/testbed/disk/emulated-disk.js';
-import { FAULT_KINDS, type FaultKindName, type FaultSpec } from '../../../src/testbed/disk/faults.js';
-import { PRESETS } from '../../../src/testbed/disk/presets.js';
+import { FAULT_KINDS, type FaultKindName, type FaultSpec } from '../../../src/testbed/disk/model/faults.js';
+import { PRESETS } from '../../../src/testbed/disk/model/presets.js';
 import { ask, check, GOOD, plain, ready, wire } from './drive.js';
 
 const range = { lba: 16n, blocks: 4 };

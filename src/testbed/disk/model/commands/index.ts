@@ -1,5 +1,5 @@
 /** Which commands the disk has. What is here is in REPORT SUPPORTED OPERATION CODES, and nothing else is. */
-import { COMMANDS, type CommandDefinition } from '../../../scsi/commands.js';
+import { COMMANDS, type CommandDefinition } from '../../../../scsi/commands.js';
 import type { Handler } from '../command.js';
 import type { Disk } from '../disk.js';
 import { formatUnit } from './format.js';

@@ -1,6 +1,6 @@
 /** A medium in a file: what was written is there again when the disk is made anew from it. */
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
-import { IntegrityError } from '../../errors.js';
+import { IntegrityError } from '../../../errors.js';
 import { type Format, requireFormat } from './format.js';
 import { type Medium, recordBytesOf, STATE, unmappedRecord } from './medium.js';
 import type { SavedPages } from './mode-pages.js';

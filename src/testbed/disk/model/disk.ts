@@ -1,5 +1,5 @@
 /** The disk as its commands see it: format, mode pages, medium, faults. Nothing here knows how a command arrives. */
-import type { CommandDefinition } from '../../scsi/commands.js';
+import type { CommandDefinition } from '../../../scsi/commands.js';
 import type { Behaviour } from './behaviour.js';
 import type { FaultSet } from './faults.js';
 import type { Format } from './format.js';

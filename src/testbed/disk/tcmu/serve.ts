@@ -1,11 +1,11 @@
 /**
  * Serves a logical unit to a TCMU device: every command of the ring is a task of the unit, and is accounted for.
  */
-import { native, type TcmuBatch, type TcmuCommand } from '../../binding.js';
-import { IntegrityError } from '../../errors.js';
-import { commandOf } from '../../scsi/commands.js';
-import type { LogicalUnit } from './logical-unit.js';
-import type { UioNode } from './tcmu-configfs.js';
+import { native, type TcmuBatch, type TcmuCommand } from '../../../binding.js';
+import { IntegrityError } from '../../../errors.js';
+import { commandOf } from '../../../scsi/commands.js';
+import type { LogicalUnit } from '../model/logical-unit.js';
+import type { UioNode } from './configfs.js';
 
 /** SAM-5. */
 const TASK_ABORTED = 0x40;

@@ -1,7 +1,7 @@
 /**
  * T10 SBC-4's tables of the protect fields: which tags are checked, and when. The emulated disk's own: whatever judges disks has others.
  */
-import { crc16T10Dif } from '../../pi/guard.js';
+import { crc16T10Dif } from '../../../pi/guard.js';
 import type { Behaviour } from './behaviour.js';
 import { type Format, TUPLE_BYTES } from './format.js';
 import { SENSE, type SenseCodes } from './refusal.js';

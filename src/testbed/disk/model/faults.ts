@@ -1,5 +1,5 @@
 /** Faults on demand: which commands and blocks they strike, how often, and what they do. */
-import { IntegrityError } from '../../errors.js';
+import { IntegrityError } from '../../../errors.js';
 
 /**
  * Where a fault sits. `medium` lies between the medium and the device's check, `wire` between its check and the initiator: a read that is

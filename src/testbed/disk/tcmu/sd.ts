@@ -3,9 +3,9 @@
  */
 import { readlink, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { IntegrityError } from '../../errors.js';
-import { unlessMissing } from '../loopback.js';
-import { waitFor } from '../wait.js';
+import { IntegrityError } from '../../../errors.js';
+import { unlessMissing } from '../../loopback.js';
+import { waitFor } from '../../wait.js';
 
 const PROBE_MS = 20_000;
 

@@ -1,5 +1,5 @@
 /** Disks and adapters of the real world that do otherwise than T10 says, by name. Sources: docs/emulated-disk.md. */
-import { IntegrityError } from '../../errors.js';
+import { IntegrityError } from '../../../errors.js';
 import type { Behaviour } from './behaviour.js';
 import type { Abilities } from './disk.js';
 import type { FaultSpec } from './faults.js';

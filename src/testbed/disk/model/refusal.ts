@@ -1,5 +1,5 @@
 /** How a command is refused: thrown inside the model, and made into sense where it is answered. */
-import type { SenseContent } from '../../scsi/sense.js';
+import type { SenseContent } from '../../../scsi/sense.js';
 
 export type SenseCodes = readonly [key: number, asc: number, ascq: number];
 

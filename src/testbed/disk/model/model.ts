@@ -1,14 +1,14 @@
 /** The disk model: a logical unit that takes CDBs and answers as a T10 disk does. In memory or in a file, without any system call else. */
 
-import { hex } from '../../scsi/bytes.js';
+import { hex } from '../../../scsi/bytes.js';
 import {
   type CommandDefinition,
   commandOf,
   commandsOfOpcode,
   decodeCdb,
   usageMap,
-} from '../../scsi/commands.js';
-import { encodeSense } from '../../scsi/sense.js';
+} from '../../../scsi/commands.js';
+import { encodeSense } from '../../../scsi/sense.js';
 import type { Command, Handler } from './command.js';
 import { handlerOf, isSupported, needsMedium, reportsAttention } from './commands/index.js';
 import type { Abilities, Disk } from './disk.js';

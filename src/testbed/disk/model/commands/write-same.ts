@@ -1,5 +1,5 @@
 /** WRITE SAME and UNMAP (SBC-4): one block over a range, and blocks let go. */
-import { decodeUnmapList } from '../../../scsi/unmap.js';
+import { decodeUnmapList } from '../../../../scsi/unmap.js';
 import {
   byteOf,
   type Command,

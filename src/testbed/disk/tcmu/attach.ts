@@ -6,15 +6,15 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
-import { IntegrityError } from '../../errors.js';
-import { addPort, removePort, unlessMissing } from '../loopback.js';
-import { loadModule } from '../modules.js';
-import { Undo } from '../undo.js';
-import { waitFor } from '../wait.js';
-import type { LogicalUnit } from './logical-unit.js';
+import { IntegrityError } from '../../../errors.js';
+import { addPort, removePort, unlessMissing } from '../../loopback.js';
+import { loadModule } from '../../modules.js';
+import { Undo } from '../../undo.js';
+import { waitFor } from '../../wait.js';
+import type { LogicalUnit } from '../model/logical-unit.js';
+import { createTcmuStore, removeStaleUnits } from './configfs.js';
 import { releaseFromSd, waitForSd } from './sd.js';
 import { UnitServer, type UnitStats } from './serve.js';
-import { createTcmuStore, removeStaleUnits } from './tcmu-configfs.js';
 
 const APPEAR_MS = 20_000;
 

@@ -1,5 +1,5 @@
 /** A command under way, and what most commands ask of it first. */
-import type { CdbFields, CommandDefinition } from '../../scsi/commands.js';
+import type { CdbFields, CommandDefinition } from '../../../scsi/commands.js';
 import { SHORT_CDB_SENSE } from './behaviour.js';
 import type { Disk } from './disk.js';
 import type { Stroke } from './faults.js';

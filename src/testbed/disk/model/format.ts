@@ -1,5 +1,5 @@
 /** How a disk is formatted, and how many bytes that makes of a block. */
-import { IntegrityError } from '../../errors.js';
+import { IntegrityError } from '../../../errors.js';
 
 export interface Format {
   /** 0 without protection information. */

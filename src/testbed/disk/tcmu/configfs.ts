@@ -3,7 +3,7 @@
  */
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { IntegrityError } from '../../errors.js';
+import { IntegrityError } from '../../../errors.js';
 import {
   claimAdapter,
   ownStores,
@@ -11,9 +11,9 @@ import {
   removePort,
   STORE_PREFIX,
   unlessMissing,
-} from '../loopback.js';
-import type { Undo } from '../undo.js';
-import { waitFor } from '../wait.js';
+} from '../../loopback.js';
+import type { Undo } from '../../undo.js';
+import { waitFor } from '../../wait.js';
 import { releaseFromSd } from './sd.js';
 
 /**

@@ -1,5 +1,5 @@
 /** What T10 leaves open, or real disks do otherwise: each a choice with a name and a default. */
-import { IntegrityError } from '../../errors.js';
+import { IntegrityError } from '../../../errors.js';
 import { SENSE, type SenseCodes } from './refusal.js';
 
 /** What there is to choose; the first of each is the default (CHOICES). */

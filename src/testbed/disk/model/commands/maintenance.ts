@@ -1,7 +1,7 @@
 /** What is asked around the blocks: opcodes, sense, caches, marks of unreadable blocks (SPC-5, SBC-4). */
-import { COMMANDS, commandsOfOpcode } from '../../../scsi/commands.js';
-import { encodeSense } from '../../../scsi/sense.js';
-import { encodeAllCommands, encodeOneCommand } from '../../../scsi/supported-opcodes.js';
+import { COMMANDS, commandsOfOpcode } from '../../../../scsi/commands.js';
+import { encodeSense } from '../../../../scsi/sense.js';
+import { encodeAllCommands, encodeOneCommand } from '../../../../scsi/supported-opcodes.js';
 import {
   byteOf,
   type Handler,

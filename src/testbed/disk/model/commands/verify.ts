@@ -1,6 +1,6 @@
 /** VERIFY, COMPARE AND WRITE and ORWRITE: what is compared with the medium (SBC-4). */
 
-import { crc16T10Dif } from '../../../pi/guard.js';
+import { crc16T10Dif } from '../../../../pi/guard.js';
 import {
   type BlockRange,
   byteOf,

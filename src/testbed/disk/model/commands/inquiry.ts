@@ -1,6 +1,6 @@
 /** INQUIRY, READ CAPACITY, REPORT LUNS, GET LBA STATUS: what the disk says of itself (SPC-5, SBC-4). */
-import { encodeInquiry } from '../../../scsi/inquiry.js';
-import { encodeReadCapacity10, encodeReadCapacity16 } from '../../../scsi/read-capacity.js';
+import { encodeInquiry } from '../../../../scsi/inquiry.js';
+import { encodeReadCapacity10, encodeReadCapacity16 } from '../../../../scsi/read-capacity.js';
 import {
   encodeBlockDeviceCharacteristics,
   encodeBlockLimits,
@@ -10,7 +10,7 @@ import {
   encodeSupportedBlockLengths,
   encodeSupportedPages,
   encodeUnitSerialNumber,
-} from '../../../scsi/vpd.js';
+} from '../../../../scsi/vpd.js';
 import { byteOf, type Handler, TRANSFER_BLOCKS_MAX } from '../command.js';
 import type { Disk } from '../disk.js';
 import { invalidInCdb } from '../refusal.js';
