@@ -34,7 +34,7 @@ async function verify(
   using metadata = metadataName === undefined ? null : await openSource(metadataName, io);
   requireSizes(job, data, metadata);
   const form = options.json ? jsonForm : textForm(profile);
-  await deliver(written(judged(data, metadata, job), form, io), null, io);
+  await deliver(written(judged(data, metadata, job), profile, form, io), null, io);
 }
 
 /** The first pieces with findings are diagnosed, those of a stream without end as well as of a file. */
@@ -81,7 +81,12 @@ function inStream(finding: Finding, before: number, { profile, layout }: VerifyO
 }
 
 /** The text of findings as they come, and then of the totals. Bad intervals set the exit status at once. */
-async function* written(results: AsyncIterable<Judged>, form: Form, io: CommandIo): AsyncGenerator<string> {
+async function* written(
+  results: AsyncIterable<Judged>,
+  profile: Profile,
+  form: Form,
+  io: CommandIo,
+): AsyncGenerator<string> {
   const totals = { intervals: 0, checked: 0, escaped: 0, bad: 0 };
   const diagnoses: Diagnosis[] = [];
   for await (const result of results) {
@@ -90,7 +95,15 @@ async function* written(results: AsyncIterable<Judged>, form: Form, io: CommandI
     for (const key of ['intervals', 'checked', 'escaped', 'bad'] as const) totals[key] += result[key];
     diagnoses.push(...result.diagnoses);
   }
+  if (profile.tupleSize > 0) tellUnchecked(totals, io);
   yield form.totals(totals, merged(diagnoses));
+}
+
+/** Neither a pass nor a finding. Of no intervals, and of a profile without tuples, nobody expects more. */
+function tellUnchecked({ intervals, checked, escaped }: Totals, io: CommandIo): void {
+  if (intervals === 0 || checked > 0) return;
+  io.setExitStatus(3);
+  io.stderr.write(`blk-integrity: nothing was checked: ${escaped} of ${intervals} intervals are escaped\n`);
 }
 
 /** Those of the same kind and parameters in several pieces are one; the unknown comes last. */

@@ -241,9 +241,16 @@ t.test('the mirror on files and pipes', async (t) => {
 
     const escaped = await run(['verify', file('data'), put('escapes', filled(0xff, 24))]);
     t.equal(escaped.text, '3 intervals: 0 checked, 3 escaped, 0 bad: NOTHING WAS CHECKED\n');
-    t.equal(escaped.status, 0);
+    t.equal(escaped.status, 3, 'an escape is no pass');
+    t.equal(escaped.stderr, 'blk-integrity: nothing was checked: 3 of 3 intervals are escaped\n');
+    const told = await run(['verify', file('data'), file('escapes'), '--json']);
+    t.match(JSON.parse(told.text), { ok: true, intervals: 3, checked: 0, escaped: 3 });
+    t.match(told, { status: 3, stderr: /^blk-integrity: nothing was checked/ });
+    const inPart = put('in part', bytes('7867 0000 00000000  ffff ffff ffffffff  ffff ffff ffffffff'));
+    t.match(await run(['verify', file('data'), inPart]), { status: 0, stderr: '' });
     const nop = await run(['verify', file('data'), file('tuples'), '--format=nop', '--metadata-size=8']);
     t.equal(nop.text, '3 intervals: 0 checked, 0 escaped, 0 bad: NOTHING WAS CHECKED\n');
+    t.match(nop, { status: 0, stderr: '' }, 'no tuples, none asked for');
     t.equal(
       (await run(['verify', file('data'), '--format=none', '--json'])).status,
       0,
