@@ -40,6 +40,14 @@ async function cli(
   return seen;
 }
 
+t.test('an emulated disk that is not there', async (t) => {
+  const nobody = { status: 3, stdout: '', stderr: /there is no emulated disk nobody \(ERR_NO_DEVICE\)/ };
+  for (const args of [['stats'], ['remove'], ['fault', '--clear']]) {
+    const [verb, ...rest] = args;
+    t.match(await cli(['testbed', 'disk', verb!, 'nobody', ...rest]), nobody, verb!);
+  }
+});
+
 t.test('wrong usage is exit status 2, said on stderr alone', async (t) => {
   for (const args of [
     ['no-such-verb'],
@@ -54,6 +62,15 @@ t.test('wrong usage is exit status 2, said on stderr alone', async (t) => {
     ['testbed', 'scsi-debug', 'create', '--dif', '4'],
     ['testbed', 'scsi-debug', 'create', '--sector-size', '520'],
     ['testbed', 'vm'],
+    ['testbed', 'disk', 'create', '--type', '4'],
+    ['testbed', 'disk', 'create', '--size', '1X'],
+    ['testbed', 'disk', 'create', '--size', '0'],
+    ['testbed', 'disk', 'create', '--behaviour', 'protect101'],
+    ['testbed', 'disk', 'create', '--behaviour', 'nothing=valid'],
+    ['testbed', 'disk', 'fault', 'one', '--kind', 'nothing'],
+    ['testbed', 'disk', 'fault', 'one', '--kind', 'data', '--lba', '-1'],
+    ['testbed', 'disk', 'fault', 'one', '--kind', 'data', '--distance', 'far'],
+    ['testbed', 'disk', 'stats', '../../etc/passwd'],
     [],
   ]) {
     const seen = await cli(args);

@@ -55,12 +55,18 @@ export async function load(t: Test): Promise<void> {
   };
   await Promise.all(Array.from({ length: DEPTH }, (_, k) => one(k + 1)));
   const after = disk.stats();
-  t.equal(after.commands - before.commands, sent, 'every command that was sent was executed once');
-  for (const [status, count] of Object.entries(byStatus)) {
-    const name = `${Number(status).toString(16).toUpperCase().padStart(2, '0')}h`;
-    t.equal((after.byStatus[name] ?? 0) - (before.byStatus[name] ?? 0), count, `status ${name}: ${count}`);
-  }
-  t.ok((byStatus[2] ?? 0) > 0 && (byStatus[8] ?? 0) > 0, 'faults were among them');
+  const counted = (name: string) => (after.byStatus[name] ?? 0) - (before.byStatus[name] ?? 0);
+  // The kernel tries a command that was answered BUSY again, and nobody else hears of it.
+  const busy = counted('08h');
+  t.equal(
+    after.commands - before.commands,
+    sent + busy,
+    'every command that was sent was executed once, and once for each BUSY',
+  );
+  t.same(Object.keys(byStatus).sort(), ['0', '2']);
+  t.equal(counted('00h'), byStatus[0], `GOOD: ${byStatus[0]}`);
+  t.equal(counted('02h'), byStatus[2], `CHECK CONDITION: ${byStatus[2]}`);
+  t.ok(busy > 0, `BUSY: ${busy}`);
   const { received, completed, inFlight } = attached.stats();
   t.same({ completed, inFlight }, { completed: received, inFlight: 0 });
   const grown = (process.memoryUsage().rss - heap) / 2 ** 20;

@@ -19,21 +19,15 @@ export async function served(t: Test): Promise<void> {
     disks: [{ name: 'one', sg, format: { type: 2, blocks: 2097152 } }],
   });
   await t.rejects(cli('create', '--name', 'one'), { code: 3, stderr: /ERR_TESTBED/ });
-  await t.rejects(cli('create', '--name', 'two', '--type', '1', '--interval-exponent', '3'), { code: 2 });
   t.match(
     await cli('fault', 'one', '--kind', 'guard', '--lba', '8', '--blocks', '1', '--on', 'read'),
     /^1: guard LBA 8, 1 blocks, on read/,
   );
-  const bad = { code: 2, stderr: /ERR_USAGE/ };
-  await t.rejects(cli('fault', 'one', '--kind', 'nothing'), bad);
-  await t.rejects(cli('fault', 'one', '--kind', 'busy', '--on', 'read'), bad);
-  await t.rejects(cli('fault', 'one', '--remove', '9'), bad);
   t.equal(await cli('fault', 'one', '--clear'), '');
   t.match(JSON.parse(await cli('stats', 'one', '--json')), {
     disk: { byStatus: { '00h': Number } },
     ring: { inFlight: 0 },
   });
-  await t.rejects(cli('stats', 'nobody'), { code: 3, stderr: /ERR_NO_DEVICE/ });
 
   const [{ pid }] = JSON.parse(await cli('list', '--json')).disks as [{ pid: number }];
   process.kill(pid, 'SIGKILL');

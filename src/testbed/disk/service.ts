@@ -6,7 +6,6 @@ import { fork } from 'node:child_process';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, IntegrityError } from '../../errors.js';
 import { EmulatedDisk, type EmulatedDiskOptions } from './emulated-disk.js';
@@ -178,10 +177,10 @@ function answer(server: Server, answerers: Answerers, stop: () => Promise<void>)
   server.on('connection', (socket: Socket) => {
     // A client that goes away is no business of the disk's.
     socket.on('error', () => socket.destroy());
-    createInterface({ input: socket }).once('line', async (line) => {
+    void (async () => {
       let request: RequestName | null = null;
       try {
-        const { name, argument } = fromLine(line) as { name: RequestName; argument: never };
+        const { name, argument } = fromLine(await lineOf(socket)) as { name: RequestName; argument: never };
         if (!Object.hasOwn(answerers, name))
           throw new IntegrityError('ERR_USAGE', `no request ${name} is known`);
         request = name;
@@ -191,7 +190,24 @@ function answer(server: Server, answerers: Answerers, stop: () => Promise<void>)
         socket.end(toLine({ error: told(error) }));
       }
       if (request === 'remove') socket.once('close', () => process.exit(0));
+    })();
+  });
+}
+
+const LINE_MAX = 1 << 20;
+
+/** The first line that comes; what breaks off before its end is an error. */
+function lineOf(socket: Socket): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    socket.setEncoding('utf8');
+    socket.on('data', (piece: string) => {
+      text += piece;
+      if (text.includes('\n')) resolve(text);
+      else if (text.length > LINE_MAX) socket.destroy(new Error('a line without end'));
     });
+    socket.once('error', reject);
+    socket.once('close', () => reject(new Error('the other side went away')));
   });
 }
 
@@ -225,19 +241,17 @@ export async function askDisk<Name extends RequestName>(
   argument: Requests[Name]['argument'],
 ): Promise<Requests[Name]['answer']> {
   const path = socketOf(disk);
-  const line = await new Promise<string>((resolve, reject) => {
-    const socket = connect(path, () => socket.write(toLine({ name, argument })));
-    socket.setTimeout(ANSWER_MS, () => socket.destroy(new Error('it does not answer')));
-    socket.once('error', (cause) => {
-      const gone = ['ENOENT', 'ECONNREFUSED'].includes((cause as NodeJS.ErrnoException).code ?? '');
-      const message = gone
-        ? `there is no emulated disk ${disk}`
-        : `the emulated disk ${disk}: ${cause.message}`;
-      const advice = 'See `blk-integrity testbed disk list`.';
-      reject(new IntegrityError(gone ? 'ERR_NO_DEVICE' : 'ERR_TESTBED', message, { advice, cause }));
-    });
-    createInterface({ input: socket }).once('line', resolve);
+  const socket = connect(path, () => socket.write(toLine({ name, argument })));
+  socket.setTimeout(ANSWER_MS, () => socket.destroy(new Error('it does not answer')));
+  const line = await lineOf(socket).catch((cause: NodeJS.ErrnoException) => {
+    const gone = ['ENOENT', 'ECONNREFUSED'].includes(cause.code ?? '');
+    const message = gone
+      ? `there is no emulated disk ${disk}`
+      : `the emulated disk ${disk}: ${cause.message}`;
+    const advice = 'See `blk-integrity testbed disk list`.';
+    throw new IntegrityError(gone ? 'ERR_NO_DEVICE' : 'ERR_TESTBED', message, { advice, cause });
   });
+  socket.end();
   return answerOf(line) as Requests[Name]['answer'];
 }
 
