@@ -32,6 +32,10 @@ export async function emulatedDisk(t: Test): Promise<void> {
   await t.test('sg3_utils', sg3Utils);
   await t.test('ddpt', ddpt);
   await t.test('an ordinary disk for sd', ordinary);
+}
+
+/** What takes long, and is the same whatever the kernel. */
+export async function emulatedDiskLong(t: Test): Promise<void> {
   await t.test('iscsi-test-cu', iscsiTests);
   await t.test('a load', load);
   await t.test('served by a process of its own', served);

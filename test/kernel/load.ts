@@ -1,7 +1,7 @@
 /**
  * Mixed I/O at queue depth 32 with faults: nothing hangs, and every command is accounted for.
  *
- * EMULATED_DISK_LOAD_S: for so long, 20 without.
+ * EMULATED_DISK_LOAD_S: for so long, 10 without.
  */
 import { constants } from 'node:fs';
 import { alignedBuffer, EmulatedDisk, encodeCdb } from 'blk-integrity';
@@ -14,7 +14,7 @@ const BLOCKS = 65536;
 const DID_TIME_OUT = 3;
 
 export async function load(t: Test): Promise<void> {
-  const seconds = Number(process.env['EMULATED_DISK_LOAD_S'] ?? 20);
+  const seconds = Number(process.env['EMULATED_DISK_LOAD_S'] ?? 10);
   const disk = await EmulatedDisk.create({ type: 1, blocks: BLOCKS, randomSeed: 5 });
   await using attached = await disk.attach();
   disk.addFault({ kind: 'guard', on: 'read', oneIn: 20 });

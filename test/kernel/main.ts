@@ -11,7 +11,7 @@ import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import t, { type Test } from 'tap';
 import { badInput } from './bad-input.js';
-import { emulatedDisk } from './emulated-disk.js';
+import { emulatedDisk, emulatedDiskLong } from './emulated-disk.js';
 import { lioFileio } from './lio-fileio.js';
 import { nvme } from './nvme.js';
 import { randomIo } from './random-io.js';
@@ -38,6 +38,7 @@ const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
   'bad-input': badInput,
   tcmu,
   'emulated-disk': emulatedDisk,
+  'emulated-disk-long': emulatedDiskLong,
   nvme,
   ublk,
   'random-io': async (t) =>
