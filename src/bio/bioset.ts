@@ -1,5 +1,5 @@
 /** Where payloads come from: a bioset's memory pools. */
-import { requireCount } from './bip.js';
+import { requireCount } from './count.js';
 import { type Memory, Mempool, plenty } from './memory.js';
 import { requireFunction, type Semantics } from './semantics.js';
 

@@ -7,6 +7,7 @@ import type { Profile } from '../pi/profile.js';
 import type { Bio, BioDevice } from './bio.js';
 import type { BioSet } from './bioset.js';
 import { advanceIterator, type BioVec, requireInside, SECTOR, segmentsFrom, viewOfSegment } from './bvec.js';
+import { requireCount } from './count.js';
 import { type Memory, type PoolElement, plenty } from './memory.js';
 import { BioIntegrityPayload } from './payload.js';
 import { requireFunction, type Semantics } from './semantics.js';
@@ -303,12 +304,6 @@ export function remainingMetadata(
 ): readonly Uint8Array[] {
   if (semantics.metadataIn === 'buffer') return vecs.slice(iterator.index).map(viewOfSegment);
   return iterator.size === 0 && iterator.moved === 0 ? vecs.map(viewOfSegment) : segmentsFrom(vecs, iterator);
-}
-
-/** @throws ERR_OUT_OF_RANGE unless `value` is a whole number from 0 on. */
-export function requireCount(name: string, value: number): void {
-  if (Number.isSafeInteger(value) && value >= 0) return;
-  throw new IntegrityError('ERR_OUT_OF_RANGE', `${name} ${value} must be a whole number from 0 on`);
 }
 
 /** @throws KernelBugError for a bio without payload, where the kernel would follow a null pointer */

@@ -2,8 +2,9 @@
 import { IntegrityError, KernelBugError } from '../errors.js';
 import { bioAdvance } from './advance.js';
 import { Bio } from './bio.js';
-import { bioIntegrityClone, bioIntegritySplit, bioIntegrityTrim, requireCount } from './bip.js';
+import { bioIntegrityClone, bioIntegritySplit, bioIntegrityTrim } from './bip.js';
 import { type BioIterator, type BioVec, bvecsFrom, SECTOR } from './bvec.js';
+import { requireCount } from './count.js';
 import { type Memory, plenty } from './memory.js';
 
 /**

@@ -6,7 +6,8 @@ import { IntegrityError, KernelBugError } from '../errors.js';
 import type { Profile } from '../pi/profile.js';
 import { viewOf } from '../pi/tuple.js';
 import type { Bio } from './bio.js';
-import { bioIntegrityHwSectors, payloadOf, requireCount } from './bip.js';
+import { bioIntegrityHwSectors, payloadOf } from './bip.js';
+import { requireCount } from './count.js';
 import { requireFunction } from './semantics.js';
 
 /** What one type of profile keeps of a tag in each tuple: set_tag_fn and get_tag_fn (sd_dif.c). */
