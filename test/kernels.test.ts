@@ -45,6 +45,16 @@ const KERNELS = Object.keys(SUITES);
 const LIMIT_MS = long ? 3_600_000 : 1_200_000;
 const GUEST_S = long ? 3_400 : 900;
 
+/** Tools of others that the guest runs, as it runs all of the host's programs, and the Debian packages that they come in. */
+const TOOLS: Readonly<Record<string, string>> = {
+  '/usr/sbin/dmsetup': 'dmsetup',
+  '/usr/bin/sg_write_x': 'sg3-utils',
+  '/usr/bin/iscsi-test-cu': 'libiscsi-bin',
+  '/usr/bin/ddpt': 'ddpt',
+  '/usr/bin/fio': 'fio',
+  '/usr/sbin/mkfs.ext4': 'e2fsprogs',
+};
+
 t.setTimeout(LIMIT_MS * KERNELS.length);
 installTools();
 for (const kernel of KERNELS) {
@@ -60,16 +70,6 @@ for (const kernel of KERNELS) {
     `kernel ${kernel}`,
   );
 }
-
-/** Tools of others that the guest runs, as it runs all of the host's programs, and the Debian packages that they come in. */
-const TOOLS: Readonly<Record<string, string>> = {
-  '/usr/sbin/dmsetup': 'dmsetup',
-  '/usr/bin/sg_write_x': 'sg3-utils',
-  '/usr/bin/iscsi-test-cu': 'libiscsi-bin',
-  '/usr/bin/ddpt': 'ddpt',
-  '/usr/bin/fio': 'fio',
-  '/usr/sbin/mkfs.ext4': 'e2fsprogs',
-};
 
 function installTools(): void {
   const missing = Object.entries(TOOLS).flatMap(([path, name]) => (existsSync(path) ? [] : [name]));
