@@ -1,0 +1,219 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { IntegrityError } from '../../src/errors.js';
+import {
+  type CdbFields,
+  COMMANDS,
+  commandOf,
+  decodeCdb,
+  encodeCdb,
+  type FieldPlace,
+  usageMap,
+} from '../../src/scsi/commands.js';
+import { decodeSense, encodeSense } from '../../src/scsi/sense.js';
+import { decodeUnmapList, encodeUnmapList } from '../../src/scsi/unmap.js';
+import {
+  decodeBlockLimits,
+  decodeLogicalBlockProvisioning,
+  decodeSupportedBlockLengths,
+} from '../../src/scsi/vpd.js';
+import { bytes } from './hex.js';
+
+// Written down from SBC-4's and SPC-5's tables, not by the encoder.
+t.test('CDBs byte by byte', async (t) => {
+  const tags = { refTag: 0x11223344, appTag: 0x5566, appTagMask: 0x7788 };
+  const cases: [string, CdbFields, string][] = [
+    ['READ(6)', { lba: 0x1f2345n, blocks: 256 }, '08 1f 23 45 00 00'],
+    ['READ(12)', { lba: 8n, blocks: 1, protect: 3, fua: true }, 'a8 68 00000008 00000001 00 00'],
+    [
+      'WRITE AND VERIFY(16)',
+      { lba: 8n, blocks: 1, protect: 1, byteCheck: 1 },
+      '8e 22 0000000000000008 00000001 00 00',
+    ],
+    [
+      'VERIFY(32)',
+      { lba: 8n, blocks: 2, protect: 1, byteCheck: 3, ...tags },
+      '7f 00 00000000 00 18 000a 26 00 0000000000000008 11223344 5566 7788 00000002',
+    ],
+    [
+      'WRITE SAME(16)',
+      { lba: 8n, blocks: 2, unmap: true, noDataOut: true },
+      '93 09 0000000000000008 00000002 00 00',
+    ],
+    [
+      'WRITE SAME(32)',
+      { lba: 8n, blocks: 2, protect: 5, anchor: true, ...tags },
+      '7f 00 00000000 00 18 000d b0 00 0000000000000008 11223344 5566 7788 00000002',
+    ],
+    ['WRITE ATOMIC(16)', { lba: 8n, blocks: 2, boundary: 0x102 }, '9c 00 0000000000000008 0102 0002 00 00'],
+    [
+      'WRITE STREAM(32)',
+      { lba: 8n, blocks: 2, streamId: 0x304, ...tags },
+      '7f 00 0000 0304 00 18 0010 00 00 0000000000000008 11223344 5566 7788 00000002'.replace(
+        '0000 0304 00 18',
+        '0000 0304 00 18',
+      ),
+    ],
+    [
+      'WRITE SCATTERED(16)',
+      { dataOffset: 1, ranges: 2, blocks: 5, protect: 1 },
+      '9f 12 20 00 0001 0000 0002 00000005 00 00',
+    ],
+    [
+      'WRITE SCATTERED(32)',
+      { dataOffset: 1, ranges: 2, blocks: 5, protect: 1 },
+      '7f 00 00000000 00 18 0011 20 00 0001 0000 0002 00000000 00000000 0000 00000005',
+    ],
+    ['COMPARE AND WRITE', { lba: 8n, blocks: 2, protect: 1 }, '89 20 0000000000000008 000000 02 00 00'],
+    [
+      'ORWRITE(32)',
+      { lba: 8n, blocks: 2, bitmaskOperation: 1, expectedGeneration: 3, newGeneration: 4 },
+      '7f 00 01 00 0000 00 18 000e 00 00 0000000000000008 00000003 00000004 00000002',
+    ],
+    ['FORMAT UNIT', { formatProtection: 3, formatData: true }, '04 d0 00 00 00 00'],
+    ['UNMAP', { parameterListLength: 24 }, '42 00 00000000 00 0018 00'],
+    ['WRITE LONG(16)', { lba: 8n, writeUncorrectable: true }, '9f 51 0000000000000008 0000 0000 00 00'],
+    ['GET LBA STATUS(16)', { lba: 8n, allocationLength: 24 }, '9e 12 0000000000000008 00000018 00 00'],
+    [
+      'MODE SENSE(10)',
+      { longLba: true, pageControl: 1, page: 10, subpage: 2, allocationLength: 252 },
+      '5a 10 4a 02 000000 00fc 00',
+    ],
+    [
+      'REPORT SUPPORTED OPERATION CODES',
+      {
+        returnTimeouts: true,
+        reportingOptions: 3,
+        requestedOpcode: 0x7f,
+        requestedServiceAction: 9,
+        allocationLength: 64,
+      },
+      'a3 0c 83 7f 0009 00000040 00 00',
+    ],
+  ];
+  for (const [name, fields, expected] of cases) {
+    t.same(Buffer.from(encodeCdb(name, fields)), Buffer.from(bytes(expected)), name);
+    t.match(decodeCdb(bytes(expected)), { command: { name }, fields }, `${name}, decoded`);
+  }
+});
+
+const width = (place: FieldPlace): number =>
+  'high' in place ? place.high - place.low + 1 : 8 * (place as readonly [number, number])[1];
+
+t.test('every command comes back as it was encoded', async (t) => {
+  for (const command of COMMANDS) {
+    const fields = Object.entries(command.fields).map(([name, place]) => {
+      const bits = command.length === 6 && name === 'lba' ? 21 : width(place);
+      const least = command.length === 6 && name === 'blocks' ? 1n : 0n;
+      const value = fc.bigInt(least, 2n ** BigInt(bits) - 1n);
+      const typed = value.map((n) => (name === 'lba' ? n : bits === 1 ? n === 1n : Number(n)));
+      return [name, typed] as const;
+    });
+    const roundTrip = fc.property(fc.record(Object.fromEntries(fields)), (values) => {
+      const cdb = encodeCdb(command.name, values as CdbFields);
+      const decoded = decodeCdb(cdb);
+      const map = usageMap(command);
+      return (
+        decoded?.command === command &&
+        Object.entries(values).every(([name, value]) => decoded.fields[name as keyof CdbFields] === value) &&
+        cdb.every((byte, i) => (byte & ~map[i]!) === 0)
+      );
+    });
+    t.doesNotThrow(() => fc.assert(roundTrip, { numRuns: 50 }), command.name);
+    t.equal(commandOf(encodeCdb(command.name, {})), command);
+  }
+  t.equal(
+    new Set(COMMANDS.map(({ operation }) => operation.join())).size,
+    COMMANDS.length,
+    'no operation twice',
+  );
+});
+
+t.test('what no command is, and what it has no field for', async (t) => {
+  t.equal(decodeCdb(bytes('ff 00 00 00 00 00')), null);
+  t.equal(decodeCdb(bytes('28 00 00')), null, 'cut short');
+  t.equal(decodeCdb(new Uint8Array(0)), null);
+  t.equal(commandOf(bytes('7f 00 0000 00 00 00 18')), null, 'cut before the service action');
+  t.throws(() => encodeCdb('READ(8)', {}), { code: 'ERR_USAGE' });
+  t.throws(() => encodeCdb('READ(10)', { refTag: 1 }), { code: 'ERR_USAGE' });
+  t.throws(() => encodeCdb('READ(10)', { lba: 2n ** 32n }), { code: 'ERR_OUT_OF_RANGE' });
+  t.throws(() => encodeCdb('READ(6)', { lba: 2n ** 21n }), { code: 'ERR_OUT_OF_RANGE' });
+  t.throws(() => encodeCdb('READ(10)', { protect: 8 }), { code: 'ERR_OUT_OF_RANGE' });
+});
+
+t.test('sense, there and back, in both formats', async (t) => {
+  const property = fc.property(
+    fc.record({
+      descriptor: fc.boolean(),
+      key: fc.constantFrom(2, 3, 5, 6, 0xb, 0xe),
+      asc: fc.nat(255),
+      ascq: fc.nat(255),
+      information: fc.option(fc.bigInt(0n, 2n ** 64n - 1n), { nil: undefined }),
+      pointer: fc.option(
+        fc.record({
+          inCdb: fc.boolean(),
+          byte: fc.nat(0xffff),
+          bit: fc.option(fc.nat(7), { nil: undefined }),
+        }),
+        {
+          nil: undefined,
+        },
+      ),
+    }),
+    ({ pointer, information, ...codes }) => {
+      const fieldPointer = pointer && {
+        inCdb: pointer.inCdb,
+        byte: pointer.byte,
+        ...(pointer.bit !== undefined && { bit: pointer.bit }),
+      };
+      const sense = decodeSense(
+        encodeSense({
+          ...codes,
+          ...(information !== undefined && { information }),
+          ...(fieldPointer && { fieldPointer }),
+        }),
+      )!;
+      const told =
+        information === undefined || (!codes.descriptor && information > 0xffffffffn) ? null : information;
+      const pointed = codes.key === 5 && pointer ? { ...pointer, bit: pointer.bit ?? null } : null;
+      return (
+        sense.format === (codes.descriptor ? 'descriptor' : 'fixed') &&
+        sense.key === codes.key &&
+        sense.asc === codes.asc &&
+        sense.ascq === codes.ascq &&
+        sense.information === told &&
+        JSON.stringify(sense.fieldPointer) === JSON.stringify(pointed)
+      );
+    },
+  );
+  t.doesNotThrow(() => fc.assert(property, { numRuns: 2000 }));
+});
+
+t.test('decoders on whatever comes', async (t) => {
+  const decoders = [
+    decodeSense,
+    decodeBlockLimits,
+    decodeLogicalBlockProvisioning,
+    decodeSupportedBlockLengths,
+    decodeUnmapList,
+    decodeCdb,
+  ];
+  const property = fc.property(
+    fc.constantFrom(...decoders),
+    fc.uint8Array({ maxLength: 80 }),
+    (decode, noise) => {
+      try {
+        decode(noise);
+        return true;
+      } catch (error) {
+        return error instanceof IntegrityError && error.code === 'ERR_MALFORMED_RESPONSE';
+      }
+    },
+  );
+  t.doesNotThrow(() => fc.assert(property, { numRuns: 20_000 }));
+  const ranges = [
+    { lba: 2n ** 64n - 1n, blocks: 0xffffffff },
+    { lba: 0n, blocks: 0 },
+  ];
+  t.same(decodeUnmapList(encodeUnmapList(ranges)), ranges);
+});
