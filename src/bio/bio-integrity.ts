@@ -59,6 +59,12 @@ const PREP_BUGS: readonly (readonly [SkipRule, condition: string])[] = [
   ['has-payload', 'bio_integrity(bio)'],
 ];
 
+/** What comes of a segment that cuts an interval. */
+const CUT_SEGMENTS: Readonly<Record<Semantics['cutSegment'], string>> = {
+  'rounded-down': "would read past it, and put the next segment's tuples over its last one",
+  'rounded-up': 'would run past the buffer of tuples',
+};
+
 const VERIFIES: Readonly<
   Record<Semantics['verifyWhen'], (bio: Bio, payload: BioIntegrityPayload) => boolean>
 > = {
@@ -133,8 +139,8 @@ export function bioIntegrityAction(bio: Bio): IntegrityAction {
  * then it goes unprotected. A negative errno when it does not: in 3.10 the caller has to end it, and does so
  * with EIO whatever the errno; up to 6.12 it has ended, and `bio.status` says how. From 7.1 on the kernel's
  * function is void, and this one always 0.
- * @throws ERR_BAD_LENGTH for a segment that cuts an interval, where the kernel does not expect one:
- * generating or verifying it would run past the buffer of tuples. ERR_OUT_OF_RANGE for a profile that the
+ * @throws ERR_BAD_LENGTH for a segment that cuts an interval, where the kernel does not expect one: it would run
+ * past the buffer of tuples, or in 3.10 read past the segment and overwrite a tuple. ERR_OUT_OF_RANGE for a profile that the
  * kernel cannot have. KernelBugError in 3.10 for a bio that has a payload or a disk that has no profile.
  */
 export function bioIntegrityPrep(bio: Bio, memory: Memory = plenty): number {
@@ -253,13 +259,14 @@ export function bioIntegrityVerifyFn(bio: Bio): void {
  *
  * @returns whether the bio may end now: also where the payload is not the block layer's. False: it ends when
  * kintegrityd has verified it.
- * @throws KernelBugError in 3.10 for a bio without payload
+ * @throws KernelBugError in 3.10 for a bio without payload, or with that of another
  */
 export function bioIntegrityEndio(bio: Bio): boolean {
   const { semantics, kintegrityd } = bio.device;
   const payload = bio.integrity;
   if (semantics.verifyWhen === 'end_io-replaced') payloadOf(bio);
   if (!payload?.replacesEndIo && !payload?.flags.has('BLOCK_INTEGRITY')) return true;
+  if (payload.replacesEndIo && payload.bio !== bio) throw new KernelBugError('bip->bip_bio != bio');
   if (isRead(bio) && bio.status === 'OK' && VERIFIES[semantics.verifyWhen](bio, payload)) {
     if (kintegrityd !== undefined) {
       bio.waits = true;
@@ -316,12 +323,13 @@ function flagsOf(bio: Bio, check: boolean): BipFlag[] {
 }
 
 function requireWholeIntervals({ segments, device }: Bio): void {
-  const { interval } = device.profile;
+  const { profile, semantics } = device;
+  const { interval } = profile;
   const odd = segments.findIndex(({ length }) => length % interval !== 0);
   if (odd === -1) return;
   throw new IntegrityError(
     'ERR_BAD_LENGTH',
-    `segment ${odd} is ${segments[odd]!.length} bytes, no whole number of intervals of ${interval}: Linux ${device.semantics.name} would run past the buffer of tuples`,
+    `segment ${odd} is ${segments[odd]!.length} bytes, no whole number of intervals of ${interval}: Linux ${semantics.name} ${CUT_SEGMENTS[semantics.cutSegment]}`,
     {
       advice: 'Give segments of whole intervals, or semantics where an interval may straddle segments (7.1).',
     },

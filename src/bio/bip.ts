@@ -61,6 +61,7 @@ export function bioIntegrityAlloc(
       ? fromPools(semantics, bio.bioset, nrVecs, memory)
       : fromMemory(semantics, nrVecs, memory);
   if (payload === null) return semantics.noPayload === 'null' ? null : ENOMEM;
+  payload.bio = bio;
   bio.integrity = payload;
   return payload;
 }
@@ -144,8 +145,8 @@ function leavesGap(last: BioVec, { offset }: BioVec, mask: number): boolean {
 }
 
 /**
- * bio_integrity_mark_head, Linux 3.10: drops the first `skip` bytes of metadata, for good. A skip of all that
- * is there changes nothing, nor does a longer one.
+ * bio_integrity_mark_head, Linux 3.10: drops the first `skip` bytes of metadata, for good; the size of the
+ * payload stays. A skip of all that is there changes nothing, nor does a longer one.
  *
  * @throws ERR_OUT_OF_RANGE for later kernels
  */
@@ -158,7 +159,7 @@ export function bioIntegrityMarkHead(semantics: Semantics, payload: BioIntegrity
     const { buffer, offset, length } = vecs[index]!;
     if (left < length) {
       vecs[index] = { buffer, offset: offset + left, length: length - left };
-      payload.iterator = { ...iterator, index, size: Math.max(iterator.size - skip, 0) };
+      payload.iterator = { ...iterator, index };
       return;
     }
     left -= length;
@@ -166,7 +167,8 @@ export function bioIntegrityMarkHead(semantics: Semantics, payload: BioIntegrity
 }
 
 /**
- * bio_integrity_mark_tail, Linux 3.10: drops what lies behind the first `length` bytes of metadata.
+ * bio_integrity_mark_tail, Linux 3.10: drops what lies behind the first `length` bytes of metadata; the size of
+ * the payload stays.
  *
  * @throws ERR_OUT_OF_RANGE for later kernels
  */
@@ -182,13 +184,12 @@ export function bioIntegrityMarkTail(
   for (let index = iterator.index; index < vecs.length; index++) {
     if (left === 0) {
       vecs.length = index;
-      break;
+      return;
     }
     const vec = vecs[index]!;
     if (left < vec.length) vecs[index] = { ...vec, length: left };
     left = Math.max(left - vec.length, 0);
   }
-  payload.iterator = { ...iterator, size: Math.min(iterator.size, length) };
 }
 
 /**
@@ -248,9 +249,9 @@ export function bioIntegrityClone(clone: Bio, source: Bio, memory: Memory = plen
   const payload = bioIntegrityAlloc(clone, semantics.cloneVecs === 'copied' ? vecs.length : 0, memory);
   if (payload === null) return EIO;
   if (payload === ENOMEM) return ENOMEM;
-  const { cloneFlags, cloneAppTag } = semantics;
+  const { cloneSize, cloneFlags, cloneAppTag } = semantics;
   payload.vecs.push(...vecs);
-  payload.iterator = iterator;
+  payload.iterator = cloneSize === 'copied' ? iterator : { ...iterator, size: 0 };
   for (const flag of cloneFlags) if (flags.has(flag)) payload.flags.add(flag);
   if (cloneAppTag) payload.appTag = appTag;
   return 0;

@@ -1,5 +1,6 @@
 /** The kernel's struct bio_integrity_payload: the metadata that travels with a bio. */
 
+import type { Bio } from './bio.js';
 import type { BioIterator, BioVec } from './bvec.js';
 import type { PoolElement } from './memory.js';
 
@@ -19,6 +20,8 @@ export interface SavedPosition {
 }
 
 export class BioIntegrityPayload {
+  /** bip_bio: the bio that bio_integrity_alloc attached it to. Null in one that was made without. */
+  bio: Bio | null = null;
   /**
    * The metadata of the whole bio where prep made it: the device reads it on a write and fills it on a read.
    * Null in a payload that was put together from pages, and in a clone.

@@ -106,10 +106,13 @@ export interface Semantics {
   /** Whether the tuple can lie behind other metadata. */
   readonly piOffset: boolean;
   readonly ipGuardCovers: IpGuardCovers;
-  /**
-   * Whether an interval may lie in two segments. Where it may not, the kernel runs past the buffer of tuples.
-   */
+  /** Whether an interval may lie in two segments. */
   readonly straddling: boolean;
+  /**
+   * Where it may not: how many tuples the walk goes on by after a segment that cuts one. Each cut makes a tuple of
+   * its own, so that rounded down the next one is put over it, and rounded up they come to more than there is room for.
+   */
+  readonly cutSegment: 'rounded-down' | 'rounded-up';
   /** A bio with more intervals than its payload has room for: BUG_ON, after it has written past it; or that alone. */
   readonly overrun: 'BUG' | 'unnoticed';
   /** What a read must have for its tuples to be verified when it succeeded. */
@@ -136,6 +139,8 @@ export interface Semantics {
   readonly advanceSeed: 'nothing' | 'sectors512' | 'intervals';
   /** The units in which trim and split count tuples. */
   readonly tupleCount: 'sectors512' | 'intervals';
+  /** What a clone takes of the size of the payload. */
+  readonly cloneSize: 'nothing' | 'copied';
   /** What a clone takes of the flags. */
   readonly cloneFlags: readonly BipFlag[];
   readonly cloneAppTag: boolean;
@@ -180,6 +185,7 @@ const V3_10_BEFORE_FIX: Semantics = {
   piOffset: false,
   ipGuardCovers: 'data-and-metadata',
   straddling: false,
+  cutSegment: 'rounded-down',
   overrun: 'BUG',
   verifyWhen: 'end_io-replaced',
   verifyFrom: 'current-segment',
@@ -190,6 +196,7 @@ const V3_10_BEFORE_FIX: Semantics = {
   segments: 'shortened',
   advanceSeed: 'nothing',
   tupleCount: 'sectors512',
+  cloneSize: 'nothing',
   cloneFlags: [],
   cloneAppTag: false,
   cloneVecs: 'copied',
@@ -223,6 +230,7 @@ const V4_19: Semantics = {
   skipsIn: 'prep',
   countsIntervals: 'all',
   ipFlag: true,
+  cutSegment: 'rounded-up',
   overrun: 'unnoticed',
   verifyWhen: 'block-integrity',
   verifyFrom: 'rewound',
@@ -233,6 +241,7 @@ const V4_19: Semantics = {
   segments: 'immutable',
   advanceSeed: 'sectors512',
   tupleCount: 'intervals',
+  cloneSize: 'copied',
   completeLba: 'all',
 };
 

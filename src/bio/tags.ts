@@ -56,7 +56,7 @@ const TYPE3: TagFunctions = {
 const tagFunctionsOf = ({ type }: Profile): TagFunctions => (type === 3 ? TYPE3 : TYPE1);
 
 /**
- * bio_integrity_tag_size, Linux 3.10: the bytes of tags that a bio takes; 0 where the disk leaves no tags to
+ * bio_integrity_tag_size, Linux 3.10: the bytes of tags that a bio's whole intervals take; 0 where the disk leaves no tags to
  * the host.
  *
  * @throws KernelBugError for a bio of zero length; ERR_OUT_OF_RANGE for later kernels

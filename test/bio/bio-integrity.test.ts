@@ -382,6 +382,12 @@ t.test('a segment that cuts an interval', async (t) => {
       t.equal(bio.integrity, null, 'nothing was attached');
     }
   }
+  for (const name of ['3.10-before-fix', '3.10']) {
+    t.equal(
+      errorOf(() => bioIntegrityPrep(Bio.write({ device: device(name), lba: 0n, segments }))),
+      `ERR_BAD_LENGTH: segment 0 is 700 bytes, no whole number of intervals of 512: Linux ${name} would read past it, and put the next segment's tuples over its last one`,
+    );
+  }
   const straddling = Bio.write({ device: device('7.1'), lba: 0n, segments });
   t.equal(bioIntegrityPrep(straddling), 0);
 });

@@ -1,5 +1,6 @@
 /** bio_integrity_tag_size, set_tag and get_tag of Linux 3.10. */
 import t from 'tap';
+import { bioAdvance } from '../../src/bio/advance.js';
 import { Bio } from '../../src/bio/bio.js';
 import { bioIntegrityPrep } from '../../src/bio/bio-integrity.js';
 import { bioIntegrityGetTag, bioIntegritySetTag, bioIntegrityTagSize } from '../../src/bio/tags.js';
@@ -55,6 +56,9 @@ t.test('how much fits', async (t) => {
   t.equal(room({ tagSize: 2 }), 8);
   t.equal(room({ tagSize: 2, interval: 4096 }), 8);
   t.equal(room({}), 0, 'the disk leaves no tags to the host');
+  const odd = prepared('write', TYPE1, 2, { tagSize: 2 });
+  bioAdvance(odd, 256);
+  t.equal(bioIntegrityTagSize(odd), 2, 'of a block and a half');
   const longer = (tags: number) =>
     bioIntegritySetTag(prepared('write', TYPE1, 2, { tagSize: 2 }), filled(1, tags));
   t.equal(longer(4), 0);
