@@ -142,12 +142,14 @@ export function encodeUnitSerialNumber(serial: string): Uint8Array {
   return page;
 }
 
-const ASCII_TYPES: readonly number[] = [1, 8];
+/** CODE SET by designator type (SPC-5): ASCII for a T10 vendor id, UTF-8 for a SCSI name string, else binary. */
+const CODE_SETS: Readonly<Record<number, number>> = { 1: 2, 8: 3 };
+const BINARY = 1;
 
 /** Page 83h. */
 export function encodeDeviceIdentification(designators: readonly Designator[]): Uint8Array {
   const bytes = designators.flatMap(({ association, type, bytes: name }) => [
-    ASCII_TYPES.includes(type) ? 2 : 1,
+    CODE_SETS[type] ?? BINARY,
     (association << 4) | type,
     0,
     name.length,
@@ -207,18 +209,19 @@ export function encodeBlockLimits(limits: BlockLimits): Uint8Array {
   return page;
 }
 
-/** Page B0h. */
+/** Page B0h. What lies beyond the end of a shorter page of SBC-2 is 0: not told. */
 export function decodeBlockLimits(bytes: Uint8Array): BlockLimits {
   const page = openPage('B0h', 0xb0, bytes);
+  const u32 = (at: number) => (at + 4 <= page.length ? page.u32(at) : 0);
   return {
     writeSameNonZero: page.bit(4, 0),
     compareAndWriteBlocksMax: page.u8(5),
-    transferBlocksMax: page.u32(8),
-    unmapBlocksMax: page.u32(20),
-    unmapDescriptorsMax: page.u32(24),
-    unmapGranularity: page.u32(28),
-    writeSameBlocksMax: page.u64(36),
-    atomicBlocksMax: page.u32(44),
+    transferBlocksMax: u32(8),
+    unmapBlocksMax: u32(20),
+    unmapDescriptorsMax: u32(24),
+    unmapGranularity: u32(28),
+    writeSameBlocksMax: (BigInt(u32(36)) << 32n) | BigInt(u32(40)),
+    atomicBlocksMax: u32(44),
   };
 }
 

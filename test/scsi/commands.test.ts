@@ -16,6 +16,7 @@ import {
   decodeBlockLimits,
   decodeLogicalBlockProvisioning,
   decodeSupportedBlockLengths,
+  encodeDeviceIdentification,
 } from '../../src/scsi/vpd.js';
 import { bytes } from './hex.js';
 
@@ -184,6 +185,20 @@ t.test('sense, there and back, in both formats', async (t) => {
     },
   );
   t.doesNotThrow(() => fc.assert(property, { numRuns: 2000 }));
+});
+
+t.test('VPD pages of other makes', async (t) => {
+  const name = (type: number) => encodeDeviceIdentification([{ association: 0, type, bytes: bytes('6e') }]);
+  t.same(
+    [3, 1, 8].map((type) => name(type)[4]! & 0x0f),
+    [1, 2, 3],
+    'code sets: binary, ASCII, and UTF-8 for a SCSI name',
+  );
+  t.match(
+    decodeBlockLimits(bytes('00 b0 000c 00 00 0008 00000400 00000100')),
+    { transferBlocksMax: 1024, unmapBlocksMax: 0, writeSameBlocksMax: 0n, atomicBlocksMax: 0 },
+    'the short page B0h of SBC-2',
+  );
 });
 
 t.test('decoders on whatever comes', async (t) => {
