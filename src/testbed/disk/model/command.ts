@@ -4,6 +4,7 @@ import { SHORT_CDB_SENSE } from './behaviour.js';
 import type { Disk } from './disk.js';
 import type { Stroke } from './faults.js';
 import { intervalsOf, TUPLE_BYTES, tupleBytesOf } from './format.js';
+import { recordBytesOf } from './medium.js';
 import { isReservedProtect, type Knowledge } from './protection.js';
 import { invalidInCdb, Refusal, SENSE } from './refusal.js';
 
@@ -110,52 +111,48 @@ export function wireBytesOf({ medium }: Disk, protect: number): number {
   return medium.format.blockSize + (protect === 0 ? 0 : tupleBytesOf(medium.format));
 }
 
-/** From records to what crosses: plain data, or each interval followed by its tuple. */
-export function toWire(disk: Disk, records: Uint8Array, protect: number): Uint8Array {
-  const { format } = disk.medium;
+/** Every piece of `blocks` records with its place among what crosses: the data of a block, or each interval and its tuple. */
+function eachPiece(
+  { medium }: Disk,
+  blocks: number,
+  protect: number,
+  piece: (inRecords: number, onWire: number, length: number) => void,
+): void {
+  const { format } = medium;
   const { blockSize } = format;
-  const recordBytes = blockSize + tupleBytesOf(format) + 1;
-  const blocks = records.length / recordBytes;
-  const wire = new Uint8Array(blocks * wireBytesOf(disk, protect));
-  const interval = blockSize >> format.intervalExponent;
-  let at = 0;
-  for (let record = 0; record < records.length; record += recordBytes) {
-    if (protect === 0) {
-      wire.set(records.subarray(record, record + blockSize), at);
-      at += blockSize;
-      continue;
-    }
+  const interval = protect === 0 ? blockSize : blockSize >> format.intervalExponent;
+  let onWire = 0;
+  for (let i = 0; i < blocks; i++) {
+    const record = i * recordBytesOf(format);
     for (let data = 0, tuple = blockSize; data < blockSize; data += interval, tuple += TUPLE_BYTES) {
-      wire.set(records.subarray(record + data, record + data + interval), at);
-      wire.set(records.subarray(record + tuple, record + tuple + TUPLE_BYTES), at + interval);
-      at += interval + TUPLE_BYTES;
+      piece(record + data, onWire, interval);
+      onWire += interval;
+      if (protect === 0) continue;
+      piece(record + tuple, onWire, TUPLE_BYTES);
+      onWire += TUPLE_BYTES;
     }
   }
+}
+
+/** From records to what crosses: plain data, or each interval followed by its tuple. */
+export function toWire(disk: Disk, records: Uint8Array, protect: number): Uint8Array {
+  const blocks = records.length / recordBytesOf(disk.medium.format);
+  const wire = new Uint8Array(blocks * wireBytesOf(disk, protect));
+  eachPiece(disk, blocks, protect, (inRecords, onWire, length) => {
+    wire.set(records.subarray(inRecords, inRecords + length), onWire);
+  });
   return wire;
 }
 
 /** From what crossed to records, of state `state`; without tuples these are left zero. */
 export function fromWire(disk: Disk, wire: Uint8Array, protect: number, state: number): Uint8Array {
-  const { format } = disk.medium;
-  const { blockSize } = format;
-  const recordBytes = blockSize + tupleBytesOf(format) + 1;
+  const recordBytes = recordBytesOf(disk.medium.format);
   const blocks = wire.length / wireBytesOf(disk, protect);
   const records = new Uint8Array(blocks * recordBytes);
-  const interval = blockSize >> format.intervalExponent;
-  let at = 0;
-  for (let record = 0; record < records.length; record += recordBytes) {
-    records[record + recordBytes - 1] = state;
-    if (protect === 0) {
-      records.set(wire.subarray(at, at + blockSize), record);
-      at += blockSize;
-      continue;
-    }
-    for (let data = 0, tuple = blockSize; data < blockSize; data += interval, tuple += TUPLE_BYTES) {
-      records.set(wire.subarray(at, at + interval), record + data);
-      records.set(wire.subarray(at + interval, at + interval + TUPLE_BYTES), record + tuple);
-      at += interval + TUPLE_BYTES;
-    }
-  }
+  eachPiece(disk, blocks, protect, (inRecords, onWire, length) => {
+    records.set(wire.subarray(onWire, onWire + length), inRecords);
+  });
+  for (let end = recordBytes; end <= records.length; end += recordBytes) records[end - 1] = state;
   return records;
 }
 
@@ -167,7 +164,7 @@ export function partsOf(
 ): { readonly data: Uint8Array; readonly tuples: Uint8Array; readonly state: number } {
   const { format } = disk.medium;
   const tupleBytes = tupleBytesOf(format);
-  const at = index * (format.blockSize + tupleBytes + 1);
+  const at = index * recordBytesOf(format);
   const tuplesAt = at + format.blockSize;
   return {
     data: records.subarray(at, tuplesAt),

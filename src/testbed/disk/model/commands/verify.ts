@@ -20,8 +20,6 @@ import { STATE } from '../medium.js';
 import {
   CHECK_FAILED,
   comparedTags,
-  dataOutChecks,
-  failedTag,
   type Knowledge,
   mediumChecks,
   putU16,
@@ -31,7 +29,7 @@ import {
 } from '../protection.js';
 import { invalidInCdb, Refusal, SENSE, type SenseCodes } from '../refusal.js';
 import { badBlock, readChecked } from './read.js';
-import { receive, storeChecked, writeProtectOf } from './write.js';
+import { firstBadTuple, receive, storeChecked, writeProtectOf } from './write.js';
 
 /** By BYTCHK: how many blocks of data-out there are for `blocks`; null is reserved. */
 const DATA_OUT_BLOCKS: readonly (((blocks: number) => number) | null)[] = [
@@ -98,15 +96,8 @@ function requireGoodDataOut(
   protect: number,
   known: Knowledge,
 ): void {
-  const rules = rulesOf(disk);
-  const checks = dataOutChecks(protect, rules);
-  const blocks =
-    sent.length / (partsOf(disk, sent, 0).data.length + partsOf(disk, sent, 0).tuples.length + 1);
-  for (let i = 0; i < blocks; i++) {
-    const { data, tuples } = partsOf(disk, sent, i);
-    const failed = failedTag(rules, checks, known, lba + i, data, tuples);
-    if (failed !== null) throw badBlock(disk, command, CHECK_FAILED[failed], lba + i);
-  }
+  const bad = firstBadTuple(disk, sent, protect, lba, known);
+  if (bad !== null) throw badBlock(disk, command, CHECK_FAILED[bad.tag], lba + bad.index);
 }
 
 /** Half of data-out is compared, the other half written when it was the same; INFORMATION is the offset of the first byte that differs. */

@@ -23,6 +23,7 @@ import {
   type Knowledge,
   mediumChecks,
   putU16,
+  type Tag,
   u16,
   u32,
 } from '../protection.js';
@@ -172,24 +173,37 @@ export function storeChecked(
 function requireGoodTuples(
   disk: Disk,
   command: Command,
-  { lba, blocks }: BlockRange,
+  { lba }: BlockRange,
   records: Uint8Array,
   protect: number,
   known: Knowledge,
 ): void {
   if (crossing(disk, command, protect) === 0 || struckBy(command.strokes, 'unchecked')) return;
+  const bad = firstBadTuple(disk, records, protect, lba, known);
+  if (bad === null) return;
+  if (disk.behaviour.writeBeforeError === 'stored') {
+    const before = records.subarray(0, bad.index * recordBytesOf(disk.medium.format));
+    store(disk, { ...command, strokes: [] }, { lba, blocks: bad.index }, before);
+  }
+  throw badBlock(disk, command, CHECK_FAILED[bad.tag], lba + bad.index);
+}
+
+/** The first block of data-out with a tag that fails, as this protect field has them checked. */
+export function firstBadTuple(
+  disk: Disk,
+  records: Uint8Array,
+  protect: number,
+  lba: number,
+  known: Knowledge,
+): { readonly index: number; readonly tag: Tag } | null {
   const rules = rulesOf(disk);
   const checks = dataOutChecks(protect, rules);
-  for (let i = 0; i < blocks; i++) {
-    const { data, tuples } = partsOf(disk, records, i);
-    const failed = failedTag(rules, checks, known, lba + i, data, tuples);
-    if (failed === null) continue;
-    if (disk.behaviour.writeBeforeError === 'stored') {
-      const before = records.subarray(0, i * recordBytesOf(disk.medium.format));
-      store(disk, { ...command, strokes: [] }, { lba, blocks: i }, before);
-    }
-    throw badBlock(disk, command, CHECK_FAILED[failed], lba + i);
+  for (let index = 0; index < records.length / recordBytesOf(disk.medium.format); index++) {
+    const { data, tuples } = partsOf(disk, records, index);
+    const tag = failedTag(rules, checks, known, lba + index, data, tuples);
+    if (tag !== null) return { index, tag };
   }
+  return null;
 }
 
 function store(disk: Disk, { strokes }: Command, { lba, blocks }: BlockRange, records: Uint8Array): void {
