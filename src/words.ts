@@ -14,5 +14,12 @@ export type Checker = (typeof CHECKERS)[number];
 export const PATHS = ['passthrough', 'block', 'block-pi'] as const;
 export type PathName = (typeof PATHS)[number];
 
+/** An application's read by each path, in a sentence. */
+export const READ_BY: Readonly<Record<PathName, string>> = {
+  passthrough: 'a read by SG_IO',
+  block: 'a read through the block layer',
+  'block-pi': 'a read with tuples by io_uring',
+};
+
 /** Which tag was compared; `protection` when the refusal did not tell. */
 export type Check = 'guard' | 'app' | 'ref' | 'protection';

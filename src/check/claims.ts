@@ -20,7 +20,8 @@ export interface Claims {
 export function claimsOf(disk: Disk, proof: Proof | null): Claims {
   const silent = 'a host adapter that checks does not say so';
   const device = deviceOnBlockPaths(disk);
-  const noTuples = proof?.text ?? 'the disk takes no SCSI commands';
+  const crosses = proof?.result === 'crosses';
+  const noTuples = crosses ? 'the disk sent no tuples' : (proof?.text ?? 'the disk takes no SCSI commands');
   return {
     software: {
       passthrough: noTuples,
@@ -37,7 +38,7 @@ export function claimsOf(disk: Disk, proof: Proof | null): Claims {
     hba: { passthrough: silent, block: silent, 'block-pi': silent },
     device: {
       // T10 SBC-4 has a plain READ checked as well, but targets that show no tuples do not prove to do so.
-      passthrough: proof?.result === 'crosses' ? deviceChecks(disk) : noTuples,
+      passthrough: crosses ? deviceChecks(disk) : noTuples,
       block: device,
       'block-pi': device,
     },

@@ -1,11 +1,14 @@
 /**
- * What the running kernel's block layer makes of a write to this disk, by the software mirror.
+ * What a write to this disk leaves beside its data, by the software mirror.
  */
 import { release } from 'node:os';
 import { Bio, type BioOptions } from '../bio/bio.js';
 import { semanticsForRelease } from '../bio/semantics.js';
 import { submitBio } from '../bio/submit.js';
 import type { Disk } from '../device/disk.js';
+import { seedOf } from '../device/protected-range.js';
+import { defaultEngine } from '../pi/engine.js';
+import type { PathName } from '../words.js';
 
 /** The memory of a write: one piece, or segments as a bio has them. */
 export type WriteMemory =
@@ -23,4 +26,13 @@ export function mirrorTuples(disk: Disk, lba: bigint, memory: WriteMemory): Uint
   const device = { profile, semantics: semanticsForRelease(release()), readVerify, writeGenerate };
   const interval = (lba * BigInt(disk.blockSize)) / BigInt(profile.interval);
   return submitBio(Bio.write({ device, lba: interval, ...memory })) ?? new Uint8Array(0);
+}
+
+/** The tuples that belong to data which is written at `lba` by `path`: the kernel's, or on the wire the disk's own. Empty without. */
+export function tuplesFor(disk: Disk, path: PathName, lba: bigint, data: Uint8Array): Uint8Array {
+  const { blockSize, diskProfile: profile } = disk;
+  if (path !== 'passthrough') return mirrorTuples(disk, lba, { data });
+  if (profile === null) return new Uint8Array(0);
+  const seed = seedOf({ profile, blockSize, lba });
+  return defaultEngine().generate(data, { profile, layout: 'separate', seed, type3Ref: 'seed' });
 }

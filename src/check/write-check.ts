@@ -3,16 +3,17 @@
  */
 import { randomFillSync } from 'node:crypto';
 import type { Disk } from '../device/disk.js';
+import { PROTECT } from '../device/protected-range.js';
 import type { Region } from '../device/region.js';
 import { claimRegion } from '../device/safeguard.js';
 import type { Finding, WriteReport } from '../report/model.js';
 import type { PathName } from '../words.js';
 import { finding } from './judge.js';
-import { mirrorTuples } from './mirror.js';
+import { tuplesFor } from './mirror.js';
 import type { BlockRange } from './ranges.js';
 
-/** The paths that write tuples: the kernel's, and ours. */
-const WRITING_PATHS = ['block', 'block-pi'] as const;
+/** The paths that write tuples: the kernel's and, by two ways, ours. */
+const WRITING_PATHS = ['block', 'block-pi', 'passthrough'] as const;
 
 /**
  * Writes random data over the range by each path, a transfer at a time, and puts the region back. Errors: as claimRegion; a range
@@ -24,7 +25,10 @@ export async function writeCheck(
   signal?: AbortSignal,
 ): Promise<{ written: WriteReport; findings: Finding[] }> {
   const findings: Finding[] = [];
-  const paths = WRITING_PATHS.filter((candidate) => disk.paths.includes(candidate));
+  const crosses = await disk.tuplesCross(PROTECT.checked, signal);
+  const paths = WRITING_PATHS.filter(
+    (path) => disk.paths.includes(path) && (path !== 'passthrough' || crosses),
+  );
   await using region = await claimRegion(disk, range, signal);
   for (const path of paths) {
     for (let at = 0; at < range.blocks; at += disk.transferBlocksMax) {
@@ -34,21 +38,26 @@ export async function writeCheck(
     }
   }
   const restored = await region.restore();
-  const tuplesCompared = disk.paths.includes('block-pi');
   const written: WriteReport = {
     lba: Number(range.lba),
     blocks: range.blocks,
-    paths: paths.map((path) => ({ path, tuplesCompared })),
+    paths: paths.map((path) => ({ path, tuplesCompared: comparedBy(disk, path) !== null })),
     restored,
   };
   return { written, findings };
 }
 
+/** By which path the tuples that `path` left are read; null where none shows them. */
+function comparedBy({ paths }: Disk, path: PathName): PathName | null {
+  if (path === 'passthrough') return path;
+  return paths.includes('block-pi') ? 'block-pi' : null;
+}
+
 async function writeRun(region: Region, path: PathName, lba: bigint, blocks: number): Promise<Finding[]> {
   const { disk } = region;
   const data = randomFillSync(new Uint8Array(blocks * disk.blockSize));
-  const expected = mirrorTuples(disk, lba, { data });
-  const answer = await region.write(path, lba, data, path === 'block-pi' ? expected : undefined);
+  const expected = tuplesFor(disk, path, lba, data);
+  const answer = await region.write(path, lba, data, path === 'block' ? undefined : expected);
   const differs = (text: string, at = lba) => finding({ kind: 'write-differs', lba: Number(at), path, text });
   if (answer.kind !== 'good') {
     const why =
@@ -58,9 +67,11 @@ async function writeRun(region: Region, path: PathName, lba: bigint, blocks: num
   const medium = await disk.readMedium(lba, blocks);
   if (medium.data === null || Buffer.compare(medium.data, data) !== 0)
     return [differs('the medium does not hold what was written')];
-  if (!disk.paths.includes('block-pi')) return [];
-  const { tuples } = await disk.read('block-pi', lba, blocks);
+  const reader = comparedBy(disk, path);
+  if (reader === null) return [];
+  const { tuples } = await disk.read(reader, lba, blocks);
   if (tuples === null) return [differs('the tuples of what was written cannot be read')];
+  if (path === 'passthrough' && !disk.facts?.control?.appTagOwner) withoutAppTags(tuples, expected);
   const size = tuples.length / blocks;
   const wrong = Array.from({ length: blocks }, (_, i) => i).filter(
     (i) =>
@@ -76,4 +87,9 @@ async function writeRun(region: Region, path: PathName, lba: bigint, blocks: num
       lba + BigInt(i),
     );
   });
+}
+
+/** With ATO 0 the application tags are the disk's: it may replace those that it was sent (SBC-4). */
+function withoutAppTags(...sets: Uint8Array[]): void {
+  for (const tuples of sets) for (let at = 0; at < tuples.length; at += 8) tuples.fill(0, at + 2, at + 4);
 }

@@ -17,9 +17,10 @@ import { learnNamespaceFormat } from './namespace.js';
 import { deviceNumber, openNode, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
 import { type BlockSource, readBlock } from './paths/block.js';
 import { readBlockPi } from './paths/block-pi.js';
-import { type PassthroughSource, proofHolds, readInterleaved, readPlain } from './paths/passthrough.js';
+import { type PassthroughSource, readInterleaved, readPlain } from './paths/passthrough.js';
 import { type Proof, proveTuplesCross } from './proof.js';
-import { type ScsiTransport, SgTransport } from './transport.js';
+import { PROTECT, type ProtectField } from './protected-range.js';
+import { type CommandNode, SgTransport } from './transport.js';
 
 /** IORING_FEAT_RW_ATTR: the running kernel takes attributes with a read or write (Linux 6.14). */
 const IORING_FEAT_RW_ATTR = 1 << 16;
@@ -36,6 +37,9 @@ export interface OpenDiskOptions {
 
 /** The kernel's log as each disk reads it; nobody's business outside. */
 const logs = new WeakMap<Disk, KernelLog>();
+
+/** How the kernel lists a disk at this moment; undefined when it is gone. */
+type Listing = () => Promise<SysfsDisk | undefined>;
 
 /** What the block paths of a disk work on, with a descriptor of the caller's. */
 export function blockSourceOf(disk: Disk, handle: NativeHandle): BlockSource {
@@ -61,14 +65,15 @@ export class Disk implements AsyncDisposable {
   /** Where kernel and disk disagree, in words. */
   readonly disagreements: readonly string[];
   /** SCSI commands to this disk that cannot alter it; null for a disk that takes none. */
-  readonly transport: ScsiTransport | null;
+  readonly transport: SgTransport | null;
   readonly paths: readonly PathName[];
   /** Why there is no path block-pi; null when there is. */
   readonly noBlockPi: string | null;
   readonly logReadable: boolean;
-  readonly #sg: NativeHandle | null;
+  readonly #sg: CommandNode | null;
   readonly #block: NativeHandle | null;
-  #proof: Proof | null = null;
+  readonly #listing: Listing;
+  readonly #proofs = new Map<ProtectField, Proof>();
 
   /** @internal Use {@link openDevice}. */
   constructor(parts: {
@@ -78,10 +83,11 @@ export class Disk implements AsyncDisposable {
     namespace: NamespaceFormat | null;
     lbmd: LbmdCapability | null;
     noBlockPi: string | null;
-    sg: NativeHandle | null;
+    sg: CommandNode | null;
     block: NativeHandle | null;
-    transport: ScsiTransport | null;
+    transport: SgTransport | null;
     log: KernelLog | null;
+    listing: Listing;
   }) {
     const { device, sysfs, facts, namespace, lbmd, sg, block, transport, log } = parts;
     this.device = device;
@@ -99,6 +105,7 @@ export class Disk implements AsyncDisposable {
     this.logReadable = log !== null;
     this.#sg = sg;
     this.#block = block;
+    this.#listing = parts.listing;
     if (log !== null) logs.set(this, log);
     this.paths = [
       ...(transport && facts ? (['passthrough'] as const) : []),
@@ -115,7 +122,12 @@ export class Disk implements AsyncDisposable {
     return this.facts?.capacity?.blocks ?? this.sysfs.blocks ?? 0n;
   }
 
-  /** By which the tuples that a path delivers are judged: the kernel's, where it has one. */
+  /** By which the tuples of a path are judged. On the wire they are the disk's own. */
+  profileBy(path: PathName): Profile | null {
+    return path === 'passthrough' ? this.diskProfile : this.kernelProfile;
+  }
+
+  /** The kernel's profile, where it has one, else the disk's. */
   get profile(): Profile | null {
     return this.kernelProfile ?? this.diskProfile;
   }
@@ -129,14 +141,24 @@ export class Disk implements AsyncDisposable {
     return Math.max(1, Math.floor(bytes / (this.blockSize + 64)));
   }
 
-  /** Whether tuples cross SG_IO here: proved by reading, once, and again after a UNIT ATTENTION. */
-  async proof(signal?: AbortSignal): Promise<Proof | null> {
+  /**
+   * Whether tuples cross SG_IO here with this RDPROTECT, 001b without it: proved by reading, once, and again after a UNIT
+   * ATTENTION.
+   */
+  async proof(signal?: AbortSignal, protect: ProtectField = PROTECT.checked): Promise<Proof | null> {
     if (this.transport === null) return null;
-    if (this.#proof === null || this.#proof.unitAttentions !== this.transport.unitAttentions) {
-      const { transport, blockSize, blocks, diskProfile: profile } = this;
-      this.#proof = await proveTuplesCross({ transport, blockSize, blocks, profile }, signal);
-    }
-    return this.#proof;
+    const known = this.#proofs.get(protect);
+    if (known?.unitAttentions === this.transport.unitAttentions) return known;
+    const { transport, blockSize, blocks, diskProfile: profile } = this;
+    const proof = await proveTuplesCross({ transport, blockSize, blocks, profile, protect }, signal);
+    this.#proofs.set(protect, proof);
+    return proof;
+  }
+
+  /** Whether data and tuples may be sent interleaved now. */
+  async tuplesCross(protect: ProtectField, signal?: AbortSignal): Promise<boolean> {
+    const proof = await this.proof(signal, protect);
+    return proof?.result === 'crosses' && proof.unitAttentions === this.transport?.unitAttentions;
   }
 
   /**
@@ -166,11 +188,13 @@ export class Disk implements AsyncDisposable {
     (lba: bigint, blocks: number, signal?: AbortSignal) => Promise<BlocksRead>
   > = {
     passthrough: async (lba, blocks, signal) => {
-      const proof = await this.proof(signal);
+      const crosses = await this.tuplesCross(PROTECT.checked, signal);
       const source = this.#passthrough();
-      return proofHolds(proof, source.transport) && this.diskProfile
-        ? readInterleaved(source, this.diskProfile, lba, blocks, signal)
-        : readPlain(source, lba, blocks, signal);
+      if (!crosses || !this.diskProfile) return readPlain(source, lba, blocks, signal);
+      const read = await readInterleaved(source, this.diskProfile, lba, blocks, { signal });
+      if (read.answer.kind !== 'refused') return read;
+      // What it was refused for is read unchecked, so that the software can judge it too.
+      return { ...(await this.readMedium(lba, blocks, signal)), answer: read.answer };
     },
     block: (lba, blocks) => readBlock(blockSourceOf(this, this.#block as NativeHandle), lba, blocks),
     'block-pi': (lba, blocks) =>
@@ -181,14 +205,21 @@ export class Disk implements AsyncDisposable {
       ),
   };
 
-  /** A plain READ by SG_IO (RDPROTECT 000b): the kernel does not check it; the disk may. */
-  readMedium(lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
+  /**
+   * What lies on the medium, by SG_IO: data and tuples that nobody checks (RDPROTECT 011b) where they are proved to cross, else a plain
+   * READ, which the kernel does not check and the disk may.
+   */
+  async readMedium(lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
     this.requireRange(lba, BigInt(blocks));
-    return readPlain(this.#passthrough(), lba, blocks, signal);
+    const protect = PROTECT.unchecked;
+    const crosses = await this.tuplesCross(protect, signal);
+    return crosses && this.diskProfile
+      ? readInterleaved(this.#passthrough(), this.diskProfile, lba, blocks, { protect, signal })
+      : readPlain(this.#passthrough(), lba, blocks, signal);
   }
 
   #passthrough(): PassthroughSource {
-    return { disk: this.device, transport: this.transport as ScsiTransport, blockSize: this.blockSize };
+    return { disk: this.device, transport: this.transport as SgTransport, blockSize: this.blockSize };
   }
 
   /** Throws ERR_OUT_OF_RANGE unless the blocks are all on the disk. */
@@ -203,17 +234,12 @@ export class Disk implements AsyncDisposable {
 
   /** Whether the kernel still lists this very disk. */
   async stillThere(): Promise<boolean> {
-    return (await this.#listed()) !== undefined;
+    return (await this.#listing()) !== undefined;
   }
 
   /** What sysfs says of its integrity at this moment; null when it is gone. */
   async integrityNow(): Promise<SysfsDisk['integrity'] | null> {
-    return (await this.#listed())?.integrity ?? null;
-  }
-
-  async #listed(): Promise<SysfsDisk | undefined> {
-    const { name, hctl } = this.sysfs;
-    return interpret(await readSnapshot()).find((disk) => disk.name === name && disk.hctl === hctl);
+    return (await this.#listing())?.integrity ?? null;
   }
 
   async close(): Promise<void> {
@@ -280,12 +306,18 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
       block,
       transport,
       log,
+      listing: async () => interpret(await readSnapshot()).find(isDisk(sysfs)),
     });
   } catch (error) {
     log?.[Symbol.dispose]();
     await Promise.all(handles.map((handle) => handle.close()));
     throw error;
   }
+}
+
+/** Names come again for other disks, and so do addresses; both at once do not. */
+export function isDisk({ name, hctl }: Pick<SysfsDisk, 'name' | 'hctl'>): (other: SysfsDisk) => boolean {
+  return (other) => other.name === name && other.hctl === hctl;
 }
 
 /** Why this kernel takes no tuples by io_uring; null when it does. */

@@ -84,6 +84,25 @@ export function sameIdentity(a: DiskIdentity, b: DiskIdentity): boolean {
   );
 }
 
+/** READ CAPACITY(16): size and format; null when the disk refuses it. */
+export async function learnCapacity(
+  transport: ScsiTransport,
+  signal?: AbortSignal,
+): Promise<ReadCapacity16 | null> {
+  const cdb = readCapacity16Cdb(READ_CAPACITY_16_BYTES);
+  return asker(transport, signal)(cdb, READ_CAPACITY_16_BYTES, decodeReadCapacity16);
+}
+
+/** Whether two answers tell of one and the same format. */
+export function sameCapacity(a: ReadCapacity16 | null, b: ReadCapacity16 | null): boolean {
+  return (
+    a?.blocks === b?.blocks &&
+    a?.blockSize === b?.blockSize &&
+    a?.protectionType === b?.protectionType &&
+    a?.intervalExponent === b?.intervalExponent
+  );
+}
+
 /** Asks the disk for all that this package knows how to ask. */
 export async function learnFacts(transport: ScsiTransport, signal?: AbortSignal): Promise<DiskFacts | null> {
   const identity = await learnIdentity(transport, signal);
@@ -93,11 +112,7 @@ export async function learnFacts(transport: ScsiTransport, signal?: AbortSignal)
   return {
     ...identity,
     extended: supported.includes(0x86) ? await ask(vpdCdb(0x86), PAGE_BYTES, decodeExtendedInquiry) : null,
-    capacity: await ask(
-      readCapacity16Cdb(READ_CAPACITY_16_BYTES),
-      READ_CAPACITY_16_BYTES,
-      decodeReadCapacity16,
-    ),
+    capacity: await learnCapacity(transport, signal),
     control: await ask(modeSense10Cdb(CONTROL_MODE_PAGE, PAGE_BYTES), PAGE_BYTES, decodeControlModePage),
   };
 }

@@ -4,10 +4,16 @@
 import type { SysfsDisk } from '../sysfs/disks.js';
 import type { DiskIdentity } from './facts.js';
 
-/** How the unit serial number of every LIO disk of the testbed begins; the testbed sets it. */
-export const LIO_SERIAL_PREFIX = 'blk-integrity-';
+/** How the unit serial number of every disk of the testbed behind tcm_loop begins; the testbed sets it. */
+export const SERIAL_PREFIX = 'blk-integrity-';
 
-export type TestbedKind = 'scsi_debug' | 'lio-fileio';
+/** INQUIRY of the emulated disk. */
+export const EMULATED: Readonly<Record<'vendor' | 'product', string>> = {
+  vendor: 'BLKINT',
+  product: 'emulated T10',
+};
+
+export type TestbedKind = 'scsi_debug' | 'lio-fileio' | 'emulated';
 
 interface Mark {
   readonly kind: TestbedKind;
@@ -27,8 +33,9 @@ const MARKS: readonly Mark[] = [
     driver: 'tcm_loopback',
     vendor: 'LIO-ORG',
     product: null,
-    serialPrefix: LIO_SERIAL_PREFIX,
+    serialPrefix: SERIAL_PREFIX,
   },
+  { kind: 'emulated', driver: 'tcm_loopback', ...EMULATED, serialPrefix: SERIAL_PREFIX },
 ];
 
 /** What kind of testbed disk this is, or null when this package's testbed did not make it. */

@@ -4,10 +4,18 @@
  */
 import { defaultEngine } from '../pi/engine.js';
 import type { Profile } from '../pi/profile.js';
-import { readCdb, type TransferCdbSize, transferLength } from '../scsi/cdb.js';
+import { readCdb, type TransferCdbSize } from '../scsi/cdb.js';
 import { describeOutcome } from '../scsi/outcome.js';
 import { deinterleave } from './blocks.js';
 import { alignedBuffer, isPoison, poison } from './buffers.js';
+import {
+  PROTECT,
+  type ProtectField,
+  protectedCdbSize,
+  protectedLength,
+  protectedReadCdb,
+  seedOf,
+} from './protected-range.js';
 import type { ScsiTransport } from './transport.js';
 
 /** Blocks that the proof reads: enough that chance cannot stand in for a device. */
@@ -16,15 +24,14 @@ export const PROOF_BLOCKS = 8;
 /** A disk in use changes between two reads: look again so often. */
 const STANDSTILL_TRIES = 3;
 
-/** RDPROTECT 001b: the tuples are transferred, and checked by the device. */
-const PROTECT = 1;
-
 export interface ProofSubject {
   readonly transport: ScsiTransport;
   readonly blockSize: number;
   readonly blocks: bigint;
   /** How the disk is formatted; null when it is formatted without protection. */
   readonly profile: Profile | null;
+  /** RDPROTECT; 001b without it. */
+  readonly protect?: ProtectField;
 }
 
 export interface Proof {
@@ -34,19 +41,10 @@ export interface Proof {
    */
   readonly result: 'crosses' | 'absent' | 'refused' | 'not-proven' | 'unformatted';
   readonly text: string;
-  /** What it holds for: this CDB size, with RDPROTECT 001b, until the next UNIT ATTENTION. */
+  /** What it holds for: this CDB size and RDPROTECT, until the next UNIT ATTENTION. */
   readonly cdbSize: TransferCdbSize;
+  readonly protect: ProtectField;
   readonly unitAttentions: number;
-}
-
-/** Type 2 knows its reference tags from 32-byte commands only (T10 SBC-4, READ(32)). */
-export function protectedCdbSize(profile: Profile): TransferCdbSize {
-  return profile.type === 2 ? 32 : 16;
-}
-
-/** READ of `blocks` at `lba` that asks for the tuples as well. */
-export function protectedReadCdb(profile: Profile, lba: bigint, blocks: number): Uint8Array {
-  return readCdb({ size: protectedCdbSize(profile), lba, blocks, protect: PROTECT });
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {
@@ -69,14 +67,14 @@ export function judgeInterleaved(
   received: Uint8Array,
   plain: Uint8Array,
   profile: Profile,
-  lba: bigint,
+  seed: bigint,
 ): Place {
   const { data, tuples } = deinterleave(received, profile.interval, 8);
   const inOnePiece = same(received.subarray(0, plain.length), plain);
   const untouched = isPoison(received, plain.length, received.length);
   const between = same(data, plain);
   const escapes = tuples.every((byte) => byte === 0xff);
-  const { ok, escaped } = defaultEngine().verify(data, tuples, { profile, layout: 'separate', seed: lba });
+  const { ok, escaped } = defaultEngine().verify(data, tuples, { profile, layout: 'separate', seed });
   if (inOnePiece && !untouched && between && ok) {
     return { result: 'undecided', text: 'the data looks the same with tuples and without' };
   }
@@ -111,12 +109,13 @@ const WEIGHT = [
 
 /** Reads three places of the disk, never writes. */
 export async function proveTuplesCross(subject: ProofSubject, signal?: AbortSignal): Promise<Proof> {
-  const { transport, blocks, profile } = subject;
+  const { transport, blocks, profile, protect = PROTECT.checked } = subject;
   const cdbSize = profile === null ? 16 : protectedCdbSize(profile);
   const conclude = (result: Proof['result'], text: string): Proof => ({
     result,
     text,
     cdbSize,
+    protect,
     unitAttentions: transport.unitAttentions,
   });
   if (profile === null) return conclude('unformatted', 'formatted without protection');
@@ -134,23 +133,22 @@ export async function proveTuplesCross(subject: ProofSubject, signal?: AbortSign
 }
 
 async function readPlace(
-  { transport, blockSize, profile }: ProofSubject & { readonly profile: Profile },
+  { transport, blockSize, profile, protect }: ProofSubject & { readonly profile: Profile },
   lba: bigint,
   signal?: AbortSignal,
 ): Promise<Place> {
-  const intervalsPerBlock = blockSize / profile.interval;
-  const length = transferLength({ blocks: PROOF_BLOCKS, blockSize, intervalsPerBlock, protect: PROTECT });
+  const range = { profile, blockSize, lba, blocks: PROOF_BLOCKS };
   for (let attempt = 0; attempt < STANDSTILL_TRIES; attempt++) {
     const before = await readPlain(transport, lba, blockSize, signal);
-    const received = alignedBuffer(length);
+    const received = alignedBuffer(protectedLength(range));
     poison(received);
-    const cdb = protectedReadCdb(profile, lba, PROOF_BLOCKS);
+    const cdb = protectedReadCdb(range, protect);
     const { outcome } = await transport.send({ cdb, direction: 'from-device', data: received, signal });
     const after = await readPlain(transport, lba, blockSize, signal);
     if (outcome.kind !== 'good')
       return { result: 'refused', text: `refuses RDPROTECT: ${describeOutcome(outcome)}` };
     if (before === null || after === null || !same(before, after)) continue;
-    return judgeInterleaved(received, before, profile, lba);
+    return judgeInterleaved(received, before, profile, seedOf(range));
   }
   return { result: 'undecided', text: 'the blocks changed between two reads' };
 }

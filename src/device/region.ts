@@ -2,23 +2,24 @@
  * A region of a testbed disk that may be written: nothing beside it, one write after the other, and it is put back.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { NativeHandle } from '../binding.js';
 import { IntegrityError } from '../errors.js';
-import type { Profile } from '../pi/profile.js';
-import { writeCdb } from '../scsi/cdb.js';
 import type { PathName } from '../words.js';
-import { type Answer, GOOD } from './blocks.js';
+import type { Answer } from './blocks.js';
 import { alignedBuffer } from './buffers.js';
-import { blockSourceOf, type Disk } from './disk.js';
-import { type DiskIdentity, learnIdentity, sameIdentity } from './facts.js';
-import { answerOf } from './paths/block.js';
-import { checkFlags } from './paths/block-pi.js';
-import { plainAnswerOf } from './paths/passthrough.js';
-import { SgTransport } from './transport.js';
+import type { Disk } from './disk.js';
+import { type Hold, requireSameDisk } from './hold.js';
+import type { SgTransport } from './transport.js';
+import { WAYS, type WayName } from './ways.js';
 
 export interface RegionRange {
   readonly lba: bigint;
   readonly blocks: number;
+}
+
+/** A region as it was: its data, and the tuples of each path that delivers them. */
+export interface Saved {
+  readonly data: Uint8Array;
+  readonly tuples: ReadonlyMap<PathName, Uint8Array>;
 }
 
 /**
@@ -29,6 +30,15 @@ export type Restored = 'exact' | 'tuples regenerated';
 
 /** What a write changed of a block. */
 type Touched = 'data' | 'data and tuples';
+
+/**
+ * Ways to put a block back, the best first. One that carries no tuples is for data that is not back yet. Data that was changed by plain
+ * SG_IO writes alone may lie under its old tuple still.
+ */
+const RESTORING: Readonly<Record<Touched, readonly WayName[]>> = {
+  data: ['plain', 'interleaved unchecked', 'block-pi', 'block'],
+  'data and tuples': ['interleaved unchecked', 'block-pi', 'block', 'plain'],
+};
 
 interface Written {
   touched: Touched;
@@ -53,13 +63,8 @@ const LATE_WRITE_MS = 1000;
 export class Region implements AsyncDisposable {
   readonly disk: Disk;
   readonly range: RegionRange;
-  readonly #savedData: Uint8Array;
-  readonly #savedTuples: Uint8Array | null;
-  readonly #block: NativeHandle;
-  readonly #sg: NativeHandle;
-  /** Both descriptors take SCSI commands: each is asked who it is before it is written through. */
-  readonly #transports: { readonly block: SgTransport; readonly sg: SgTransport };
-  readonly #identity: DiskIdentity;
+  readonly #saved: Saved;
+  readonly #hold: Hold;
   readonly #written: Map<number, Written> = new Map();
   /** The end of what was asked for last: writes and restores go one after the other. */
   #last: Promise<unknown> = Promise.resolve();
@@ -67,54 +72,53 @@ export class Region implements AsyncDisposable {
   #uncertain = false;
 
   /** @internal Use claimRegion. */
-  constructor(parts: {
-    disk: Disk;
-    range: RegionRange;
-    savedData: Uint8Array;
-    savedTuples: Uint8Array | null;
-    block: NativeHandle;
-    sg: NativeHandle;
-    identity: DiskIdentity;
-  }) {
-    this.disk = parts.disk;
-    this.range = parts.range;
-    this.#savedData = parts.savedData;
-    this.#savedTuples = parts.savedTuples;
-    this.#block = parts.block;
-    this.#sg = parts.sg;
-    this.#identity = parts.identity;
-    const { device } = parts.disk;
-    this.#transports = {
-      block: new SgTransport(parts.block, device, true),
-      sg: new SgTransport(parts.sg, device, true),
-    };
+  constructor(disk: Disk, range: RegionRange, saved: Saved, hold: Hold) {
+    this.disk = disk;
+    this.range = range;
+    this.#saved = saved;
+    this.#hold = hold;
   }
 
   /** The data of the whole region as it was; a copy. */
   savedData(): Uint8Array {
-    return this.#savedData.slice();
+    return this.#saved.data.slice();
   }
 
-  /** Its tuples as they were, where a path delivers them; a copy. */
+  /** Its tuples as they were: the block layer's where it delivers them, else the disk's own, else null; a copy. */
   savedTuples(): Uint8Array | null {
-    return this.#savedTuples?.slice() ?? null;
+    const { tuples } = this.#saved;
+    return (tuples.get('block-pi') ?? tuples.get('passthrough'))?.slice() ?? null;
   }
 
   /**
-   * Writes whole blocks inside the region. `passthrough` is a plain WRITE by SG_IO (WRPROTECT 000b), `block` O_DIRECT with the
-   * kernel's tuples, `block-pi` with the caller's. Data and tuples are copied at once. A refusal is an answer; a write outside
-   * the region or to another disk throws.
+   * Writes whole blocks inside the region. `passthrough` is a plain WRITE by SG_IO (WRPROTECT 000b) or, with tuples, an interleaved one,
+   * which takes the proof that they cross; `block` is O_DIRECT with the kernel's tuples, `block-pi` with the caller's. Data and tuples are
+   * copied at once. A refusal is an answer; a write outside the region, to another disk or without the proof throws.
+   *
+   * `checked: false` has the disk store what comes, right or wrong (WRPROTECT 011b): interleaved writes alone.
    */
-  async write(path: PathName, lba: bigint, data: Uint8Array, tuples?: Uint8Array): Promise<Answer> {
-    const own = { data: alignedCopy(data), tuples: tuples && alignedCopy(tuples) };
-    if (this.#closing)
-      throw new IntegrityError('ERR_CLOSED', `${this.disk.device}: the region was given back`);
+  async write(
+    path: PathName,
+    lba: bigint,
+    data: Uint8Array,
+    tuples?: Uint8Array,
+    { checked = true }: { readonly checked?: boolean } = {},
+  ): Promise<Answer> {
+    const own = { data: alignedCopy(data), tuples: tuples ? alignedCopy(tuples) : null };
+    const { device: disk } = this.disk;
+    if (this.#closing) throw new IntegrityError('ERR_CLOSED', `${disk}: the region was given back`);
     const { first, blocks } = this.#requireInside(lba, own.data);
-    this.#requirePath(path, own.data, own.tuples);
+    const way = wayOf(path, tuples !== undefined, checked);
+    if (way === null) {
+      const message = `${path} ${tuples ? 'takes no tuples of the caller' : 'needs tuples'}, or cannot leave them unchecked`;
+      throw new IntegrityError('ERR_USAGE', `${disk}: ${message}`, { disk });
+    }
+    this.#requireTuples(path, own.data, own.tuples);
     return this.#inTurn(async () => {
-      await this.#requireSameDisk(path);
-      for (let i = 0; i < blocks; i++) this.#mark(first + i, path, blockOf(own.data, i, blocks));
-      return this.#send(path, lba, own.data, own.tuples);
+      await requireSameDisk(this.disk, this.#descriptorOf(way));
+      if (!(await WAYS[way].available(this.disk))) throw await this.#noWay(way);
+      for (let i = 0; i < blocks; i++) this.#mark(first + i, way, blockOf(own.data, i, blocks));
+      return this.#send(way, lba, own.data, own.tuples);
     });
   }
 
@@ -124,10 +128,9 @@ export class Region implements AsyncDisposable {
   }
 
   /**
-   * Puts back every block that was written, and reads it to see. Data that was changed by plain SG_IO writes alone goes back the
-   * same way, which leaves the tuple as it was; otherwise data and saved tuples go back together, or, where they were not saved
-   * or are not accepted, the data alone under new tuples. A block that holds neither what was written nor what was saved is
-   * somebody else's by now and is left. Throws ERR_RESTORE, with the blocks that are not back, after all others are.
+   * Puts back every block that was written, and reads it to see: data and tuples where a way carries them, else the data alone. A block
+   * that holds neither what was written nor what was saved is somebody else's by now and is left. Throws ERR_RESTORE, with the blocks that
+   * are not back, after all others are.
    */
   restore(): Promise<Restored> {
     return this.#inTurn(() => this.#restoreAll());
@@ -139,8 +142,7 @@ export class Region implements AsyncDisposable {
     try {
       await this.restore();
     } finally {
-      await this.#block.flush();
-      await Promise.all([this.#block.close(), this.#sg.close()]);
+      await this.#hold.release();
     }
   }
 
@@ -161,61 +163,44 @@ export class Region implements AsyncDisposable {
     throw new IntegrityError('ERR_OUT_OF_RANGE', `${disk}: ${message}`, { disk });
   }
 
-  #requirePath(path: PathName, data: Uint8Array, tuples: Uint8Array | undefined): void {
-    const { device: disk, paths, kernelProfile } = this.disk;
+  #requireTuples(path: PathName, data: Uint8Array, tuples: Uint8Array | null): void {
+    const { device: disk, paths } = this.disk;
     if (!paths.includes(path))
       throw new IntegrityError('ERR_NO_PATH', `${disk} has no path ${path}`, { disk });
-    if (path !== 'block-pi' || kernelProfile === null) return;
-    const wanted = (data.length / kernelProfile.interval) * kernelProfile.metadataSize;
-    if (tuples?.length === wanted) return;
-    const message = `${tuples?.length ?? 0} bytes of tuples for ${data.length} bytes of data: ${wanted} needed`;
+    const profile = this.disk.profileBy(path);
+    if (tuples === null || profile === null) return;
+    const wanted = (data.length / profile.interval) * profile.metadataSize;
+    if (tuples.length === wanted) return;
+    const message = `${tuples.length} bytes of tuples for ${data.length} bytes of data: ${wanted} needed`;
     throw new IntegrityError('ERR_BAD_LENGTH', `${disk}: ${message}`, { disk });
   }
 
-  #mark(index: number, path: PathName, version: Uint8Array): void {
+  async #noWay(way: WayName): Promise<IntegrityError> {
+    const { device: disk, transport } = this.disk;
+    const proof = transport && (await this.disk.proof());
+    const message = `${disk}: no ${way} write: ${proof?.text ?? 'the disk has no such path'}`;
+    return new IntegrityError('ERR_NO_PATH', message, {
+      disk,
+      advice: 'Tuples are sent interleaved only to a disk that is proved to take them so.',
+    });
+  }
+
+  #mark(index: number, way: WayName, version: Uint8Array): void {
     const written = this.#written.get(index) ?? { touched: 'data', versions: [] };
-    if (path !== 'passthrough') written.touched = 'data and tuples';
+    if (way !== 'plain') written.touched = 'data and tuples';
     written.versions.push(version);
     this.#written.set(index, written);
   }
 
   /** Names move: before each write the descriptor that carries it is asked again who it is. */
-  async #requireSameDisk(path: PathName): Promise<void> {
-    const now = await learnIdentity(this.#transports[path === 'passthrough' ? 'sg' : 'block']);
-    if (now !== null && sameIdentity(now, this.#identity)) return;
-    const { device: disk } = this.disk;
-    const message = `${disk} is no longer the disk that was claimed: nothing more is written to it`;
-    throw new IntegrityError('ERR_NOT_OURS', message, { disk });
+  #descriptorOf(way: WayName): SgTransport {
+    return this.#hold.transports[WAYS[way].by]!;
   }
 
-  async #send(path: PathName, lba: bigint, data: Uint8Array, tuples?: Uint8Array): Promise<Answer> {
-    const answer = await this.#sendBy(path, lba, data, tuples);
+  async #send(way: WayName, lba: bigint, data: Uint8Array, tuples: Uint8Array | null): Promise<Answer> {
+    const answer = await WAYS[way].send(this.disk, this.#hold, { lba, data, tuples });
     if (answer.kind === 'failed') this.#uncertain = true;
     return answer;
-  }
-
-  async #sendBy(path: PathName, lba: bigint, data: Uint8Array, tuples?: Uint8Array): Promise<Answer> {
-    const { device, blockSize } = this.disk;
-    if (path === 'passthrough') {
-      const cdb = writeCdb({ size: 16, lba, blocks: data.length / blockSize });
-      return plainAnswerOf(
-        await this.#transports.sg.send({ cdb, direction: 'to-device', data }),
-        device,
-        cdb,
-      );
-    }
-    const source = blockSourceOf(this.disk, this.#block);
-    source.log?.drain();
-    const offset = lba * BigInt(blockSize);
-    const transfer = { lba, length: data.length };
-    if (path === 'block') {
-      return answerOf(source, { what: 'write', ...transfer, ...(await this.#block.write(data, offset)) });
-    }
-    const profile = this.disk.kernelProfile as Profile;
-    const seed = offset / BigInt(profile.interval);
-    const pi = { flags: checkFlags(profile), appTag: 0, seed, tuples: tuples as Uint8Array };
-    const result = await this.#block.writeWithPi(data, offset, pi);
-    return answerOf(source, { what: 'io_uring write with tuples', ...transfer, ...result });
   }
 
   async #restoreAll(): Promise<Restored> {
@@ -272,18 +257,22 @@ export class Region implements AsyncDisposable {
   }
 
   async #restoreRun(run: Run): Promise<Restored> {
-    const lba = this.#lbaOf(run);
-    const { data, tuples } = this.#saved(run);
+    const { data, tuples } = this.#savedOf(run);
     await this.#requireNobodyElse(run);
-    if (run.touched === 'data') {
-      await this.#putBack('passthrough', lba, data);
-    } else if (tuples === null || !(await this.#putBack('block-pi', lba, data, tuples))) {
-      // One tuple that is not accepted must not cost the others theirs.
-      if (tuples !== null && run.blocks > 1) return this.#restoreSingly(run);
-      await this.#putBack('block', lba, data);
+    let back = false;
+    for (const name of RESTORING[run.touched]) {
+      const way = WAYS[name];
+      const own = (way.carriesTuples && tuples.get(way.path)) || null;
+      if (way.carriesTuples ? own === null : back) continue;
+      if (!(await patiently(() => way.available(this.disk)))) continue;
+      await patiently(() => requireSameDisk(this.disk, this.#descriptorOf(name)));
+      await this.#send(name, this.#lbaOf(run), alignedCopy(data), own && alignedCopy(own));
+      back = same(await this.#medium(run), data);
+      if (back && (await this.#tuplesAreBack(run))) return 'exact';
     }
-    await this.#requireBack(run);
-    return (await this.#tuplesAreBack(run)) ? 'exact' : 'tuples regenerated';
+    if (!back) throw this.#notBack();
+    // One tuple that is not accepted must not cost the others theirs.
+    return tuples.size > 0 && run.blocks > 1 ? this.#restoreSingly(run) : 'tuples regenerated';
   }
 
   async #restoreSingly({ index, blocks, touched }: Run): Promise<Restored> {
@@ -295,20 +284,13 @@ export class Region implements AsyncDisposable {
     return restored;
   }
 
-  /** False when the path is not there or the write was refused. A disk that does not answer is waited for. */
-  async #putBack(path: PathName, lba: bigint, data: Uint8Array, tuples?: Uint8Array): Promise<boolean> {
-    if (!this.disk.paths.includes(path)) return false;
-    await patiently(() => this.#requireSameDisk(path));
-    const own = tuples && alignedCopy(tuples);
-    return (await this.#send(path, lba, alignedCopy(data), own)) === GOOD;
-  }
-
-  #saved({ index, blocks }: Run): { data: Uint8Array; tuples: Uint8Array | null } {
+  #savedOf({ index, blocks }: Pick<Run, 'index' | 'blocks'>): Saved {
     const part = (bytes: Uint8Array) => {
       const size = bytes.length / this.range.blocks;
       return bytes.subarray(index * size, (index + blocks) * size);
     };
-    return { data: part(this.#savedData), tuples: this.#savedTuples && part(this.#savedTuples) };
+    const tuples = [...this.#saved.tuples].map(([path, bytes]) => [path, part(bytes)] as const);
+    return { data: part(this.#saved.data), tuples: new Map(tuples) };
   }
 
   async #medium(run: Run): Promise<Uint8Array> {
@@ -325,7 +307,7 @@ export class Region implements AsyncDisposable {
   /** Throws when a block holds neither what was written here nor what was saved. */
   async #requireNobodyElse(run: Run): Promise<void> {
     const medium = await this.#medium(run);
-    const { data: saved } = this.#saved(run);
+    const { data: saved } = this.#savedOf(run);
     for (let i = 0; i < run.blocks; i++) {
       const now = blockOf(medium, i, run.blocks);
       const known = [blockOf(saved, i, run.blocks), ...(this.#written.get(run.index + i)?.versions ?? [])];
@@ -341,18 +323,30 @@ export class Region implements AsyncDisposable {
   }
 
   async #requireBack(run: Run): Promise<void> {
-    if (same(await this.#medium(run), this.#saved(run).data)) return;
+    if (!same(await this.#medium(run), this.#savedOf(run).data)) throw this.#notBack();
+  }
+
+  #notBack(): IntegrityError {
     const { device: disk } = this.disk;
-    throw new IntegrityError('ERR_RESTORE', `${disk}: the medium does not hold what was put back`, { disk });
+    return new IntegrityError('ERR_RESTORE', `${disk}: the medium does not hold what was put back`, { disk });
   }
 
   /** Only tuples that were saved and read again are known to be back; a disk without protection has none. */
   async #tuplesAreBack(run: Run): Promise<boolean> {
-    const { tuples: saved } = this.#saved(run);
-    if (saved === null) return this.disk.profile === null;
-    const { tuples } = await this.disk.read('block-pi', this.#lbaOf(run), run.blocks);
-    return tuples !== null && same(tuples, saved);
+    const { tuples } = this.#savedOf(run);
+    for (const [path, saved] of tuples) {
+      const now = await this.disk.read(path, this.#lbaOf(run), run.blocks);
+      if (now.tuples === null || !same(now.tuples, saved)) return false;
+    }
+    return tuples.size > 0 || this.disk.profile === null;
   }
+}
+
+/** Null for what no way does. */
+function wayOf(path: PathName, withTuples: boolean, checked: boolean): WayName | null {
+  if (path === 'passthrough' && withTuples) return checked ? 'interleaved' : 'interleaved unchecked';
+  const name = path === 'passthrough' ? 'plain' : path;
+  return checked && WAYS[name].carriesTuples === withTuples ? name : null;
 }
 
 /** Asks again while the disk does not answer; another disk, or somebody else's data, is an answer. */

@@ -24,6 +24,8 @@ export interface ScsiCommand {
   readonly data: Uint8Array | null;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
+  /** A UNIT ATTENTION is the answer: the disk may be another by now, and what was right to send before it is not after. */
+  readonly onceOnly?: boolean;
 }
 
 export interface ScsiReply {
@@ -41,21 +43,39 @@ export interface ScsiTransport {
   send(command: ScsiCommand): Promise<ScsiReply>;
 }
 
+/** What carries CDBs: an open node of this kernel, or a disk in this process. */
+export type CommandNode = Pick<NativeHandle, 'sgIo' | 'close'>;
+
 /** SG_IO on an open node. A transport that is not `writable` sends only commands that cannot alter the medium. */
 export class SgTransport implements ScsiTransport {
-  unitAttentions = 0;
   readonly #handle: Pick<NativeHandle, 'sgIo'>;
   readonly #disk: string;
   readonly #writable: boolean;
+  readonly #seen: { unitAttentions: number };
 
-  constructor(handle: Pick<NativeHandle, 'sgIo'>, disk: string, writable: boolean) {
+  constructor(
+    handle: Pick<NativeHandle, 'sgIo'>,
+    disk: string,
+    writable: boolean,
+    seen: { unitAttentions: number } = { unitAttentions: 0 },
+  ) {
     this.#handle = handle;
     this.#disk = disk;
     this.#writable = writable;
+    this.#seen = seen;
+  }
+
+  get unitAttentions(): number {
+    return this.#seen.unitAttentions;
+  }
+
+  /** The same disk, writable, by another descriptor. The disk tells a condition once, whoever asks: each counts for both. */
+  writableBy(handle: Pick<NativeHandle, 'sgIo'>): SgTransport {
+    return new SgTransport(handle, this.#disk, true, this.#seen);
   }
 
   async send(command: ScsiCommand): Promise<ScsiReply> {
-    const { direction, data, timeoutMs = COMMAND_TIMEOUT_MS, signal } = command;
+    const { direction, data, timeoutMs = COMMAND_TIMEOUT_MS, signal, onceOnly = false } = command;
     // What is checked is what is sent: the caller's array may change between two tries.
     const cdb = Uint8Array.from(command.cdb);
     if (!this.#writable && (direction === 'to-device' || !isReadOnlyCdb(cdb))) {
@@ -85,11 +105,11 @@ export class SgTransport implements ScsiTransport {
         );
       }
       if (outcome.kind === 'unit-attention') {
-        this.unitAttentions++;
+        this.#seen.unitAttentions++;
         attentions++;
         const condition = describeOutcome(outcome);
         // Once a condition: the same one twice is an answer, not an event.
-        if (condition !== attention && attentions <= UNIT_ATTENTIONS_MAX) {
+        if (!onceOnly && condition !== attention && attentions <= UNIT_ATTENTIONS_MAX) {
           attention = condition;
           retries.push(condition);
           continue;

@@ -99,7 +99,9 @@ export interface ProveReport {
   readonly disk: DiskSummary;
   /** The planted fault: one block whose data changed under its tuple. */
   readonly fault: { readonly lba: number; readonly byte: number; readonly was: number; readonly now: number };
-  /** `caught`: a read through the block layer was refused. `delivered`: it returned wrong data with success. */
+  /** By which an application reads: `block`, or `passthrough` where the disk has no block node. */
+  readonly path: 'block' | 'passthrough';
+  /** `caught`: a read by that path was refused. `delivered`: it returned wrong data with success. */
   readonly outcome: 'caught' | 'delivered' | 'vacuous';
   readonly why: string | null;
   readonly ranges: readonly RangeReport[];

@@ -1,6 +1,7 @@
 /**
  * Reports as TAP 14: a line for each range × checker × path; what nobody checked is a skip that says why.
  */
+import { READ_BY } from '../words.js';
 import type { Cell, CrosscheckReport, Finding, ProveReport, RangeReport } from './model.js';
 import { printable } from './printable.js';
 import { countsText } from './text.js';
@@ -94,7 +95,8 @@ function writePoints(written: CrosscheckReport['written'], findings: readonly Fi
  * Every checker that notices the planted fault is an `ok` point; one that should have and did not is a `not ok` that does not fail the run,
  * since the last but one point decides: whether an application was refused the block.
  */
-export function proveTap({ ranges, outcome, why, fault, restored, noticed, findings }: ProveReport): string {
+export function proveTap(report: ProveReport): string {
+  const { ranges, path, outcome, why, fault, restored, noticed, findings } = report;
   const cells = ranges.flatMap((range) =>
     range.cells.map((cell): Point => {
       const name = `LBA ${fault.lba}: ${cell.checker} by ${cell.path} notices the fault`;
@@ -109,7 +111,7 @@ export function proveTap({ ranges, outcome, why, fault, restored, noticed, findi
   );
   const verdict = {
     ok: outcome === 'caught',
-    name: 'a read through the block layer is refused',
+    name: `${READ_BY[path]} is refused`,
     details: { outcome, why },
   };
   const back = { ok: true, name: `the block is back: ${restored}` };

@@ -1,7 +1,7 @@
 /**
  * Reports for people.
  */
-import { CHECKERS, PATHS, VERDICTS } from '../words.js';
+import { CHECKERS, PATHS, READ_BY, VERDICTS } from '../words.js';
 import type {
   Cell,
   ChainReport,
@@ -130,14 +130,14 @@ const RESTORED: Readonly<Record<ProveReport['restored'], string>> = {
   'tuples regenerated': 'data as it was, tuples regenerated',
 };
 
-const OUTCOMES: Readonly<Record<ProveReport['outcome'], string>> = {
-  caught: 'CAUGHT: the read through the block layer was refused',
-  delivered: 'DELIVERED: a read through the block layer returned wrong data with success',
-  vacuous: 'VACUOUS: the fault is none',
+const OUTCOMES: Readonly<Record<ProveReport['outcome'], (read: string) => string>> = {
+  caught: (read) => `CAUGHT: ${read} was refused`,
+  delivered: (read) => `DELIVERED: ${read} returned wrong data with success`,
+  vacuous: () => 'VACUOUS: the fault is none',
 };
 
 export function proveText(report: ProveReport): string {
-  const { fault, outcome, why, noticed, silent } = report;
+  const { fault, path, outcome, why, noticed, silent } = report;
   const hex = (byte: number) => `${byte.toString(16).padStart(2, '0')}h`;
   return page([
     ...diskText(report.disk),
@@ -148,7 +148,7 @@ export function proveText(report: ProveReport): string {
     '',
     `noticed: ${noticed.join(', ') || 'nobody'}`,
     `silent: ${silent.join(', ') || 'nobody'}`,
-    `${OUTCOMES[outcome]}${why === null ? '' : `: ${why}`}`,
+    `${OUTCOMES[outcome](READ_BY[path])}${why === null ? '' : `: ${why}`}`,
     ...(outcome === 'delivered' ? [`why: blk-integrity show ${report.disk.device}`] : []),
     `the block is back: ${RESTORED[report.restored]}`,
   ]);

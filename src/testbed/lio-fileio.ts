@@ -16,7 +16,7 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { LIO_SERIAL_PREFIX } from '../device/ours.js';
+import { SERIAL_PREFIX } from '../device/ours.js';
 import { IntegrityError } from '../errors.js';
 import { interpret, type SysfsDisk } from '../sysfs/disks.js';
 import { readSnapshot } from '../sysfs/snapshot.js';
@@ -72,7 +72,7 @@ export async function createLioFileio(options: LioFileioOptions = {}): Promise<L
     await requireExported(store, file);
     await writeFile(join(store, 'enable'), '1');
     await writeFile(join(store, 'attrib/block_size'), String(blockSize));
-    await writeFile(join(store, 'wwn/vpd_unit_serial'), `${LIO_SERIAL_PREFIX}${id}`);
+    await writeFile(join(store, 'wwn/vpd_unit_serial'), `${SERIAL_PREFIX}${id}`);
     if (type !== 0) {
       await writeFile(join(store, 'attrib/pi_prot_type'), String(type));
       await writeFile(join(store, 'attrib/pi_prot_format'), '1');

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { LIO_SERIAL_PREFIX, testbedKind } from '../../src/device/ours.js';
+import { SERIAL_PREFIX, testbedKind } from '../../src/device/ours.js';
 import type { SysfsDisk } from '../../src/sysfs/disks.js';
 
 const disk = (driver: string | null) =>
@@ -9,14 +9,14 @@ const facts = (vendor: string, product: string, serial: string | null = null) =>
 
 t.test('a disk is ours only when driver and INQUIRY agree', async (t) => {
   t.equal(testbedKind(disk('scsi_debug'), facts('Linux', 'scsi_debug')), 'scsi_debug');
-  t.equal(testbedKind(disk('tcm_loopback'), facts('LIO-ORG', 'x', `${LIO_SERIAL_PREFIX}1`)), 'lio-fileio');
+  t.equal(testbedKind(disk('tcm_loopback'), facts('LIO-ORG', 'x', `${SERIAL_PREFIX}1`)), 'lio-fileio');
   for (const [what, theirs, said] of [
     ['a real disk that calls itself scsi_debug', disk('mpt3sas'), facts('Linux', 'scsi_debug')],
     ['another disk behind scsi_debug', disk('scsi_debug'), facts('SEAGATE', 'ST4000')],
     ['another vendor behind scsi_debug', disk('scsi_debug'), facts('SEAGATE', 'scsi_debug')],
     ["somebody's LIO disk", disk('tcm_loopback'), facts('LIO-ORG', 'FILEIO', '5e1f')],
     ['a LIO disk without a serial number', disk('tcm_loopback'), facts('LIO-ORG', 'FILEIO')],
-    ['our serial number over iSCSI', disk('iscsi_tcp'), facts('LIO-ORG', 'FILEIO', `${LIO_SERIAL_PREFIX}1`)],
+    ['our serial number over iSCSI', disk('iscsi_tcp'), facts('LIO-ORG', 'FILEIO', `${SERIAL_PREFIX}1`)],
     ['a disk without a SCSI host', disk(null), facts('Linux', 'scsi_debug')],
     ['a disk that does not answer', disk('scsi_debug'), null],
   ] as const) {

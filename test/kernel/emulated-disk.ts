@@ -21,6 +21,7 @@ import type { Test } from 'tap';
 import { native } from '../../lib/binding.js';
 import { SgTransport } from '../../lib/device/transport.js';
 import { command } from './command.js';
+import { interleavedWrites } from './interleaved-writes.js';
 import { iscsiTests } from './iscsi-tests.js';
 import { load } from './load.js';
 import { served } from './served.js';
@@ -28,6 +29,9 @@ import { sg3Utils } from './sg3-utils.js';
 
 export async function emulatedDisk(t: Test): Promise<void> {
   for (const shape of SHAPES) await t.test(nameOf(shape), (t) => tuplesCross(t, shape));
+  for (const shape of SHAPES.filter((_, k) => k % 2 === 0)) {
+    await t.test(`written by the package: ${nameOf(shape)}`, (t) => writes(t, shape));
+  }
   await t.test('the package finds what is wrong', findsFaults);
   await t.test('sg3_utils', sg3Utils);
   await t.test('ddpt', ddpt);
@@ -129,6 +133,14 @@ async function exchange(t: Test, disk: EmulatedDisk, shape: Shape, transport: Sc
         `a bad ${check} tag is refused`,
       );
   }
+}
+
+/** Interleaved writes through the safeguard, to a disk of this kernel. */
+async function writes(t: Test, shape: Shape): Promise<void> {
+  const emulated = await EmulatedDisk.create({ ...shape, blocks: 4096 });
+  await using attached = await emulated.attach();
+  await using disk = await openDevice(attached.sg);
+  await interleavedWrites(t, { disk, emulated });
 }
 
 /** openDevice, its proof and crosscheck, on a disk that has tuples to show. */

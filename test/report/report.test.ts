@@ -138,6 +138,7 @@ const proof: ProveReport = {
   verb: 'prove',
   disk,
   fault: { lba: 8, byte: 256, was: 0x10, now: 0 },
+  path: 'block',
   outcome: 'caught',
   why: null,
   ranges: report.ranges,

@@ -1,9 +1,9 @@
 /**
  * `block-pi`: io_uring with the PI attribute (Linux 6.14). The caller's tuples travel; the kernel does not check them.
  */
-import type { NativeHandle } from '../../binding.js';
+import type { NativeHandle, PiAttribute } from '../../binding.js';
 import type { Profile } from '../../pi/profile.js';
-import type { BlocksRead } from '../blocks.js';
+import type { Answer, BlocksRead } from '../blocks.js';
 import { alignedBuffer, isPoison, poison } from '../buffers.js';
 import { answerOf, type BlockSource } from './block.js';
 
@@ -16,9 +16,10 @@ export interface BlockPiSource extends BlockSource {
   readonly profile: Profile;
 }
 
-/** IO_INTEGRITY_CHK_* flags for this profile: a reference tag is only checked where the type defines one. */
-export function checkFlags(profile: Profile): number {
-  return profile.type === 3 ? CHECK_GUARD : CHECK_GUARD | CHECK_REFTAG;
+/** `offset` in bytes. A reference tag is only checked where the type defines one. */
+function attribute(profile: Profile, offset: bigint, tuples: Uint8Array): PiAttribute {
+  const flags = profile.type === 3 ? CHECK_GUARD : CHECK_GUARD | CHECK_REFTAG;
+  return { flags, appTag: 0, seed: offset / BigInt(profile.interval), tuples };
 }
 
 /** Reads data and tuples. A read that a device refused may still deliver the tuples of its blocks. */
@@ -29,12 +30,7 @@ export async function readBlockPi(source: BlockPiSource, lba: bigint, blocks: nu
   poison(tuples);
   source.log?.drain();
   const offset = lba * BigInt(blockSize);
-  const result = await handle.readWithPi(data, offset, {
-    flags: checkFlags(profile),
-    appTag: 0,
-    seed: offset / BigInt(profile.interval),
-    tuples,
-  });
+  const result = await handle.readWithPi(data, offset, attribute(profile, offset, tuples));
   const answer = answerOf(source, { what: 'io_uring read with tuples', lba, length: data.length, ...result });
   const good = answer.kind === 'good';
   return {
@@ -44,6 +40,20 @@ export async function readBlockPi(source: BlockPiSource, lba: bigint, blocks: nu
     tuples: delivered(tuples, good, blocks) ? tuples : null,
     answer,
   };
+}
+
+/** Writes whole blocks with the caller's tuples. Both buffers are page-aligned. */
+export async function writeBlockPi(
+  source: BlockPiSource,
+  lba: bigint,
+  data: Uint8Array,
+  tuples: Uint8Array,
+): Promise<Answer> {
+  const { profile, blockSize, handle } = source;
+  source.log?.drain();
+  const offset = lba * BigInt(blockSize);
+  const result = await handle.writeWithPi(data, offset, attribute(profile, offset, tuples));
+  return answerOf(source, { what: 'io_uring write with tuples', lba, length: data.length, ...result });
 }
 
 /**

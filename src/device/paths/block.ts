@@ -40,6 +40,13 @@ export async function readBlock(source: BlockSource, lba: bigint, blocks: number
   return { lba, blocks, data: answer.kind === 'good' ? data : null, tuples: null, answer };
 }
 
+/** Writes whole blocks; the kernel makes their tuples. `data` is page-aligned. */
+export async function writeBlock(source: BlockSource, lba: bigint, data: Uint8Array): Promise<Answer> {
+  source.log?.drain();
+  const result = await source.handle.write(data, lba * BigInt(source.blockSize));
+  return answerOf(source, { what: 'write', lba, length: data.length, ...result });
+}
+
 /** From errno and log to an answer; throws when the device is gone. */
 export function answerOf(source: BlockSource, transfer: BlockTransfer): Answer {
   const { what, length, errno, bytes } = transfer;

@@ -1,13 +1,18 @@
 /**
- * `passthrough`: READ by SG_IO. Data alone, or data with tuples interleaved where the proof holds that they cross.
+ * `passthrough`: READ and WRITE by SG_IO. Data alone, or data with tuples interleaved where the proof holds that they cross.
  */
 import { type ErrorCode, IntegrityError } from '../../errors.js';
 import type { Profile } from '../../pi/profile.js';
-import { readCdb, transferLength } from '../../scsi/cdb.js';
+import { readCdb, transferLength, writeCdb } from '../../scsi/cdb.js';
 import { describeOutcome, type ScsiOutcome } from '../../scsi/outcome.js';
-import { type Answer, type BlocksRead, deinterleave, GOOD } from '../blocks.js';
+import { type Answer, type BlocksRead, deinterleave, GOOD, interleave } from '../blocks.js';
 import { alignedBuffer, poison } from '../buffers.js';
-import { type Proof, protectedReadCdb } from '../proof.js';
+import {
+  type ProtectField,
+  protectedLength,
+  protectedReadCdb,
+  protectedWriteCdb,
+} from '../protected-range.js';
 import type { ScsiReply, ScsiTransport } from '../transport.js';
 
 /** Outcomes that have a code of their own. */
@@ -57,26 +62,50 @@ export async function readPlain(
   return { lba, blocks, data: answer.kind === 'good' ? data : null, tuples: null, answer };
 }
 
-/** Reads data and tuples: RDPROTECT 001b. The proof must hold; what it was made for is checked by the caller. */
+/**
+ * Reads data and tuples, checked by the disk unless `protect` says otherwise. The proof must hold; what it was made for is checked by
+ * the caller.
+ */
 export async function readInterleaved(
   source: PassthroughSource,
   profile: Profile,
   lba: bigint,
   blocks: number,
-  signal?: AbortSignal,
+  { protect, signal }: { readonly protect?: ProtectField; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<BlocksRead> {
   const { disk, transport, blockSize } = source;
-  const intervalsPerBlock = blockSize / profile.interval;
-  const received = alignedBuffer(transferLength({ blocks, blockSize, intervalsPerBlock, protect: 1 }));
+  const range = { profile, blockSize, lba, blocks };
+  const received = alignedBuffer(protectedLength(range));
   poison(received);
-  const cdb = protectedReadCdb(profile, lba, blocks);
+  const cdb = protectedReadCdb(range, protect);
   const reply = await transport.send({ cdb, direction: 'from-device', data: received, signal });
   const answer = plainAnswerOf(reply, disk, cdb);
   if (answer.kind !== 'good') return { lba, blocks, data: null, tuples: null, answer };
   return { lba, blocks, ...deinterleave(received, profile.interval, profile.tupleSize), answer };
 }
 
-/** Whether a proof still speaks for the disk that this transport reaches. */
-export function proofHolds(proof: Proof | null, transport: ScsiTransport): boolean {
-  return proof?.result === 'crosses' && proof.unitAttentions === transport.unitAttentions;
+/** Writes the data alone: WRPROTECT 000b. */
+export async function writePlain(source: PassthroughSource, lba: bigint, data: Uint8Array): Promise<Answer> {
+  const { disk, transport, blockSize } = source;
+  const cdb = writeCdb({ size: 16, lba, blocks: data.length / blockSize });
+  return plainAnswerOf(await transport.send({ cdb, direction: 'to-device', data }), disk, cdb);
+}
+
+/**
+ * Writes data and tuples. The proof must hold: a disk that takes the tuples for data loses its own. For the same reason it is not sent
+ * again after a UNIT ATTENTION, which ends it.
+ */
+export async function writeInterleaved(
+  source: PassthroughSource,
+  profile: Profile,
+  lba: bigint,
+  { data, tuples, protect }: { data: Uint8Array; tuples: Uint8Array; protect: ProtectField },
+): Promise<Answer> {
+  const { disk, transport, blockSize } = source;
+  const range = { profile, blockSize, lba, blocks: data.length / blockSize };
+  const bytes = alignedBuffer(protectedLength(range));
+  interleave(bytes, data, tuples, profile.interval, profile.tupleSize);
+  const cdb = protectedWriteCdb(range, protect);
+  const command = { cdb, direction: 'to-device', data: bytes, onceOnly: true } as const;
+  return plainAnswerOf(await transport.send(command), disk, cdb);
 }

@@ -1,5 +1,8 @@
 /** The emulated T10 disk as a library has it: made in this process, spoilt on demand, looked at from both sides. */
 import { randomBytes, randomInt } from 'node:crypto';
+import type { Disk, OpenDiskOptions } from '../../device/disk.js';
+import { openInProcess } from '../../device/in-process.js';
+import { EMULATED, SERIAL_PREFIX } from '../../device/ours.js';
 import { type ScsiTransport, SgTransport } from '../../device/transport.js';
 import { IntegrityError } from '../../errors.js';
 import { InProcessNode } from './in-process.js';
@@ -43,10 +46,6 @@ export interface EmulatedDiskOptions {
   readonly randomSeed?: number;
 }
 
-/** How the unit serial number of every emulated disk begins, by which the safeguard knows it for ours. */
-export const EMULATED_SERIAL_PREFIX = 'blk-integrity-';
-const VENDOR = 'BLKINT';
-const PRODUCT = 'emulated T10';
 const REVISION = '0001';
 const BLOCKS = 131_072;
 /** NAA 3: locally assigned (SPC-5). */
@@ -56,10 +55,12 @@ const NAA_LOCAL = 0x30;
 export class EmulatedDisk implements AsyncDisposable {
   readonly #model: DiskModel;
   readonly #medium: Medium;
+  readonly #node: InProcessNode;
 
   private constructor(model: DiskModel, medium: Medium) {
     this.#model = model;
     this.#medium = medium;
+    this.#node = new InProcessNode(model);
   }
 
   /**
@@ -116,7 +117,15 @@ export class EmulatedDisk implements AsyncDisposable {
 
   /** The initiator that this package is on a real node, with its retries; `writable` lets it send what alters the medium. */
   transport({ writable = false }: { readonly writable?: boolean } = {}): ScsiTransport {
-    return new SgTransport(new InProcessNode(this.#model), this.identity.serial, writable);
+    return new SgTransport(this.#node, this.identity.serial, writable);
+  }
+
+  /**
+   * Opens it as `openDevice` opens a disk of the kernel: what reads, checks and writes disks does so with this one. Its one path is
+   * passthrough. Errors: as openDevice.
+   */
+  open(options?: OpenDiskOptions): Promise<Disk> {
+    return openInProcess(this.identity.serial, this.#node, options);
   }
 
   /** @throws ERR_USAGE, ERR_OUT_OF_RANGE */
@@ -149,7 +158,7 @@ export class EmulatedDisk implements AsyncDisposable {
    * @throws ERR_TESTBED, ERR_MISSING_TOOL
    */
   async attach({
-    name = this.identity.serial.slice(EMULATED_SERIAL_PREFIX.length),
+    name = this.identity.serial.slice(SERIAL_PREFIX.length),
   }: {
     readonly name?: string;
   } = {}): Promise<AttachedUnit> {
@@ -199,10 +208,9 @@ function identityOf(serial = randomBytes(5).toString('hex')): Abilities['identit
   const naa = new Uint8Array(randomBytes(8));
   naa[0] = NAA_LOCAL | (naa[0]! & 0x0f);
   return {
-    vendor: VENDOR,
-    product: PRODUCT,
+    ...EMULATED,
     revision: REVISION,
-    serial: `${EMULATED_SERIAL_PREFIX}${serial}`,
+    serial: `${SERIAL_PREFIX}${serial}`,
     naa,
   };
 }

@@ -1,6 +1,7 @@
 /** The initiator's side of a disk in this process: what SG_IO on a node is to an attached one. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { SgRequest, SgResult } from '../../binding.js';
+import type { CommandNode } from '../../device/transport.js';
 import type { LogicalUnit } from './model/logical-unit.js';
 
 /** DID_TIME_OUT: the command's time ran out. */
@@ -10,7 +11,7 @@ const CHECK_CONDITION = 0x02;
 /** SG_IO's own. */
 const SENSE_MAX = 96;
 
-export class InProcessNode {
+export class InProcessNode implements CommandNode {
   readonly #unit: LogicalUnit;
 
   constructor(unit: LogicalUnit) {
@@ -50,6 +51,9 @@ export class InProcessNode {
     if (afterMs > 0) await delay(afterMs);
     return answer;
   }
+
+  /** The disk goes on without its initiator. */
+  async close(): Promise<void> {}
 }
 
 const NO_SENSE = new Uint8Array(0);

@@ -79,7 +79,7 @@ export interface FaultSpec {
   readonly lba?: bigint;
   /** Default: all to the end. */
   readonly blocks?: bigint;
-  /** Reads, writes or both, where the kind leaves it open. Default both. */
+  /** Reads or writes alone, where the kind leaves it open. Default both, and other commands where it strikes any. */
   readonly on?: 'read' | 'write';
   /** Default `medium`. */
   readonly place?: FaultPlace;
@@ -136,14 +136,14 @@ export class FaultSet {
   add(spec: FaultSpec): Fault {
     const { kind, on = null, place = 'medium', lba = 0n, blocks = null } = spec;
     const { oneIn = 1, times = null, distance = 1n, delayMs = 1000 } = spec;
-    const known: FaultKind | undefined = FAULT_KINDS[kind];
+    const known: FaultKind | undefined = Object.hasOwn(FAULT_KINDS, kind) ? FAULT_KINDS[kind] : undefined;
     if (known === undefined) {
       throw new IntegrityError(
         'ERR_USAGE',
         `fault ${kind}: it is none of ${Object.keys(FAULT_KINDS).join(', ')}`,
       );
     }
-    if (on !== null && known.strikes !== 'either') {
+    if (on !== null && (known.strikes === 'reads' || known.strikes === 'writes')) {
       throw new IntegrityError('ERR_USAGE', `fault ${kind} strikes ${known.strikes}: leave out on=${on}`);
     }
     if (spec.place !== undefined && !known.placed) {
@@ -214,8 +214,8 @@ function reach({ kind, on, lba, blocks }: Fault, { access, range }: Strikable): 
   const { strikes } = FAULT_KINDS[kind];
   if (strikes !== 'any') {
     if (access === 'other' || (strikes !== 'either' && strikes !== `${access}s`)) return null;
-    if (on !== null && on !== access) return null;
   }
+  if (on !== null && on !== access) return null;
   // A fault of the whole disk strikes commands without blocks too.
   const whole = lba === 0n && blocks === null;
   if (range === null) return strikes === 'any' && whole ? 0 : null;

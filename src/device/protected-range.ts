@@ -1,0 +1,62 @@
+/**
+ * Blocks with their tuples, as one READ or WRITE by SG_IO: its CDB, its length, and the reference tags that it counts from.
+ */
+import type { Profile } from '../pi/profile.js';
+import {
+  readCdb,
+  type TransferCdbSize,
+  type TransferCommand,
+  transferLength,
+  writeCdb,
+} from '../scsi/cdb.js';
+
+/**
+ * RDPROTECT and WRPROTECT by which tuples are transferred here (SBC-4): 001b, the disk checks them, and 011b, it does not.
+ */
+export const PROTECT = { checked: 1, unchecked: 3 } as const;
+export type ProtectField = (typeof PROTECT)[keyof typeof PROTECT];
+
+/** Type 2 knows its reference tags from 32-byte commands only (T10 SBC-4, READ(32)). */
+export function protectedCdbSize(profile: Profile): TransferCdbSize {
+  return profile.type === 2 ? 32 : 16;
+}
+
+/** Blocks of a disk that is formatted with protection. */
+export interface ProtectedRange {
+  readonly profile: Profile;
+  readonly blockSize: number;
+  readonly lba: bigint;
+  readonly blocks: number;
+}
+
+/** The first reference tag of the range as types 1 and 2 count: an interval after the other from the beginning of the disk. */
+export function seedOf({ profile, blockSize, lba }: Omit<ProtectedRange, 'blocks'>): bigint {
+  return (lba * BigInt(blockSize)) / BigInt(profile.interval);
+}
+
+/** Bytes of the range with its tuples. */
+export function protectedLength({ profile, blockSize, blocks }: ProtectedRange): number {
+  const intervalsPerBlock = blockSize / profile.interval;
+  return transferLength({ blocks, blockSize, intervalsPerBlock, protect: PROTECT.checked });
+}
+
+function protectedCommand(range: ProtectedRange, protect: ProtectField): TransferCommand {
+  const { profile, lba, blocks } = range;
+  const size = protectedCdbSize(profile);
+  const refTag = Number(BigInt.asUintN(32, seedOf(range)));
+  const expected = { refTag, appTag: 0, appTagMask: 0 };
+  return { size, lba, blocks, protect, ...(size === 32 && { expected }) };
+}
+
+/** READ of the range with its tuples; by 32 bytes it expects the reference tags of {@link seedOf}. */
+export function protectedReadCdb(range: ProtectedRange, protect: ProtectField = PROTECT.checked): Uint8Array {
+  return readCdb(protectedCommand(range, protect));
+}
+
+/** WRITE of the range with its tuples, as {@link protectedReadCdb}. */
+export function protectedWriteCdb(
+  range: ProtectedRange,
+  protect: ProtectField = PROTECT.checked,
+): Uint8Array {
+  return writeCdb(protectedCommand(range, protect));
+}
