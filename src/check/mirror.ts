@@ -6,8 +6,7 @@ import { Bio, type BioOptions } from '../bio/bio.js';
 import { semanticsForRelease } from '../bio/semantics.js';
 import { submitBio } from '../bio/submit.js';
 import type { Disk } from '../device/disk.js';
-import { seedOf } from '../device/protected-range.js';
-import { defaultEngine } from '../pi/engine.js';
+import { tuplesFor } from '../device/protected-range.js';
 import type { PathName } from '../words.js';
 
 /** The memory of a write: one piece, or segments as a bio has them. */
@@ -29,10 +28,8 @@ export function mirrorTuples(disk: Disk, lba: bigint, memory: WriteMemory): Uint
 }
 
 /** The tuples that belong to data which is written at `lba` by `path`: the kernel's, or on the wire the disk's own. Empty without. */
-export function tuplesFor(disk: Disk, path: PathName, lba: bigint, data: Uint8Array): Uint8Array {
+export function tuplesBy(path: PathName, disk: Disk, lba: bigint, data: Uint8Array): Uint8Array {
   const { blockSize, diskProfile: profile } = disk;
   if (path !== 'passthrough') return mirrorTuples(disk, lba, { data });
-  if (profile === null) return new Uint8Array(0);
-  const seed = seedOf({ profile, blockSize, lba });
-  return defaultEngine().generate(data, { profile, layout: 'separate', seed, type3Ref: 'seed' });
+  return profile === null ? new Uint8Array(0) : tuplesFor({ profile, blockSize, lba }, data);
 }

@@ -14,7 +14,7 @@ import type { Finding, ProveReport, RangeReport } from '../report/model.js';
 import { type Checker, type PathName, READ_BY, type Verdict } from '../words.js';
 import { checkRange, rulesOf } from './crosscheck.js';
 import { finding } from './judge.js';
-import { tuplesFor } from './mirror.js';
+import { tuplesBy } from './mirror.js';
 import { summarise } from './summary.js';
 
 export interface ProveOptions {
@@ -124,7 +124,7 @@ async function makeCheckable(region: Region, onStep: (step: string) => void): Pr
   }
   const by = path === 'block' ? 'through the block layer' : 'with a new tuple';
   onStep(`write the same data ${by}, so that block ${range.lba} has a tuple that is checked`);
-  const own = path === 'block' ? undefined : tuplesFor(disk, path, range.lba, data);
+  const own = path === 'block' ? undefined : tuplesBy(path, disk, range.lba, data);
   requireGood(disk, range.lba, 'written', await region.write(path, range.lba, data, own));
 }
 

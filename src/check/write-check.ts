@@ -9,7 +9,7 @@ import { claimRegion } from '../device/safeguard.js';
 import type { Finding, WriteReport } from '../report/model.js';
 import type { PathName } from '../words.js';
 import { finding } from './judge.js';
-import { tuplesFor } from './mirror.js';
+import { tuplesBy } from './mirror.js';
 import type { BlockRange } from './ranges.js';
 
 /** The paths that write tuples: the kernel's and, by two ways, ours. */
@@ -56,7 +56,7 @@ function comparedBy({ paths }: Disk, path: PathName): PathName | null {
 async function writeRun(region: Region, path: PathName, lba: bigint, blocks: number): Promise<Finding[]> {
   const { disk } = region;
   const data = randomFillSync(new Uint8Array(blocks * disk.blockSize));
-  const expected = tuplesFor(disk, path, lba, data);
+  const expected = tuplesBy(path, disk, lba, data);
   const answer = await region.write(path, lba, data, path === 'block' ? undefined : expected);
   const differs = (text: string, at = lba) => finding({ kind: 'write-differs', lba: Number(at), path, text });
   if (answer.kind !== 'good') {

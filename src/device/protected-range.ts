@@ -1,6 +1,7 @@
 /**
  * Blocks with their tuples, as one READ or WRITE by SG_IO: its CDB, its length, and the reference tags that it counts from.
  */
+import { defaultEngine } from '../pi/engine.js';
 import type { Profile } from '../pi/profile.js';
 import {
   readCdb,
@@ -32,6 +33,13 @@ export interface ProtectedRange {
 /** The first reference tag of the range as types 1 and 2 count: an interval after the other from the beginning of the disk. */
 export function seedOf({ profile, blockSize, lba }: Omit<ProtectedRange, 'blocks'>): bigint {
   return (lba * BigInt(blockSize)) / BigInt(profile.interval);
+}
+
+/** The tuples that belong to the range's data, without application tags of the initiator's. */
+export function tuplesFor(range: Omit<ProtectedRange, 'blocks'>, data: Uint8Array): Uint8Array {
+  const { profile } = range;
+  const seed = seedOf(range);
+  return defaultEngine().generate(data, { profile, layout: 'separate', seed, type3Ref: 'seed' });
 }
 
 /** Bytes of the range with its tuples. */

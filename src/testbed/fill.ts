@@ -1,7 +1,10 @@
 /**
- * Fills a testbed disk through the block layer, so that the kernel makes a tuple for every block.
+ * Fills a testbed disk, so that every block has a tuple: the kernel's, or on a disk without a block node ours.
  */
+import type { Answer } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
+import { tuplesFor } from '../device/protected-range.js';
+import type { Region } from '../device/region.js';
 import { claimRegion } from '../device/safeguard.js';
 import { IntegrityError } from '../errors.js';
 
@@ -30,6 +33,13 @@ export async function fillDisk(disk: Disk, signal?: AbortSignal): Promise<void> 
   for (let at = 0; at < total; at += piece) await fillPiece(disk, at, Math.min(piece, total - at), signal);
 }
 
+function writeRight(region: Region, lba: bigint, data: Uint8Array): Promise<Answer> {
+  const { paths, blockSize, diskProfile: profile } = region.disk;
+  if (paths.includes('block')) return region.write('block', lba, data);
+  const tuples = profile === null ? undefined : tuplesFor({ profile, blockSize, lba }, data);
+  return region.write('passthrough', lba, data, tuples);
+}
+
 async function fillPiece(disk: Disk, first: number, blocks: number, signal?: AbortSignal): Promise<void> {
   const { blockSize, transferBlocksMax } = disk;
   await using region = await claimRegion(disk, { lba: BigInt(first), blocks }, signal);
@@ -38,7 +48,7 @@ async function fillPiece(disk: Disk, first: number, blocks: number, signal?: Abo
     const count = Math.min(transferBlocksMax, first + blocks - at);
     const data = new Uint8Array(count * blockSize);
     for (let i = 0; i < count; i++) data.set(pattern(blockSize, at + i), i * blockSize);
-    const answer = await region.write('block', BigInt(at), data);
+    const answer = await writeRight(region, BigInt(at), data);
     if (answer.kind === 'good') continue;
     const why = answer.kind === 'failed' ? answer.error.message : answer.text;
     throw new IntegrityError('ERR_TESTBED', `${disk.device} could not be filled: ${why}`, {

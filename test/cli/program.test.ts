@@ -48,6 +48,26 @@ t.test('an emulated disk that is not there', async (t) => {
   }
 });
 
+t.test('a disk in this process, made for one run', async (t) => {
+  const json = async (...args: string[]) => {
+    const { status, stdout } = await cli([...args, '--testbed', 'disk', '--json']);
+    return { status, report: JSON.parse(stdout) };
+  };
+  t.match(await json('crosscheck', '--write', '--lba', '8', '--blocks', '8'), {
+    status: 0,
+    report: {
+      disk: { paths: ['passthrough'], passthroughTuples: 'tuples cross SG_IO', protectionType: 1 },
+      written: { paths: [{ path: 'passthrough', tuplesCompared: true }], restored: 'exact' },
+      checked: 8,
+      findings: [],
+    },
+  });
+  t.match(await json('prove', '--lba', '9'), {
+    status: 0,
+    report: { outcome: 'caught', path: 'passthrough', fault: { lba: 9 }, restored: 'exact' },
+  });
+});
+
 t.test('wrong usage is exit status 2, said on stderr alone', async (t) => {
   for (const args of [
     ['no-such-verb'],

@@ -29,7 +29,7 @@ import { sg3Utils } from './sg3-utils.js';
 
 export async function emulatedDisk(t: Test): Promise<void> {
   for (const shape of SHAPES) await t.test(nameOf(shape), (t) => tuplesCross(t, shape));
-  for (const shape of SHAPES.filter((_, k) => k % 2 === 0)) {
+  for (const shape of [SHAPES[0]!, SHAPES[3]!]) {
     await t.test(`written by the package: ${nameOf(shape)}`, (t) => writes(t, shape));
   }
   await t.test('the package finds what is wrong', findsFaults);
