@@ -1,7 +1,8 @@
 /**
  * The tests of test/kernel, compiled, inside Debian's kernels: one boot each. A kernel that cannot be had or booted is a failure.
  *
- * RANDOM_IO_CASES: random I/O alone, with so many cases a kernel. RANDOM_IO_SEED: the seed that a failure printed.
+ * RANDOM_IO_CASES: what is long alone, with so many cases of random I/O a kernel. RANDOM_IO_SEED: the seed that a failure printed.
+ * EMULATED_DISK_ISCSI and EMULATED_DISK_LOAD_S reach the guest: see test/kernel/iscsi-tests.ts and load.ts.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -11,7 +12,7 @@ import { NVME_OPTIONS } from './kernel/targets/nvme-namespaces.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-const { RANDOM_IO_CASES, RANDOM_IO_SEED } = process.env;
+const { RANDOM_IO_CASES, RANDOM_IO_SEED, EMULATED_DISK_ISCSI, EMULATED_DISK_LOAD_S } = process.env;
 const long = RANDOM_IO_CASES !== undefined;
 
 const RANDOM_IO = [
@@ -27,7 +28,17 @@ const SUITES: Readonly<Record<string, readonly string[]>> = {
   '6.12': ['lio-fileio', 'emulated-disk-long', 'nvme'],
   newest: ['scsi-debug', 'lio-fileio', 'safeguard', 'bad-input', 'emulated-disk', 'nvme', 'ublk'],
 };
+const LONG_SUITES: Readonly<Record<string, readonly string[]>> = {
+  '5.10': [],
+  '6.1': ['emulated-disk-long'],
+  '6.12': [],
+  newest: ['emulated-disk-long'],
+};
 const KERNELS = Object.keys(SUITES);
+
+const GUEST_ENVIRONMENT = Object.entries({ EMULATED_DISK_ISCSI, EMULATED_DISK_LOAD_S }).flatMap(
+  ([name, value]) => (value === undefined ? [] : [`${name}=${value}`]),
+);
 
 /**
  * Of one kernel, its download and a host that is busy with other tests included; alone it takes two to five minutes. The guest itself
@@ -55,7 +66,9 @@ for (const kernel of KERNELS) {
       'lib/cli/main.js',
       ...['testbed', 'vm', '--install', '--kernel', kernel, '--timeout', String(GUEST_S)],
       ...[...NVME_OPTIONS, '--'],
-      ...[process.execPath, 'build/kernel-tests/main.js', ...(long ? [] : SUITES[kernel]!), ...RANDOM_IO],
+      ...['env', ...GUEST_ENVIRONMENT, process.execPath, 'build/kernel-tests/main.js'],
+      ...(long ? LONG_SUITES : SUITES)[kernel]!,
+      ...RANDOM_IO,
     ],
     { cwd: root, timeout: LIMIT_MS },
     `kernel ${kernel}`,

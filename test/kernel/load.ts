@@ -1,10 +1,10 @@
 /**
  * Mixed I/O at queue depth 32 with faults: nothing hangs, and every command is accounted for.
  *
- * EMULATED_DISK_LOAD_S: for so long, 10 without.
+ * EMULATED_DISK_LOAD_S: for so long, 30 without.
  */
 import { constants } from 'node:fs';
-import { alignedBuffer, EmulatedDisk, encodeCdb } from 'blk-integrity';
+import { alignedBuffer, defaultEngine, EmulatedDisk, encodeCdb, profileByName } from 'blk-integrity';
 import type { Test } from 'tap';
 import { native } from '../../lib/binding.js';
 import { Random } from './random.js';
@@ -12,9 +12,14 @@ import { Random } from './random.js';
 const DEPTH = 32;
 const BLOCKS = 65536;
 const DID_TIME_OUT = 3;
+const RIGHT = {
+  profile: profileByName('T10-DIF-TYPE1-CRC'),
+  layout: 'interleaved',
+  type3Ref: 'zero',
+} as const;
 
 export async function load(t: Test): Promise<void> {
-  const seconds = Number(process.env['EMULATED_DISK_LOAD_S'] ?? 10);
+  const seconds = Number(process.env['EMULATED_DISK_LOAD_S'] ?? 30);
   const disk = await EmulatedDisk.create({ type: 1, blocks: BLOCKS, randomSeed: 5 });
   await using attached = await disk.attach();
   disk.addFault({ kind: 'guard', on: 'read', oneIn: 20 });
@@ -37,8 +42,9 @@ export async function load(t: Test): Promise<void> {
       const blocks = random.between(1, 64);
       const fields = { lba: BigInt(random.below(BLOCKS - blocks)), blocks };
       const writes = random.chance(2);
-      const cdb = encodeCdb(writes ? 'WRITE(16)' : 'READ(16)', { ...fields, protect: writes ? 3 : 1 });
+      const cdb = encodeCdb(writes ? 'WRITE(16)' : 'READ(16)', { ...fields, protect: 1 });
       const data = buffer.subarray(0, blocks * 520);
+      if (writes) defaultEngine().generateInto(data, null, { ...RIGHT, seed: fields.lba });
       const start = performance.now();
       const answer = await handle.sgIo({
         cdb,
@@ -67,6 +73,9 @@ export async function load(t: Test): Promise<void> {
   t.equal(counted('00h'), byStatus[0], `GOOD: ${byStatus[0]}`);
   t.equal(counted('02h'), byStatus[2], `CHECK CONDITION: ${byStatus[2]}`);
   t.ok(busy > 0, `BUSY: ${busy}`);
+  for (const sense of ['0Bh/10h/01h', '0Bh/10h/03h', '03h/11h/00h']) {
+    t.ok((after.bySense[sense] ?? 0) > 0, `${sense}: ${after.bySense[sense]}`);
+  }
   const { received, completed, inFlight } = attached.stats();
   t.same({ completed, inFlight }, { completed: received, inFlight: 0 });
   const grown = (process.memoryUsage().rss - heap) / 2 ** 20;

@@ -1,16 +1,12 @@
 /**
- * Steps that take back what was set up, run in the opposite order.
+ * Steps that take back what a test set up: the testbed's, to be declared with `await using`.
  */
-export class Undo implements AsyncDisposable {
-  readonly #steps: (() => PromiseLike<unknown>)[] = [];
+import { Undo as Steps } from '../../lib/testbed/undo.js';
 
-  push(step: () => PromiseLike<unknown>): void {
-    this.#steps.push(step);
-  }
-
+export class Undo extends Steps implements AsyncDisposable {
   /** The value, and its removal among the steps. */
   use<T extends AsyncDisposable>(value: T): T {
-    this.push(() => value[Symbol.asyncDispose]());
+    this.push(async () => value[Symbol.asyncDispose]());
     return value;
   }
 
@@ -21,12 +17,12 @@ export class Undo implements AsyncDisposable {
       return await setUp(undo);
     } catch (error) {
       // The first failure is the one to tell of.
-      await undo[Symbol.asyncDispose]().catch(() => {});
+      await undo.run().catch(() => {});
       throw error;
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const step of this.#steps.splice(0).reverse()) await step();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.run();
   }
 }
