@@ -18,6 +18,9 @@ import { ask, send } from './drive.js';
 const COMMANDS = Number(process.env['EMULATED_DISK_COMMANDS'] ?? 30_000);
 const SEED = Number(process.env['EMULATED_DISK_SEED'] ?? randomInt(2 ** 32));
 
+/** A thousand commands take about 0.15 s. */
+t.setTimeout(120_000 + COMMANDS);
+
 /** xorshift32. */
 class Random {
   #x: number;
