@@ -1,16 +1,17 @@
 /** The emulated T10 disk as a library has it: made in this process, spoilt on demand, looked at from both sides. */
-import { randomBytes, randomInt } from 'node:crypto';
+import { createHash, randomBytes, randomInt } from 'node:crypto';
 import type { Disk, OpenDiskOptions } from '../../device/disk.js';
 import { openInProcess } from '../../device/in-process.js';
 import { EMULATED, SERIAL_PREFIX } from '../../device/ours.js';
 import { type ScsiTransport, SgTransport } from '../../device/transport.js';
 import { IntegrityError } from '../../errors.js';
+import { FileLock } from './file-lock.js';
 import { InProcessNode } from './in-process.js';
 import { type Behaviour, requireBehaviour } from './model/behaviour.js';
 import type { Abilities } from './model/disk.js';
 import type { Fault, FaultSpec } from './model/faults.js';
 import { FileMedium } from './model/file-medium.js';
-import { type Format, requireFormat } from './model/format.js';
+import { type Format, INTERVAL_EXPONENT_MAX, requireFormat } from './model/format.js';
 import type { LogicalUnit } from './model/logical-unit.js';
 import { type Medium, MemoryMedium } from './model/medium.js';
 import { DiskModel } from './model/model.js';
@@ -28,7 +29,10 @@ export interface EmulatedDiskOptions {
   readonly intervalExponent?: number;
   /** Default 131072. Only what is written takes memory. */
   readonly blocks?: number;
-  /** Keeps data and tuples in this file, which is made when it is not there. One that is there brings its own format. */
+  /**
+   * Keeps data and tuples in this file, which is made when it is not there. One that is there brings its own format and serial number: what
+   * is asked for must agree.
+   */
   readonly file?: string;
   /** A real disk's deviations from T10, by name; see PRESETS. */
   readonly preset?: string;
@@ -38,6 +42,8 @@ export interface EmulatedDiskOptions {
   readonly thin?: boolean;
   /** GRD_CHK, APP_CHK and REF_CHK of VPD page 86h. Default: all. */
   readonly checks?: Partial<Readonly<Record<Tag, boolean>>>;
+  /** NO_PI_CHK of VPD page 86h: where no tuples are transferred, none are checked. Default false. */
+  readonly noPiCheck?: boolean;
   /** Protection types that FORMAT UNIT takes. Default 1, 2 and 3; an empty list is a disk with PROTECT 0. */
   readonly supportedTypes?: readonly (1 | 2 | 3)[];
   /** At most 32 characters. Default: random. */
@@ -55,11 +61,13 @@ const NAA_LOCAL = 0x30;
 export class EmulatedDisk implements AsyncDisposable {
   readonly #model: DiskModel;
   readonly #medium: Medium;
+  readonly #lock: FileLock | null;
   readonly #node: InProcessNode;
 
-  private constructor(model: DiskModel, medium: Medium) {
+  private constructor(model: DiskModel, medium: Medium, lock: FileLock | null) {
     this.#model = model;
     this.#medium = medium;
+    this.#lock = lock;
     this.#node = new InProcessNode(model);
   }
 
@@ -69,35 +77,35 @@ export class EmulatedDisk implements AsyncDisposable {
    */
   static async create(options: EmulatedDiskOptions = {}): Promise<EmulatedDisk> {
     const { type = 1, blockSize = 512, intervalExponent = 0, blocks = BLOCKS, thin = true, file } = options;
-    const {
-      behaviour = {},
-      abilities = {},
-      faults = [],
-    } = options.preset ? presetByName(options.preset) : {};
+    const { behaviour = {}, abilities = {} } = options.preset ? presetByName(options.preset) : {};
     const format = requireFormat({ type, blockSize, intervalExponent, blocks });
-    const supportedTypes = options.supportedTypes ?? abilities.supportedTypes ?? [1, 2, 3];
-    requireSupported(format, supportedTypes);
-    const medium = file === undefined ? new MemoryMedium(format) : FileMedium.open(file, format);
+    const serial = serialOf(options.serial);
+    const lock = file === undefined ? null : await FileLock.take(file);
+    let medium: Medium | undefined;
     try {
+      const kept = file === undefined ? null : FileMedium.open(file, format, serial);
+      medium = kept ?? new MemoryMedium(format);
+      if (kept) requireAsAsked(kept, options, file as string);
+      const asked = options.supportedTypes ?? abilities.supportedTypes ?? [1, 2, 3];
+      const supportedTypes = ([1, 2, 3] as const).filter((one) => asked.includes(one));
+      requireSupported(medium.format, supportedTypes);
       const model = new DiskModel({
         medium,
-        ...(medium instanceof FileMedium && {
-          savedPages: medium.savedPages,
-          onSave: (pages) => medium.save(pages),
-        }),
-        identity: identityOf(options.serial),
+        ...(kept && { savedPages: kept.savedPages, onSave: (pages) => kept.save(pages) }),
+        identity: identityOf(kept?.serial ?? serial),
         behaviour: requireBehaviour({ ...behaviour, ...options.behaviour }),
         checks: { guard: true, app: true, ref: true, ...abilities.checks, ...options.checks },
-        noPiCheck: abilities.noPiCheck ?? false,
+        noPiCheck: options.noPiCheck ?? abilities.noPiCheck ?? false,
+        intervalExponentMax: abilities.intervalExponentMax ?? INTERVAL_EXPONENT_MAX,
+        lacks: abilities.lacks ?? [],
         supportedTypes,
         thin,
         randomSeed: options.randomSeed ?? randomInt(2 ** 32),
       });
-      const disk = new EmulatedDisk(model, medium);
-      for (const fault of faults) disk.addFault(fault);
-      return disk;
+      return new EmulatedDisk(model, medium, lock);
     } catch (error) {
-      medium.close();
+      medium?.close();
+      await lock?.release();
       throw error;
     }
   }
@@ -181,6 +189,7 @@ export class EmulatedDisk implements AsyncDisposable {
 
   async close(): Promise<void> {
     this.#medium.close();
+    await this.#lock?.release();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -196,21 +205,41 @@ function requireSupported({ type }: Format, supported: readonly number[]): void 
   );
 }
 
+/** What a file holds is not what was asked for: nothing is done to it. */
+function requireAsAsked({ format, serial }: FileMedium, asked: EmulatedDiskOptions, file: string): void {
+  const differs = (['type', 'blockSize', 'intervalExponent', 'blocks'] as const).find(
+    (name) => asked[name] !== undefined && asked[name] !== format[name],
+  );
+  const why =
+    differs !== undefined
+      ? `${differs} ${format[differs]}, not ${asked[differs]}`
+      : asked.serial !== undefined && serial !== asked.serial
+        ? `serial number ${serial}, not ${asked.serial}`
+        : null;
+  if (why === null) return;
+  throw new IntegrityError('ERR_TESTBED', `${file} holds a disk of ${why}`, {
+    advice: 'Leave out what the file knows itself.',
+  });
+}
+
 const SERIAL = /^[\x21-\x7e]{1,32}$/;
 
-function identityOf(serial = randomBytes(5).toString('hex')): Abilities['identity'] {
-  if (!SERIAL.test(serial)) {
-    throw new IntegrityError(
-      'ERR_OUT_OF_RANGE',
-      `serial ${JSON.stringify(serial)}: 1 to 32 printable characters without spaces`,
-    );
-  }
-  const naa = new Uint8Array(randomBytes(8));
+function serialOf(serial = randomBytes(5).toString('hex')): string {
+  if (SERIAL.test(serial)) return serial;
+  throw new IntegrityError(
+    'ERR_OUT_OF_RANGE',
+    `serial ${JSON.stringify(serial)}: 1 to 32 printable characters without spaces`,
+  );
+}
+
+function identityOf(serial: string): Abilities['identity'] {
+  // A disk has one name as long as it lives.
+  const naa = new Uint8Array(createHash('sha256').update(serial).digest().subarray(0, 8));
   naa[0] = NAA_LOCAL | (naa[0]! & 0x0f);
   return {
     ...EMULATED,
     revision: REVISION,
     serial: `${SERIAL_PREFIX}${serial}`,
     naa,
-  };
+  } as Abilities['identity'];
 }

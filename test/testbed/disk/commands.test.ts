@@ -77,7 +77,7 @@ t.test('the end of the disk, and lengths', async (t) => {
   });
   t.match(
     ask(disk, 'WRITE(16)', range, data.subarray(0, 2047)),
-    check('0Bh/0Eh/02h'),
+    check('0Bh/0Eh/01h'),
     'less than the CDB says',
   );
   t.match(
@@ -129,6 +129,8 @@ t.test('INQUIRY and its pages', async (t) => {
   t.match(decodeLogicalBlockProvisioning(page(0xb2)), { unmap: true, readZeros: 1, provisioningType: 2 });
   t.match(decodeSupportedBlockLengths(page(0xb4)), [
     { blockSize: 512, types: [0, 1, 2, 3] },
+    { blockSize: 1024 },
+    { blockSize: 2048 },
     { blockSize: 4096 },
   ]);
   t.match(ask(disk, 'INQUIRY', { evpd: true, page: 0x99, allocationLength: 64 }), INVALID_FIELD);
@@ -289,7 +291,7 @@ t.test('COMPARE AND WRITE', async (t) => {
     information: 700n,
   });
   t.same(Buffer.from(ask(disk, 'READ(16)', range).dataIn), Buffer.from(other), 'nothing was written');
-  t.match(ask(disk, 'COMPARE AND WRITE', range, data), check('0Bh/0Eh/02h'));
+  t.match(ask(disk, 'COMPARE AND WRITE', range, data), check('0Bh/0Eh/01h'));
   ask(disk, 'WRITE(16)', { ...range, protect: 1 }, wire(16, 4));
   const both = Buffer.concat([wire(16, 4), wire(16, 4, undefined, { fill: 3 })]);
   t.match(ask(disk, 'COMPARE AND WRITE', { ...range, protect: 1 }, both), GOOD, 'two halves with tuples');
@@ -496,8 +498,18 @@ t.test('a disk in a file is there again', async (t) => {
   const list = Uint8Array.of(0, 0, 0, 0, 0x0a, 0x0a, 0x04, 0x10, 0, 0x80, 0, 0, 0, 0, 0, 0);
   ask(made, 'MODE SELECT(6)', { pageFormat: true, savePages: true, parameterListLength: 16 }, list);
   await made.close();
-  const again = await ready({ file, type: 3, blocks: 5 });
+  for (const asked of [{ type: 3 }, { blocks: 5 }, { blockSize: 4096 }, { serial: 'other' }] as const) {
+    await t.rejects(EmulatedDisk.create({ file, ...asked }), {
+      code: 'ERR_TESTBED',
+      message: /holds a disk of/,
+    });
+  }
+  await t.rejects(EmulatedDisk.create({ file, supportedTypes: [2, 3] }), { code: 'ERR_OUT_OF_RANGE' });
+  const again = await EmulatedDisk.create({ file });
+  ask(again, 'TEST UNIT READY', {});
   t.match(again.format, { type: 1, blocks: 1000 }, 'it brings its own format');
+  t.same(again.identity, made.identity, 'and is the same disk');
+  await t.rejects(EmulatedDisk.create({ file }), { code: 'ERR_BUSY' }, 'which there is once');
   t.same(
     Buffer.from(ask(again, 'READ(16)', { ...range, protect: 3 }).dataIn),
     Buffer.from(wire(16, 4, () => ({ app: 7 }))),
@@ -513,8 +525,11 @@ t.test('a disk in a file is there again', async (t) => {
   await again.close();
   const foreign = `${t.testdirName}/foreign`;
   await writeFile(foreign, 'something else');
-  await t.rejects(ready({ file: foreign }), { code: 'ERR_TESTBED' });
-  await t.rejects(ready({ file: '/dev/null' }), { code: 'ERR_TESTBED', message: /no regular file/ });
+  await t.rejects(EmulatedDisk.create({ file: foreign }), { code: 'ERR_TESTBED' });
+  await t.rejects(EmulatedDisk.create({ file: '/dev/null' }), {
+    code: 'ERR_TESTBED',
+    message: /no regular file/,
+  });
   await t.rejects(ready({ file: `${t.testdirName}/not/there` }), { code: 'ERR_TESTBED' });
   await rm(foreign);
 });

@@ -1,5 +1,6 @@
 /** Faults on demand and presets: each does what it says, where it says, and is counted. */
 import t from 'tap';
+import { encodeUnmapList } from '../../../src/scsi/unmap.js';
 import type { EmulatedDisk, EmulatedDiskOptions } from '../../../src/testbed/disk/emulated-disk.js';
 import { FAULT_KINDS, type FaultKindName, type FaultSpec } from '../../../src/testbed/disk/model/faults.js';
 import { PRESETS } from '../../../src/testbed/disk/model/presets.js';
@@ -94,6 +95,92 @@ t.test('what hides from every check of a guard', async (t) => {
     Buffer.from(fresh),
   );
   t.match(read(await struck({ kind: 'misdirected', on: 'read', distance: -3n })), REF);
+});
+
+t.test('each phase of a command is struck on its own', async (t) => {
+  const bytes = { guard: 512, data: 0 } as const;
+  for (const kind of ['guard', 'data'] as const) {
+    const spec: FaultSpec = { kind, on: 'write', lba: 17n, blocks: 1n };
+    const compared = { ...range, protect: 1 };
+    const caw = await struck(spec);
+    t.match(
+      ask(caw, 'COMPARE AND WRITE', compared, Buffer.concat([old, fresh])),
+      GOOD,
+      `${kind}: it lies in wait`,
+    );
+    t.equal(read(caw, 3).dataIn[520 + bytes[kind]], fresh[520 + bytes[kind]]! ^ 1);
+    const verified = await struck(spec);
+    const answer = ask(verified, 'WRITE AND VERIFY(16)', { ...compared, byteCheck: 1 }, fresh);
+    t.match(answer, { ...GUARD, information: 17n }, `${kind}: WRITE AND VERIFY checks what it stored`);
+    const unasked = await struck(spec);
+    const expected = kind === 'data' ? '0Eh/1Dh/00h' : '0Eh/10h/01h';
+    const unchecked = ask(unasked, 'WRITE AND VERIFY(16)', { ...range, protect: 3, byteCheck: 1 }, fresh);
+    t.match(unchecked, check(expected), `${kind}: and compares it with what was sent`);
+  }
+  const astray = await struck({ kind: 'misdirected', on: 'write', distance: 100n });
+  t.match(ask(astray, 'COMPARE AND WRITE', { ...range, protect: 1 }, Buffer.concat([old, fresh])), GOOD);
+  t.same(Buffer.from(read(astray).dataIn), Buffer.from(old), 'compared here, written elsewhere');
+  for (const name of ['COMPARE AND WRITE', 'ORWRITE(16)']) {
+    const disk = await struck({ kind: 'medium-error', lba: 18n, blocks: 1n });
+    const sent = name === 'ORWRITE(16)' ? old : Buffer.concat([old, fresh]);
+    t.match(
+      ask(disk, name, { ...range, protect: 1 }, sent),
+      { sense: '03h/11h/00h', information: 18n },
+      name,
+    );
+  }
+  const wireFault = await struck({ kind: 'data', on: 'read', place: 'wire' });
+  t.match(
+    ask(wireFault, 'VERIFY(16)', { ...range, byteCheck: 1, protect: 1 }, old),
+    GOOD,
+    'nothing is read over the wire',
+  );
+});
+
+t.test('every command that writes is struck', async (t) => {
+  const scattered = (lba: bigint) => {
+    const list = new Uint8Array(520 + 1040);
+    new DataView(list.buffer).setBigUint64(32, lba);
+    new DataView(list.buffer).setUint32(40, 2);
+    list.set(wire(Number(lba), 2), 520);
+    return list;
+  };
+  const writes: Record<string, (disk: EmulatedDisk) => ReturnType<typeof ask>> = {
+    'WRITE SCATTERED(16)': (disk) =>
+      ask(disk, 'WRITE SCATTERED(16)', { ranges: 1, dataOffset: 1, blocks: 3, protect: 1 }, scattered(16n)),
+    UNMAP: (disk) =>
+      ask(disk, 'UNMAP', { parameterListLength: 24 }, encodeUnmapList([{ lba: 16n, blocks: 4 }])),
+    'WRITE SAME(16)': (disk) => ask(disk, 'WRITE SAME(16)', range, new Uint8Array(512)),
+    'WRITE SAME(16) with UNMAP': (disk) =>
+      ask(disk, 'WRITE SAME(16)', { ...range, unmap: true, noDataOut: true }),
+  };
+  for (const [name, command] of Object.entries(writes)) {
+    const failing = await struck({ kind: 'write-error', lba: 17n, blocks: 1n });
+    t.match(command(failing), { sense: '03h/0Ch/00h', information: 17n }, name);
+    t.same(Buffer.from(read(failing).dataIn), Buffer.from(old));
+    const stale = await struck({ kind: 'stale' });
+    t.match(command(stale), GOOD);
+    t.same(Buffer.from(read(stale).dataIn), Buffer.from(old), `${name}: nothing is stored`);
+  }
+  const torn = await written({ blocks: 8192 });
+  ask(torn, 'WRITE SAME(16)', { lba: 0n, blocks: 2000 }, new Uint8Array(512).fill(1));
+  torn.addFault({ kind: 'torn' });
+  ask(torn, 'WRITE SAME(16)', { lba: 0n, blocks: 2000 }, new Uint8Array(512).fill(2));
+  const data = ask(torn, 'READ(16)', { lba: 0n, blocks: 2000 }).dataIn;
+  t.equal(data.indexOf(1), 1000 * 512, 'the second half of the whole');
+  const both = await struck({ kind: 'write-error' });
+  both.addFault({ kind: 'wrong-information', distance: 5n });
+  t.match(write(both), { information: 21n }, 'wrong of an error that a fault makes, too');
+});
+
+t.test('a UNIT ATTENTION is not told to who only asks who is there', async (t) => {
+  const disk = await struck({ kind: 'unit-attention', times: 1 });
+  t.match(ask(disk, 'INQUIRY', { allocationLength: 96 }), GOOD);
+  t.match(ask(disk, 'TEST UNIT READY', {}), check('06h/29h/00h'), 'but to the next');
+  disk.addFault({ kind: 'unit-attention', times: 1 });
+  const told = ask(disk, 'REQUEST SENSE', { allocationLength: 252 });
+  t.match(told, GOOD);
+  t.same([told.dataIn[2]! & 15, told.dataIn[12]], [6, 0x29], 'REQUEST SENSE has it as data');
 });
 
 t.test('a disk that lies about its checks, and adapters that lose tuples', async (t) => {
@@ -213,7 +300,8 @@ t.test('ranges, rates and numbers', async (t) => {
 
   const bad: [FaultSpec, string][] = [
     [{ kind: 'nothing' as 'data' }, 'ERR_USAGE'],
-    [{ kind: 'busy', on: 'read' }, 'ERR_USAGE'],
+    [{ kind: 'constructor' as 'data' }, 'ERR_USAGE'],
+    [{ kind: 'torn', on: 'read' }, 'ERR_USAGE'],
     [{ kind: 'torn', place: 'wire' }, 'ERR_USAGE'],
     [{ kind: 'data', lba: -1n }, 'ERR_OUT_OF_RANGE'],
     [{ kind: 'data', blocks: 0n }, 'ERR_OUT_OF_RANGE'],
@@ -235,6 +323,15 @@ t.test('presets: what each disk does otherwise', async (t) => {
         GUARD,
         'ABORTED COMMAND',
       );
+      write(disk, 3, spoilt);
+      t.match(
+        ask(disk, 'VERIFY(16)', { ...range, byteCheck: 1, protect: 1 }, spoilt),
+        GOOD,
+        'it only compares',
+      );
+      const list = Uint8Array.of(0, 0, 0, 3, 0, 0, 0, 0);
+      const many = { formatData: true, formatProtection: 0b11, longList: true };
+      t.match(ask(disk, 'FORMAT UNIT', many, list), check('05h/26h/00h'), 'one tuple a block');
       const one = ask(
         disk,
         'WRITE AND VERIFY(16)',
@@ -258,6 +355,8 @@ t.test('presets: what each disk does otherwise', async (t) => {
         GUARD,
         'a reserved VRPROTECT is taken for 000b',
       );
+      const plainly = ask(disk, 'WRITE AND VERIFY(16)', { ...range, protect: 6 }, plain(old));
+      t.match(plainly, GOOD, 'and a WRPROTECT of WRITE AND VERIFY');
     },
     lio: async () => {
       const disk = await written({ preset: 'lio' });
@@ -267,6 +366,12 @@ t.test('presets: what each disk does otherwise', async (t) => {
       const disk = await written({ preset: 'scsi-debug' });
       t.equal(read(disk).dataIn.length, 2048);
       t.match(ask(disk, 'READ(32)', { ...range, refTag: 16 }), GOOD, 'a 32-byte command on type 1');
+      t.match(ask(disk, 'VERIFY(32)', { ...range, refTag: 16 }), check('05h/20h/00h'));
+      t.match(ask(disk, 'WRITE AND VERIFY(16)', range, plain(old)), check('05h/20h/00h'));
+      t.match(ask(disk, 'VERIFY(16)', { ...range, byteCheck: 1, protect: 1 }, old), GOOD, 'what lies there');
+      t.match(ask(disk, 'ORWRITE(16)', { ...range, protect: 1 }, old), GOOD);
+      const page = ask(disk, 'INQUIRY', { evpd: true, page: 0x86, allocationLength: 64 }).dataIn;
+      t.equal(page[4]! & 7, 0b101, 'no APP_CHK');
       const plainDisk = await ready({ preset: 'scsi-debug', type: 0 });
       t.match(read(plainDisk, 3), GOOD);
     },
@@ -279,6 +384,16 @@ t.test('presets: what each disk does otherwise', async (t) => {
     'self-encrypting': async () => {
       const disk = await ready({ preset: 'self-encrypting' });
       t.match(read(disk, 1), GUARD, 'an erased block');
+      t.match(verify(disk), GOOD, 'VERIFY passes over it');
+      const page = ask(disk, 'INQUIRY', { evpd: true, page: 0xb2, allocationLength: 64 }).dataIn;
+      t.equal((page[5]! >> 2) & 7, 0, 'LBPRZ 0, as READ CAPACITY(16) has it');
+      const zeros = new Uint8Array(512);
+      t.match(ask(disk, 'WRITE SAME(16)', { ...range, unmap: true }, zeros), GOOD);
+      t.ok(
+        read(disk, 0).dataIn.every((byte) => byte === 0),
+        'zeros are written where unmapping makes none',
+      );
+      ask(disk, 'UNMAP', { parameterListLength: 24 }, encodeUnmapList([{ lba: 16n, blocks: 4 }]));
       t.match(read(disk, 3), GOOD);
       t.same(
         Buffer.from(read(disk, 3).dataIn),
@@ -288,8 +403,22 @@ t.test('presets: what each disk does otherwise', async (t) => {
     },
     silent: async () => {
       const disk = await written({ preset: 'silent' });
+      disk.clearFaults();
       t.match(write(disk, 1, spoilt), GOOD);
       t.match(read(disk), GOOD);
+      for (const [name, bytes] of [
+        ['VERIFY(16)', spoilt],
+        ['WRITE AND VERIFY(16)', spoilt],
+        ['ORWRITE(16)', spoilt],
+        ['COMPARE AND WRITE', Buffer.concat([spoilt, spoilt])],
+      ] as const) {
+        write(disk, 3, spoilt);
+        t.match(
+          ask(disk, name, { ...range, protect: 1, ...(name.includes('VERIFY') && { byteCheck: 1 }) }, bytes),
+          GOOD,
+          name,
+        );
+      }
     },
   };
   t.same(Object.keys(seen).sort(), Object.keys(PRESETS).sort(), 'every preset');

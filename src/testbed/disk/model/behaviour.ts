@@ -34,8 +34,12 @@ export interface Behaviour {
   readonly verifyProtect: 'heeded' | 'ignored';
   /** The key of a tag that differs from the one that VERIFY compares it with: HGST's disks say ABORTED COMMAND. */
   readonly compareKey: 'miscompare' | 'aborted-command';
-  /** WRITE AND VERIFY with BYTCHK 11b: reserved in SBC-4, one block on HGST's disks. */
-  readonly writeVerify11: 'reserved' | 'one-block';
+  /** WRITE AND VERIFY with BYTCHK 11b: reserved in SBC-4, as 01b on HGST's disks. */
+  readonly writeVerify11: 'reserved' | 'compared';
+  /** Tuples of VERIFY's data-out: checked, then compared; HGST's disks only compare. */
+  readonly verifyDataOut: 'checked' | 'compared';
+  /** What VPD 86h says of checking: the disk does so, or only says so. */
+  readonly checking: 'performed' | 'pretended';
   /** What an unmapped block reads as: zeros under FFh, or what a self-encrypting disk makes of an erased one. */
   readonly unmapped: 'zeros' | 'scrambled';
   /** Transfers with a protect field: tuples cross, or plain data comes with GOOD, as from scsi_debug. */
@@ -59,7 +63,9 @@ export const CHOICES: { readonly [Name in keyof Behaviour]: readonly Behaviour[N
   protectUnformatted: ['refused', 'ignored'],
   verifyProtect: ['heeded', 'ignored'],
   compareKey: ['miscompare', 'aborted-command'],
-  writeVerify11: ['reserved', 'one-block'],
+  writeVerify11: ['reserved', 'compared'],
+  verifyDataOut: ['checked', 'compared'],
+  checking: ['performed', 'pretended'],
   unmapped: ['zeros', 'scrambled'],
   interleave: ['tuples', 'stripped'],
 };

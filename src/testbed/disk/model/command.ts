@@ -13,8 +13,23 @@ export interface Command {
   readonly fields: CdbFields;
   readonly dataOut: Uint8Array;
   readonly dataInMax: number;
-  /** Faults that strike it. */
+  /** Faults that strike it, or the phase that it is in. */
   readonly strokes: readonly Stroke[];
+}
+
+/** The command while it reads or writes these blocks: faults strike each phase of its own. */
+export function phaseOf(disk: Disk, command: Command, access: 'read' | 'write', range: BlockRange): Command {
+  return { ...command, strokes: disk.faults.strike('phase', { access, range }) };
+}
+
+/** A write that is done wholly or not at all: nothing tears it. */
+export function wholly(command: Command): Command {
+  return { ...command, strokes: command.strokes.filter(({ fault }) => fault.kind !== 'torn') };
+}
+
+/** A part of a command that no fault strikes. */
+export function unstruck(command: Command): Command {
+  return { ...command, strokes: [] };
 }
 
 /** Returns the data for the initiator; a refusal is thrown. */
@@ -41,6 +56,19 @@ export function rangeOf(disk: Disk, { definition, fields }: Command): BlockRange
   return { lba: Number(lba), blocks };
 }
 
+/** What the initiator sends is as long as the CDB says (SAM-6: INFORMATION UNIT TOO SHORT, TOO LONG). */
+export function requireLength(dataOut: Uint8Array, bytes: number): void {
+  if (dataOut.length < bytes) throw new Refusal(SENSE.DATA_TOO_SHORT);
+  if (dataOut.length > bytes) throw new Refusal(SENSE.DATA_TOO_LONG);
+}
+
+/** A parameter list, as long as the CDB says; what is sent beyond it is nobody's. */
+export function parameterList({ fields, dataOut }: Command): Uint8Array {
+  const { parameterListLength = 0 } = fields;
+  if (dataOut.length < parameterListLength) throw new Refusal(SENSE.DATA_TOO_SHORT);
+  return dataOut.subarray(0, parameterListLength);
+}
+
 export function requireOnDisk({ medium }: Disk, lba: bigint, blocks: bigint): void {
   const capacity = BigInt(medium.format.blocks);
   if (lba < capacity && lba + blocks <= capacity) return;
@@ -56,8 +84,9 @@ export function byteOf(definition: CommandDefinition, field: keyof CdbFields): n
 }
 
 /** Whether the command tells the disk which tags to expect. */
-export function hasTags({ definition }: Command): boolean {
-  return definition.length === 32 && !definition.name.startsWith('ORWRITE');
+export function hasTags({ name, length, fields }: CommandDefinition): boolean {
+  // WRITE SCATTERED(32) has them in its list; ORWRITE(32) has generations in their place.
+  return length === 32 && 'protect' in fields && !name.startsWith('ORWRITE');
 }
 
 /**
@@ -68,7 +97,7 @@ export function protectOf(disk: Disk, command: Command): number {
   const { type } = disk.medium.format;
   const { protect = 0 } = command.fields;
   const { behaviour } = disk;
-  const long = hasTags(command);
+  const long = hasTags(command.definition);
   if (long && type !== 2 && behaviour.longCdbElsewhere === 'invalid-opcode') {
     throw new Refusal(SENSE.INVALID_OPCODE);
   }
@@ -88,7 +117,7 @@ export function protectOf(disk: Disk, command: Command): number {
 export function knowledgeOf(disk: Disk, command: Command, first: number): Knowledge {
   const { type } = disk.medium.format;
   const { refTag = 0, appTag = 0, appTagMask = 0 } = command.fields;
-  const told = hasTags(command);
+  const told = hasTags(command.definition);
   const intervals = intervalsOf(disk.medium.format);
   const ato = disk.modePages.get('ato');
   const byPage = disk.modePages.get('atmpe') && disk.behaviour.appTagKnownBy === 'cdb-and-mode-page';

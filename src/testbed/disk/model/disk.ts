@@ -30,6 +30,10 @@ export interface Abilities {
   readonly noPiCheck: boolean;
   /** Protection types that FORMAT UNIT takes beside 0; empty: INQUIRY says PROTECT 0. */
   readonly supportedTypes: readonly (1 | 2 | 3)[];
+  /** P_I_EXPONENT that FORMAT UNIT takes at most. */
+  readonly intervalExponentMax: number;
+  /** Commands of the table that this disk does not have, by name. */
+  readonly lacks: readonly string[];
   /** LBPME: blocks may be unmapped. */
   readonly thin: boolean;
 }
@@ -50,6 +54,11 @@ export interface Disk extends Abilities {
   /** By START STOP UNIT: the medium is not to be had. */
   stopped: boolean;
   supports(command: CommandDefinition): boolean;
+}
+
+/** LBPRZ: unmapped blocks read as zeros. */
+export function readsZeros({ thin, behaviour }: Pick<Disk, 'thin' | 'behaviour'>): boolean {
+  return thin && behaviour.unmapped === 'zeros';
 }
 
 export function rulesOf({ medium, modePages, behaviour, checks, noPiCheck }: Disk): Rules {

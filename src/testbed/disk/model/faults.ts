@@ -104,12 +104,15 @@ export interface Fault extends Required<Omit<FaultSpec, 'on' | 'times' | 'blocks
   readonly struck: number;
 }
 
-/** A command as faults look at it. */
+/** A command as faults look at it, or what it does to blocks: one that reads and writes is struck in each. */
 export interface Strikable {
   readonly access: 'read' | 'write' | 'other';
   /** Without blocks: null. */
   readonly range: { readonly lba: number; readonly blocks: number } | null;
 }
+
+/** Of a whole command, or of a phase of it. */
+export type StrikeOf = 'command' | 'phase';
 
 /** One stroke: of this fault, at this block. */
 export interface Stroke {
@@ -184,12 +187,14 @@ export class FaultSet {
     this.#faults.length = 0;
   }
 
-  /** Those that strike this command, each once, at a block of it. They count as struck. */
-  strike(command: Strikable): Stroke[] {
+  /** Those that strike, each once, at a block. They count as struck. */
+  strike(of: StrikeOf, struck: Strikable): Stroke[] {
     if (this.#faults.length === 0) return [];
     const strokes: Stroke[] = [];
     for (const fault of [...this.#faults]) {
-      const lba = reach(fault, command);
+      const { strikes } = FAULT_KINDS[fault.kind];
+      if ((strikes === 'any') !== (of === 'command')) continue;
+      const lba = reach(fault, struck);
       if (lba === null || (fault.oneIn > 1 && this.#below(fault.oneIn) !== 0)) continue;
       fault.struck++;
       strokes.push({ fault: { ...fault }, lba });

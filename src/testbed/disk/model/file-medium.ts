@@ -2,16 +2,20 @@
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { IntegrityError } from '../../../errors.js';
 import { type Format, requireFormat } from './format.js';
-import { type Medium, recordBytesOf, STATE, unmappedRecord } from './medium.js';
+import { type Medium, MediumError, recordBytesOf, STATE, unmappedRecord } from './medium.js';
 import type { SavedPages } from './mode-pages.js';
 
 /** A line of JSON, filled with spaces. The records begin behind it. */
 const HEADER_BYTES = 4096;
-const MAGIC = 'blk-integrity emulated disk 1';
+const MAGIC = 'blk-integrity emulated disk 2';
 
 /** What of a disk outlives its process beside its blocks. */
 export interface FileHeader {
   readonly format: Format;
+  /** Bytes of data that there is room for. */
+  readonly capacityBytes: number;
+  /** Who the disk is, as long as its file lives. */
+  readonly serial: string;
   readonly savedPages: SavedPages;
 }
 
@@ -36,14 +40,16 @@ export class FileMedium implements Medium {
    *
    * @throws ERR_TESTBED for a file that is something else: it is left as it is.
    */
-  static open(path: string, format: Format): FileMedium {
+  static open(path: string, format: Format, serial: string): FileMedium {
     const fd = openFile(path);
     try {
       const status = fstatSync(fd);
       // A device node has the size 0 as well: nothing is ever written to one.
       if (!status.isFile()) throw unusable(path, 'it is no regular file');
       if (status.size === 0) {
-        const medium = new FileMedium(fd, path, { format: requireFormat(format), savedPages: {} });
+        const capacityBytes = format.blocks * format.blockSize;
+        const made = { format: requireFormat(format), capacityBytes, serial, savedPages: {} };
+        const medium = new FileMedium(fd, path, made);
         medium.#writeHeader();
         return medium;
       }
@@ -58,6 +64,14 @@ export class FileMedium implements Medium {
     return this.#header.format;
   }
 
+  get capacityBytes(): number {
+    return this.#header.capacityBytes;
+  }
+
+  get serial(): string {
+    return this.#header.serial;
+  }
+
   get savedPages(): SavedPages {
     return this.#header.savedPages;
   }
@@ -70,7 +84,7 @@ export class FileMedium implements Medium {
   load(lba: number, count: number): Uint8Array {
     const records = new Uint8Array(count * this.#bytes);
     // What lies behind the end of the file was never written.
-    readSync(this.#fd, records, 0, records.length, this.#at(lba));
+    this.#try(false, () => readSync(this.#fd, records, 0, records.length, this.#at(lba)));
     for (let end = this.#bytes; end <= records.length; end += this.#bytes) {
       if (records[end - 1] === STATE.UNMAPPED) records.set(this.#blank, end - this.#bytes);
     }
@@ -82,7 +96,8 @@ export class FileMedium implements Medium {
   }
 
   unmap(lba: number, count: number): void {
-    const end = Math.min(lba + count, Math.ceil((fstatSync(this.#fd).size - HEADER_BYTES) / this.#bytes));
+    const { size } = this.#try(false, () => fstatSync(this.#fd));
+    const end = Math.min(lba + count, Math.ceil((size - HEADER_BYTES) / this.#bytes));
     const zeros = new Uint8Array(UNMAP_BATCH * this.#bytes);
     for (let at = lba; at < end; at += UNMAP_BATCH) {
       this.#write(zeros.subarray(0, Math.min(UNMAP_BATCH, end - at) * this.#bytes), this.#at(at));
@@ -90,7 +105,7 @@ export class FileMedium implements Medium {
   }
 
   reformat(format: Format): void {
-    ftruncateSync(this.#fd, HEADER_BYTES);
+    this.#try(true, () => ftruncateSync(this.#fd, HEADER_BYTES));
     this.#header = { ...this.#header, format };
     this.#bytes = recordBytesOf(format);
     this.#blank = unmappedRecord(format);
@@ -107,9 +122,17 @@ export class FileMedium implements Medium {
   }
 
   #write(bytes: Uint8Array, at: number): void {
-    const written = writeSync(this.#fd, bytes, 0, bytes.length, at);
+    const written = this.#try(true, () => writeSync(this.#fd, bytes, 0, bytes.length, at));
     if (written !== bytes.length)
-      throw new IntegrityError('ERR_IO', `${this.#path}: ${written} of ${bytes.length} bytes written`);
+      throw new MediumError(true, `${this.#path}: ${written} of ${bytes.length} bytes written`);
+  }
+
+  #try<T>(writing: boolean, call: () => T): T {
+    try {
+      return call();
+    } catch (cause) {
+      throw new MediumError(writing, `${this.#path}: ${(cause as Error).message}`, cause);
+    }
   }
 
   #writeHeader(): void {
@@ -138,15 +161,15 @@ function readHeader(fd: number, path: string): FileHeader {
   const header = Buffer.alloc(HEADER_BYTES);
   readSync(fd, header, 0, HEADER_BYTES, 0);
   try {
-    const { magic, format, savedPages } = JSON.parse(header.toString()) as FileHeader & { magic: string };
-    if (magic === MAGIC) return { format: requireFormat(format), savedPages };
+    const { magic, format, ...rest } = JSON.parse(header.toString()) as FileHeader & { magic: string };
+    if (magic === MAGIC) return { ...rest, format: requireFormat(format) };
   } catch (cause) {
     throw unusable(path, 'it has no readable header', cause);
   }
   throw unusable(path, 'it is something else');
 }
 
-function unusable(path: string, why: string, cause?: unknown): IntegrityError {
+export function unusable(path: string, why: string, cause?: unknown): IntegrityError {
   return new IntegrityError('ERR_TESTBED', `${path} cannot hold an emulated disk: ${why}`, {
     advice: 'Name a file that this package made, or one that is not there yet.',
     cause,

@@ -14,7 +14,7 @@ export interface Format {
 export const TUPLE_BYTES = 8;
 /** Of a block, by which the smallest interval is 512 bytes. */
 export const INTERVAL_EXPONENT_MAX = 3;
-const BLOCK_SIZES: readonly number[] = [512, 1024, 2048, 4096];
+export const BLOCK_SIZES: readonly number[] = [512, 1024, 2048, 4096];
 /** READ CAPACITY(16) and every LBA of the model fit a number. */
 const BLOCKS_MAX = Number.MAX_SAFE_INTEGER;
 

@@ -13,8 +13,20 @@ export const STATE = {
   UNREADABLE: 2,
 } as const;
 
+/** What holds the blocks has failed. */
+export class MediumError extends Error {
+  readonly writing: boolean;
+
+  constructor(writing: boolean, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.writing = writing;
+  }
+}
+
 export interface Medium {
   readonly format: Format;
+  /** Bytes of data that there is room for, however it is formatted. */
+  readonly capacityBytes: number;
   /** Records from `lba` on. A view that is not to be changed, good until the next call. */
   load(lba: number, count: number): Uint8Array;
   store(lba: number, records: Uint8Array): void;
@@ -45,8 +57,10 @@ export class MemoryMedium implements Medium {
   #bytes: number;
   #blank: Uint8Array;
   readonly #chunks = new Map<number, Uint8Array>();
+  readonly capacityBytes: number;
 
   constructor(format: Format) {
+    this.capacityBytes = format.blocks * format.blockSize;
     this.#format = format;
     this.#bytes = recordBytesOf(format);
     this.#blank = blankChunk(format);

@@ -14,7 +14,7 @@ import { handlerOf, isSupported, needsMedium, reportsAttention } from './command
 import type { Abilities, Disk } from './disk.js';
 import { FaultSet, type Strikable, type Stroke } from './faults.js';
 import type { LogicalUnit, ScsiTask, ScsiTaskReply } from './logical-unit.js';
-import type { Medium } from './medium.js';
+import { type Medium, MediumError } from './medium.js';
 import { ModePages, type SavedPages } from './mode-pages.js';
 import { invalidInCdb, Refusal, SENSE } from './refusal.js';
 import { Tally } from './stats.js';
@@ -68,16 +68,18 @@ export class DiskModel implements LogicalUnit {
     };
     try {
       const { command, handler } = this.#accept(task, definition);
-      strokes = disk.faults.strike(strikable(command));
+      strokes = disk.faults.strike('command', strikable(command));
       const early = EARLY.find(([kind]) => struckBy(strokes, kind));
       if (early) return answer({ status: early[1], sense: NOTHING, dataIn: NOTHING }, null);
-      if (struckBy(strokes, 'unit-attention')) throw new Refusal(RESET_OCCURRED);
+      if (struckBy(strokes, 'unit-attention')) {
+        if (reportsAttention(command.definition)) throw new Refusal(RESET_OCCURRED);
+        disk.attentions.push(RESET_OCCURRED);
+      }
       const made = handler(disk, { ...command, strokes });
       const room = Math.min(task.dataInMax, command.fields.allocationLength ?? made.length);
       return answer({ status: STATUS.GOOD, sense: NOTHING, dataIn: made.subarray(0, room) }, null);
-    } catch (refusal) {
-      if (!(refusal instanceof Refusal)) throw refusal;
-      const { codes, details } = refusal;
+    } catch (error) {
+      const { codes, details } = refusalOf(error);
       const [key, asc, ascq] = codes;
       const { information, fieldPointer, dataIn = NOTHING } = details;
       const sense = encodeSense({
@@ -108,7 +110,10 @@ export class DiskModel implements LogicalUnit {
     }
     if (definition === null || handler === undefined) {
       const known = commandsOfOpcode(cdb[0] ?? -1).some((one) => disk.supports(one));
-      throw known ? invalidInCdb(cdb[0] === 0x7f ? 8 : 1) : new Refusal(SENSE.INVALID_OPCODE);
+      // Of a known operation an unknown service action; one that is known and not for this disk is no operation of it.
+      throw known && definition === null
+        ? invalidInCdb(cdb[0] === 0x7f ? 8 : 1)
+        : new Refusal(SENSE.INVALID_OPCODE);
     }
     const decoded = decodeCdb(cdb);
     if (decoded === null) throw invalidInCdb(0);
@@ -116,6 +121,14 @@ export class DiskModel implements LogicalUnit {
     if (disk.stopped && needsMedium(definition)) throw new Refusal(SENSE.INITIALIZING_REQUIRED);
     return { command: { definition, fields: decoded.fields, dataOut, dataInMax }, handler };
   }
+}
+
+/** What a medium cannot do is an error of the medium; anything else is a fault of ours. */
+function refusalOf(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  if (error instanceof MediumError)
+    return new Refusal(error.writing ? SENSE.WRITE_ERROR : SENSE.UNRECOVERED_READ);
+  throw error;
 }
 
 /** Statuses that faults give before anything is done. */

@@ -2,41 +2,48 @@
 import { IntegrityError } from '../../../errors.js';
 import type { Behaviour } from './behaviour.js';
 import type { Abilities } from './disk.js';
-import type { FaultSpec } from './faults.js';
 
 export interface Preset {
   readonly text: string;
   readonly behaviour?: Partial<Behaviour>;
-  readonly abilities?: Partial<Pick<Abilities, 'supportedTypes' | 'checks' | 'noPiCheck'>>;
-  /** Faults that are there from the beginning. */
-  readonly faults?: readonly FaultSpec[];
+  readonly abilities?: Partial<
+    Pick<Abilities, 'supportedTypes' | 'checks' | 'noPiCheck' | 'intervalExponentMax' | 'lacks'>
+  >;
 }
 
 export const PRESETS: Readonly<Record<string, Preset>> = {
   hgst: {
-    text: 'HGST: 101b is reserved, tags are known by 32-byte commands alone, comparing says ABORTED COMMAND; no type 3',
+    text: 'HGST: 101b is reserved, tags are known by 32-byte commands alone, VERIFY only compares and says ABORTED COMMAND; one tuple a block, no type 3',
     behaviour: {
       protect101: 'reserved',
       appTagKnownBy: 'cdb',
       compareKey: 'aborted-command',
-      writeVerify11: 'one-block',
+      writeVerify11: 'compared',
+      verifyDataOut: 'compared',
     },
-    abilities: { supportedTypes: [1, 2] },
+    abilities: { supportedTypes: [1, 2], intervalExponentMax: 0 },
   },
   seagate: { text: 'Seagate: 101b is valid, no type 3', abilities: { supportedTypes: [1, 2] } },
-  stec: { text: 'STEC ZeusIOPS: pays no heed to VRPROTECT', behaviour: { verifyProtect: 'ignored' } },
+  stec: {
+    text: 'STEC ZeusIOPS: pays no heed to VRPROTECT, nor to WRPROTECT of WRITE AND VERIFY',
+    behaviour: { verifyProtect: 'ignored' },
+  },
   lio: {
-    text: 'LIO: a protect field of a short command on type 2 is INVALID FIELD IN CDB; tuples never cross',
-    behaviour: { type2ShortCdb: 'invalid-field', interleave: 'stripped' },
+    text: 'LIO: tuples never cross; types 1 and 3',
+    behaviour: { interleave: 'stripped' },
     abilities: { supportedTypes: [1, 3] },
   },
   'scsi-debug': {
-    text: 'scsi_debug: takes every protect field, executes 32-byte commands on all types, and moves no tuple',
+    text: 'scsi_debug: executes 32-byte commands on all types, and moves no tuple; no application tags, no VERIFY(32), WRITE AND VERIFY, WRITE SAME(32)',
     behaviour: {
       interleave: 'stripped',
       longCdbElsewhere: 'executed',
       protectUnformatted: 'ignored',
       information: 'none',
+    },
+    abilities: {
+      checks: { guard: true, app: false, ref: true },
+      lacks: ['VERIFY(32)', 'WRITE SAME(32)', ...[10, 12, 16, 32].map((size) => `WRITE AND VERIFY(${size})`)],
     },
   },
   'scst-100b': {
@@ -49,7 +56,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
   },
   silent: {
     text: 'says in VPD 86h that it checks everything, and checks nothing',
-    faults: [{ kind: 'unchecked' }],
+    behaviour: { checking: 'pretended' },
   },
 };
 

@@ -42,8 +42,14 @@ const COMPARED: readonly (readonly Tag[])[] = [
   ['guard', 'app', 'ref'],
 ];
 
-/** Values of WRPROTECT with which SBC-4 lets the device leave the reference tag. */
-const REF_MAY: readonly number[] = [0b010, 0b101];
+/**
+ * Values of the protect field with which SBC-4 lets the device leave a tag of data-out: of WRPROTECT the application tag with any, while
+ * RWWP is 0.
+ */
+const MAY: Readonly<Record<'write' | 'verify', Readonly<Record<'app' | 'ref', readonly number[]>>>> = {
+  write: { app: [0b001, 0b010, 0b101], ref: [0b010, 0b101] },
+  verify: { app: [0b101], ref: [0b101] },
+};
 
 /** What decides beside the protect field. */
 export interface Rules {
@@ -72,14 +78,20 @@ export function mediumChecks(protect: number, { behaviour, enabled, noPiCheck, d
   return listed.filter((tag) => enabled[tag]);
 }
 
-/** Of data-out, by WRITE, and by VERIFY with BYTCHK 01b and 11b. */
-export function dataOutChecks(protect: number, { behaviour, rwwp, ato }: Rules): Tag[] {
+/** Of data-out, by what writes, or by VERIFY with BYTCHK 01b and 11b. */
+export function dataOutChecks(
+  protect: number,
+  { behaviour, rwwp, ato }: Rules,
+  by: keyof typeof MAY = 'write',
+): Tag[] {
   const { writeRefMay, writeAppMay } = behaviour;
+  const shall = by === 'write' && rwwp;
   const left: Readonly<Record<Tag, boolean>> = {
     guard: false,
-    app: !ato || (!rwwp && writeAppMay === 'unchecked'),
-    ref: REF_MAY.includes(protect) && writeRefMay === 'unchecked',
+    app: !ato || (!shall && MAY[by].app.includes(protect) && writeAppMay === 'unchecked'),
+    ref: MAY[by].ref.includes(protect) && writeRefMay === 'unchecked',
   };
+  if (by === 'verify' && behaviour.verifyDataOut === 'compared') return [];
   return (DATA_OUT_CHECKS[protect] ?? []).filter((tag) => !left[tag]);
 }
 
@@ -159,7 +171,8 @@ export function generateTuples(
   tuples: Uint8Array,
 ): void {
   const interval = format.blockSize >> format.intervalExponent;
-  const app = ato && behaviour.generatedAppTag === 'ffff' ? 0xffff : 0;
+  // With ATO 0 the tag is the disk's; where nobody knows the reference tag only an escape can be read again.
+  const app = (ato && behaviour.generatedAppTag === 'ffff') || (!ato && format.type !== 1) ? 0xffff : 0;
   for (let at = 0, j = 0; at < tuples.length; at += TUPLE_BYTES, j++) {
     putU16(tuples, at, crc16T10Dif(0, data.subarray(j * interval, (j + 1) * interval)));
     putU16(tuples, at + APP_AT, app);
@@ -173,6 +186,23 @@ export const TAG_BYTES: Readonly<Record<Tag, readonly [from: number, to: number]
   app: [APP_AT, REF_AT],
   ref: [REF_AT, TUPLE_BYTES],
 };
+
+/** Whether all tuples of a block have the same tag, those that were sent counted up by `ahead`. */
+export function sameTags(tag: Tag, medium: Uint8Array, sent: Uint8Array, ahead = 0): boolean {
+  const [from, to] = TAG_BYTES[tag];
+  const read = to - from === 2 ? u16 : u32;
+  for (let at = 0; at < medium.length; at += TUPLE_BYTES) {
+    if (read(medium, at + from) !== (read(sent, at + from) + ahead) % 2 ** (8 * (to - from))) return false;
+  }
+  return true;
+}
+
+/** The application tags that the disk has for its own: 0, but an escape stays one. */
+export function ownAppTags(tuples: Uint8Array): void {
+  for (let at = APP_AT; at < tuples.length; at += TUPLE_BYTES) {
+    if (u16(tuples, at) !== 0xffff) putU16(tuples, at, 0);
+  }
+}
 
 export function u16(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!;

@@ -13,7 +13,8 @@ type SenseName =
   | 'LBA_OUT_OF_RANGE'
   | 'INVALID_FIELD_IN_CDB'
   | 'INVALID_FIELD_IN_LIST'
-  | 'DATA_LENGTH'
+  | 'DATA_TOO_SHORT'
+  | 'DATA_TOO_LONG'
   | 'POWER_ON'
   | 'CAPACITY_CHANGED'
   | 'MODE_PARAMETERS_CHANGED'
@@ -35,7 +36,8 @@ export const SENSE: Readonly<Record<SenseName, SenseCodes>> = {
   LBA_OUT_OF_RANGE: [0x5, 0x21, 0x00],
   INVALID_FIELD_IN_CDB: [0x5, 0x24, 0x00],
   INVALID_FIELD_IN_LIST: [0x5, 0x26, 0x00],
-  DATA_LENGTH: [0xb, 0x0e, 0x02],
+  DATA_TOO_SHORT: [0xb, 0x0e, 0x01],
+  DATA_TOO_LONG: [0xb, 0x0e, 0x02],
   POWER_ON: [0x6, 0x29, 0x01],
   CAPACITY_CHANGED: [0x6, 0x2a, 0x09],
   MODE_PARAMETERS_CHANGED: [0x6, 0x2a, 0x01],

@@ -1,7 +1,7 @@
 /** Which commands the disk has. What is here is in REPORT SUPPORTED OPERATION CODES, and nothing else is. */
 import { COMMANDS, type CommandDefinition } from '../../../../scsi/commands.js';
-import type { Handler } from '../command.js';
-import type { Disk } from '../disk.js';
+import { type Handler, hasTags } from '../command.js';
+import type { Abilities } from '../disk.js';
 import { formatUnit } from './format.js';
 import { inquiry, readCapacity10, readCapacity16, reportLuns } from './inquiry.js';
 import {
@@ -66,8 +66,19 @@ export function handlerOf(command: CommandDefinition): Handler | undefined {
   return handlers.get(command);
 }
 
-export function isSupported(command: CommandDefinition, { thin }: Pick<Disk, 'thin'>): boolean {
-  return handlers.has(command) && (thin || !THIN.includes(command.name));
+/** 32-byte commands with tags are for type 2 alone (SBC-4). */
+export function isSupported(
+  command: CommandDefinition,
+  {
+    thin,
+    lacks,
+    supportedTypes,
+    behaviour,
+  }: Pick<Abilities, 'thin' | 'lacks' | 'supportedTypes' | 'behaviour'>,
+): boolean {
+  if (!handlers.has(command) || lacks.includes(command.name)) return false;
+  if (!thin && THIN.includes(command.name)) return false;
+  return !hasTags(command) || supportedTypes.includes(2) || behaviour.longCdbElsewhere === 'executed';
 }
 
 /** Whether a disk that is stopped cannot do it. */

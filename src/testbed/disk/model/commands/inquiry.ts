@@ -12,7 +12,8 @@ import {
   encodeUnitSerialNumber,
 } from '../../../../scsi/vpd.js';
 import { byteOf, type Handler, TRANSFER_BLOCKS_MAX } from '../command.js';
-import type { Disk } from '../disk.js';
+import { type Disk, readsZeros } from '../disk.js';
+import { BLOCK_SIZES } from '../format.js';
 import { invalidInCdb } from '../refusal.js';
 import { ATOMIC_BLOCKS_MAX } from './write.js';
 import { UNMAP_LIMITS } from './write-same.js';
@@ -49,17 +50,17 @@ const VPD_PAGES: Readonly<Record<number, (disk: Disk) => Uint8Array>> = {
       atomicBlocksMax: ATOMIC_BLOCKS_MAX,
     }),
   177: () => encodeBlockDeviceCharacteristics({ rotationRate: 1, verifyUnmapped: true }),
-  178: ({ thin }) =>
+  178: (disk) =>
     encodeLogicalBlockProvisioning({
-      unmap: thin,
-      writeSame16: thin,
-      writeSame10: thin,
-      readZeros: 1,
-      provisioningType: thin ? 2 : 0,
+      unmap: disk.thin,
+      writeSame16: disk.thin,
+      writeSame10: disk.thin,
+      readZeros: readsZeros(disk) ? 1 : 0,
+      provisioningType: disk.thin ? 2 : 0,
     }),
   180: (disk) =>
     encodeSupportedBlockLengths(
-      [512, 4096].map((blockSize) => ({
+      BLOCK_SIZES.map((blockSize) => ({
         blockSize,
         guardCheck: disk.checks.guard,
         appCheck: disk.checks.app,
@@ -96,7 +97,7 @@ export const readCapacity16: Handler = (disk) => {
     protectionType: told ? type : 0,
     intervalExponent: told ? intervalExponent : 0,
     thinProvisioned: disk.thin,
-    unmappedReadZeros: disk.thin && disk.behaviour.unmapped === 'zeros',
+    unmappedReadZeros: readsZeros(disk),
   });
 };
 

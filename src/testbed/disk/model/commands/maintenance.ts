@@ -2,17 +2,10 @@
 import { COMMANDS, commandsOfOpcode } from '../../../../scsi/commands.js';
 import { encodeSense } from '../../../../scsi/sense.js';
 import { encodeAllCommands, encodeOneCommand } from '../../../../scsi/supported-opcodes.js';
-import {
-  byteOf,
-  type Handler,
-  NO_DATA,
-  partsOf,
-  rangeOf,
-  requireOnDisk,
-  TRANSFER_BLOCKS_MAX,
-} from '../command.js';
+import { byteOf, type Handler, NO_DATA, partsOf, requireOnDisk, TRANSFER_BLOCKS_MAX } from '../command.js';
 import { recordBytesOf, STATE } from '../medium.js';
-import { invalidInCdb, Refusal, SENSE, type SenseCodes } from '../refusal.js';
+import { invalidInCdb, type SenseCodes } from '../refusal.js';
+import { requireWritable } from './write.js';
 
 export const testUnitReady: Handler = () => NO_DATA;
 
@@ -30,10 +23,8 @@ export const synchronizeCache: Handler = (disk, { fields }) => {
   return NO_DATA;
 };
 
-export const prefetch: Handler = (disk, command) => {
-  rangeOf(disk, command);
-  return NO_DATA;
-};
+/** MAXIMUM PREFETCH LENGTH is 0: there is no limit. */
+export const prefetch: Handler = synchronizeCache;
 
 /** A waiting UNIT ATTENTION is told here, and with that it is gone. */
 export const requestSense: Handler = (disk, { fields }) => {
@@ -75,7 +66,7 @@ export const writeLong: Handler = (disk, { definition, fields }) => {
   const { lba = 0n, writeUncorrectable = false, byteLength = 0 } = fields;
   if (!writeUncorrectable) throw invalidInCdb(byteOf(definition, 'writeUncorrectable'), 6);
   if (byteLength !== 0) throw invalidInCdb(byteOf(definition, 'byteLength'));
-  if (disk.modePages.get('softwareWriteProtect')) throw new Refusal(SENSE.WRITE_PROTECTED);
+  requireWritable(disk);
   requireOnDisk(disk, lba, 1n);
   const record = disk.medium.load(Number(lba), 1).slice();
   record[record.length - 1] = STATE.UNREADABLE;

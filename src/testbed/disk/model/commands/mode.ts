@@ -1,5 +1,5 @@
 /** MODE SENSE and MODE SELECT, of 6 and of 10 bytes (SPC-5). */
-import { byteOf, type Command, type Handler, NO_DATA } from '../command.js';
+import { byteOf, type Handler, NO_DATA, parameterList } from '../command.js';
 import type { Disk } from '../disk.js';
 import { type Format, requireFormat } from '../format.js';
 import { PAGE_CONTROLS } from '../mode-pages.js';
@@ -70,7 +70,7 @@ function blockDescriptor({ blocks, blockSize }: Format, long: boolean, changeabl
 export const modeSelect: Handler = (disk, command) => {
   const { definition, fields } = command;
   const { pageFormat = false, savePages = false } = fields;
-  const list = listOf(command);
+  const list = parameterList(command);
   if (list.length === 0) return NO_DATA;
   if (!pageFormat) throw invalidInCdb(1, 4);
   const header = HEADERS[definition.length]!;
@@ -78,9 +78,10 @@ export const modeSelect: Handler = (disk, command) => {
   const descriptorBytes = header.descriptorLength(list);
   const from = header.bytes + descriptorBytes;
   if (list.length < from) throw new Refusal(SENSE.PARAMETER_LIST_LENGTH);
-  const pending = descriptorBytes === 0 ? null : pendingFormat(disk, list, header, descriptorBytes);
+  const pending =
+    descriptorBytes === 0 ? disk.pendingFormat : pendingFormat(disk, list, header, descriptorBytes);
   disk.modePages.select(list.subarray(from), from, savePages);
-  if (pending !== null) disk.pendingFormat = pending;
+  disk.pendingFormat = pending;
   return NO_DATA;
 };
 
@@ -96,11 +97,11 @@ function pendingFormat(
   const { format } = disk.medium;
   const wanted = is64 ? u32(list, bytes) * 2 ** 32 + u32(list, bytes + 4) : u32(list, bytes);
   const blockSize = is64 ? u32(list, bytes + 12) : u32(list, bytes + 4) & 0xffffff;
-  const capacity = format.blocks * format.blockSize;
-  const most = blockSize === 0 ? format.blocks : Math.floor(capacity / blockSize);
-  // 0 and all ones mean as many as there can be, and so does what was sensed before the size changed.
-  const asMany = wanted === 0 || wanted === 0xffffffff || wanted >= most;
-  const made = { blockSize: blockSize || format.blockSize, blocks: asMany ? most : wanted };
+  const size = blockSize || format.blockSize;
+  const most = Math.floor(disk.medium.capacityBytes / size);
+  // 0 keeps the number of blocks while their size stays, with another size it means as many as there can be; so do all ones (SBC-4).
+  const none = size === format.blockSize ? format.blocks : most;
+  const made = { blockSize: size, blocks: wanted === 0 ? none : Math.min(wanted, most) };
   try {
     requireFormat({ type: 0, intervalExponent: 0, ...made });
   } catch {
@@ -108,8 +109,4 @@ function pendingFormat(
   }
   const same = made.blockSize === format.blockSize && made.blocks === format.blocks;
   return same ? null : made;
-}
-
-function listOf({ fields, dataOut }: Command): Uint8Array {
-  return dataOut.subarray(0, fields.parameterListLength ?? 0);
 }

@@ -5,6 +5,7 @@ import {
   type Handler,
   knowledgeOf,
   partsOf,
+  phaseOf,
   protectOf,
   rangeOf,
   toWire,
@@ -19,9 +20,13 @@ export const read: Handler = (disk, command) => {
   const protect = protectOf(disk, command);
   const range = rangeOf(disk, command);
   const checks = mediumChecks(protect, rulesOf(disk));
-  const records = readChecked(disk, command, range, checks, protect);
+  const phase = phaseOf(disk, command, 'read', range);
+  const records = readChecked(disk, phase, range, checks, protect);
   disk.tally.blocksRead += range.blocks;
-  return toWire(disk, records, crossing(disk, command, protect));
+  // Only here anything crosses the wire.
+  const crosses = spoils(phase.strokes, 'wire') ? records.slice() : records;
+  spoil(disk, phase.strokes, 'wire', range.lba, crosses);
+  return toWire(disk, crosses, crossing(disk, phase, protect));
 };
 
 /** The protect field by which bytes really cross. */
@@ -31,7 +36,7 @@ export function crossing({ behaviour }: Disk, { strokes }: Command, protect: num
 
 /**
  * The records of a range as the initiator is to get them, checked. The first block that cannot be read or fails a check is told, by
- * INFORMATION too, with the blocks before it sent.
+ * INFORMATION too, with the blocks before it sent. VERIFY passes over unmapped blocks (SBC-4), whatever they read as.
  */
 export function readChecked(
   disk: Disk,
@@ -40,24 +45,26 @@ export function readChecked(
   checks: readonly Tag[],
   protect: number,
   known: Knowledge = knowledgeOf(disk, command, range.lba),
+  passesUnmapped = false,
 ): Uint8Array {
   const { strokes } = command;
   const { lba, blocks } = range;
   const records = loadRange(disk, command, range);
   const failsToRead = struckBy(strokes, 'medium-error');
-  const looks = struckBy(strokes, 'unchecked') ? [] : checks;
+  const pretends = disk.behaviour.checking === 'pretended' || struckBy(strokes, 'unchecked');
+  const looks = pretends ? [] : checks;
   const rules = rulesOf(disk);
   for (let i = 0; i < blocks; i++) {
     const { data, tuples, state } = partsOf(disk, records, i);
     const unreadable = state === STATE.UNREADABLE || failsToRead?.lba === lba + i;
-    const failed = unreadable ? null : failedTag(rules, looks, known, lba + i, data, tuples);
+    const passed = unreadable || (passesUnmapped && state === STATE.UNMAPPED);
+    const failed = passed ? null : failedTag(rules, looks, known, lba + i, data, tuples);
     if (!unreadable && failed === null) continue;
     const codes = failed === null ? SENSE.UNRECOVERED_READ : CHECK_FAILED[failed];
     const before = records.subarray(0, i * recordBytesOf(disk.medium.format));
     const sent = disk.behaviour.readBeforeError === 'sent' ? before : before.subarray(0, 0);
     throw badBlock(disk, command, codes, lba + i, toWire(disk, sent, crossing(disk, command, protect)));
   }
-  spoil(disk, strokes, 'wire', lba, records);
   return records;
 }
 
@@ -68,7 +75,7 @@ function loadRange(disk: Disk, { strokes }: Command, { lba, blocks }: BlockRange
   const from = astray ? modulo(lba + Number(astray.fault.distance), capacity - blocks + 1) : lba;
   const loaded = disk.medium.load(from, blocks);
   const scrambles = disk.behaviour.unmapped === 'scrambled';
-  if (!scrambles && !spoils(strokes, 'medium') && !spoils(strokes, 'wire')) return loaded;
+  if (!scrambles && !spoils(strokes, 'medium')) return loaded;
   const records = loaded.slice();
   if (scrambles) scrambleUnmapped(disk, lba, records);
   spoil(disk, strokes, 'medium', lba, records);
@@ -94,6 +101,11 @@ function scrambleUnmapped(disk: Disk, first: number, records: Uint8Array): void 
   }
 }
 
+/** The tags of CHECK_FAILED, of a comparison: with the key MISCOMPARE. */
+export function comparisonFailed({ behaviour }: Disk, [key, asc, ascq]: SenseCodes): SenseCodes {
+  return behaviour.compareKey === 'miscompare' ? [SENSE.MISCOMPARE[0], asc, ascq] : [key, asc, ascq];
+}
+
 /** The sense of one bad block: INFORMATION is its LBA. */
 export function badBlock(
   { behaviour }: Disk,
@@ -104,6 +116,6 @@ export function badBlock(
 ): Refusal {
   const wrong = struckBy(strokes, 'wrong-information');
   const information = BigInt.asUintN(64, BigInt(lba) + (wrong?.fault.distance ?? 0n));
-  const told = behaviour.information === 'lba' || codes === SENSE.UNRECOVERED_READ;
+  const told = behaviour.information === 'lba' || codes[0] === SENSE.UNRECOVERED_READ[0];
   return new Refusal(codes, { ...(told && { information }), ...(dataIn && { dataIn }) });
 }

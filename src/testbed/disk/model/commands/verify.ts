@@ -2,34 +2,25 @@
 
 import { crc16T10Dif } from '../../../../pi/guard.js';
 import {
-  type BlockRange,
   byteOf,
-  type Command,
-  fromWire,
   type Handler,
   knowledgeOf,
   NO_DATA,
   partsOf,
+  phaseOf,
   protectOf,
   rangeOf,
+  requireLength,
+  unstruck,
+  wholly,
   wireBytesOf,
 } from '../command.js';
 import { type Disk, rulesOf } from '../disk.js';
 import { TUPLE_BYTES } from '../format.js';
-import { STATE } from '../medium.js';
-import {
-  CHECK_FAILED,
-  comparedTags,
-  type Knowledge,
-  mediumChecks,
-  putU16,
-  TAG_BYTES,
-  u16,
-  u32,
-} from '../protection.js';
+import { CHECK_FAILED, comparedTags, dataOutChecks, mediumChecks, putU16, sameTags } from '../protection.js';
 import { invalidInCdb, Refusal, SENSE, type SenseCodes } from '../refusal.js';
-import { badBlock, readChecked } from './read.js';
-import { firstBadTuple, receive, storeChecked, writeProtectOf } from './write.js';
+import { badBlock, comparisonFailed, crossing, readChecked } from './read.js';
+import { receive, requireGoodTuples, storeChecked, writeProtectOf } from './write.js';
 
 /** By BYTCHK: how many blocks of data-out there are for `blocks`; null is reserved. */
 const DATA_OUT_BLOCKS: readonly (((blocks: number) => number) | null)[] = [
@@ -52,53 +43,29 @@ export const verify: Handler = (disk, command) => {
   const known = knowledgeOf(disk, command, range.lba);
   // With data-out and a protect field the medium is compared, not checked.
   const checks = byteCheck === 0 || protect === 0 ? mediumChecks(protect, rules) : [];
-  const stored = readChecked(disk, command, range, checks, 0, known);
+  const phase = phaseOf(disk, command, 'read', range);
+  const stored = readChecked(disk, phase, range, checks, 0, known, byteCheck === 0);
   if (byteCheck === 0) return NO_DATA;
-  const sent = receive(disk, command, dataOut, { lba: range.lba, blocks: blocksOut(range.blocks) }, protect);
+  const part = { lba: range.lba, blocks: blocksOut(range.blocks) };
+  const sent = receive(disk, unstruck(command), dataOut, part, protect);
+  requireGoodTuples(disk, phase, range, sent, protect, known, dataOutChecks(protect, rules, 'verify'));
+  const compared = crossing(disk, phase, protect) === 0 ? [] : comparedTags(protect, rules);
   const repeats = byteCheck === 0b11;
-  if (protect !== 0) requireGoodDataOut(disk, command, range, sent, protect, known);
-  const compared = protect === 0 ? [] : comparedTags(protect, rules);
+  // One block stands for all, its tuples as WRITE SAME has them: reference tags count on, all ones stay.
+  const countsOn =
+    repeats && disk.medium.format.type !== 3 && partsOf(disk, sent, 0).tuples.some((byte) => byte !== 0xff);
   for (let i = 0; i < range.blocks; i++) {
     const medium = partsOf(disk, stored, i);
     const wanted = partsOf(disk, sent, repeats ? 0 : i);
     if (Buffer.compare(medium.data, wanted.data) !== 0) throw new Refusal(SENSE.MISCOMPARE);
-    for (const tag of compared) {
-      // One block stands for all, its reference tags counting on from block to block as WRITE SAME has them.
-      const counts = repeats && tag === 'ref' && disk.medium.format.type !== 3;
-      const ahead = counts ? i << disk.medium.format.intervalExponent : 0;
-      if (!sameTags(tag, medium.tuples, wanted.tuples, ahead)) {
-        throw badBlock(disk, command, comparisonFailed(disk, CHECK_FAILED[tag]), range.lba + i);
-      }
-    }
+    const differs = compared.find((tag) => {
+      const ahead = countsOn && tag === 'ref' ? i << disk.medium.format.intervalExponent : 0;
+      return !sameTags(tag, medium.tuples, wanted.tuples, ahead);
+    });
+    if (differs) throw badBlock(disk, phase, comparisonFailed(disk, CHECK_FAILED[differs]), range.lba + i);
   }
   return NO_DATA;
 };
-
-function sameTags(tag: keyof typeof TAG_BYTES, medium: Uint8Array, sent: Uint8Array, ahead: number): boolean {
-  const [from, to] = TAG_BYTES[tag];
-  for (let at = 0; at < medium.length; at += TUPLE_BYTES) {
-    const read = to - from === 2 ? u16 : u32;
-    if (read(medium, at + from) !== (read(sent, at + from) + ahead) % 2 ** (8 * (to - from))) return false;
-  }
-  return true;
-}
-
-/** The tags of CHECK_FAILED, with the key MISCOMPARE. */
-function comparisonFailed({ behaviour }: Disk, [key, asc, ascq]: SenseCodes): SenseCodes {
-  return behaviour.compareKey === 'miscompare' ? [SENSE.MISCOMPARE[0], asc, ascq] : [key, asc, ascq];
-}
-
-function requireGoodDataOut(
-  disk: Disk,
-  command: Command,
-  { lba }: BlockRange,
-  sent: Uint8Array,
-  protect: number,
-  known: Knowledge,
-): void {
-  const bad = firstBadTuple(disk, sent, protect, lba, known);
-  if (bad !== null) throw badBlock(disk, command, CHECK_FAILED[bad.tag], lba + bad.index);
-}
 
 /** Half of data-out is compared, the other half written when it was the same; INFORMATION is the offset of the first byte that differs. */
 export const compareAndWrite: Handler = (disk, command) => {
@@ -106,23 +73,33 @@ export const compareAndWrite: Handler = (disk, command) => {
   const range = rangeOf(disk, command);
   const { dataOut } = command;
   const half = range.blocks * wireBytesOf(disk, protect);
-  if (dataOut.length !== 2 * half) throw new Refusal(SENSE.DATA_LENGTH);
+  requireLength(dataOut, 2 * half);
   if (range.blocks === 0) return NO_DATA;
   const known = knowledgeOf(disk, command, range.lba);
-  const wanted = fromWire(disk, dataOut.subarray(0, half), protect, STATE.WRITTEN);
-  if (protect !== 0) requireGoodDataOut(disk, command, range, wanted, protect, known);
-  const written = receive(disk, command, dataOut.subarray(half), range, protect);
-  const stored = readChecked(disk, command, range, mediumChecks(protect, rulesOf(disk)), 0, known);
-  const { blockSize } = disk.medium.format;
+  const writing = wholly(phaseOf(disk, command, 'write', range));
+  const wanted = receive(disk, unstruck(command), dataOut.subarray(0, half), range, protect);
+  requireGoodTuples(disk, writing, range, wanted, protect, known);
+  const written = receive(disk, writing, dataOut.subarray(half), range, protect);
+  const reading = phaseOf(disk, command, 'read', range);
+  const stored = readChecked(disk, reading, range, mediumChecks(protect, rulesOf(disk)), 0, known);
   for (let i = 0; i < range.blocks; i++) {
     const medium = partsOf(disk, stored, i).data;
     const compare = partsOf(disk, wanted, i).data;
     const at = medium.findIndex((byte, k) => byte !== compare[k]);
-    if (at >= 0) throw new Refusal(SENSE.MISCOMPARE, { information: BigInt(i * blockSize + at) });
+    if (at < 0) continue;
+    const information = BigInt(i * wireBytesOf(disk, protect) + onWire(disk, at, protect));
+    throw new Refusal(SENSE.MISCOMPARE, { information });
   }
-  storeChecked(disk, command, range, written, protect, known);
+  storeChecked(disk, writing, range, written, protect, known, 'whole');
   return NO_DATA;
 };
+
+/** Where byte `at` of a block's data lies in what crosses: behind the tuples of the intervals before it. */
+function onWire({ medium }: Disk, at: number, protect: number): number {
+  const { blockSize, intervalExponent } = medium.format;
+  const before = Math.floor(at / (blockSize >> intervalExponent));
+  return at + (protect === 0 ? 0 : before * TUPLE_BYTES);
+}
 
 /** BMOP of ORWRITE(32). */
 const BITMASK = { SET: 0b000, CHANGE_GENERATION_AND_CLEAR: 0b001 } as const;
@@ -140,11 +117,13 @@ export const orwrite: Handler = (disk, command) => {
   }
   const protect = writeProtectOf(disk, command);
   const range = rangeOf(disk, command);
-  const sent = receive(disk, command, command.dataOut, range, protect);
+  const writing = phaseOf(disk, command, 'write', range);
+  const sent = receive(disk, writing, command.dataOut, range, protect);
   if (range.blocks === 0) return NO_DATA;
   const known = knowledgeOf(disk, command, range.lba);
-  if (protect !== 0) requireGoodDataOut(disk, command, range, sent, protect, known);
-  const stored = readChecked(disk, command, range, mediumChecks(protect, rulesOf(disk)), 0, known);
+  requireGoodTuples(disk, writing, range, sent, protect, known);
+  const reading = phaseOf(disk, command, 'read', range);
+  const stored = readChecked(disk, reading, range, mediumChecks(protect, rulesOf(disk)), 0, known);
   const sets = bitmaskOperation === BITMASK.SET;
   const interval = disk.medium.format.blockSize >> disk.medium.format.intervalExponent;
   for (let i = 0; i < range.blocks; i++) {
@@ -156,7 +135,7 @@ export const orwrite: Handler = (disk, command) => {
       putU16(tuples, at, crc16T10Dif(0, data.subarray(j * interval, (j + 1) * interval)));
     }
   }
-  storeChecked(disk, command, range, sent, protect, known);
+  storeChecked(disk, writing, range, sent, protect, known, 'whole');
   if (!sets) disk.generation = newGeneration;
   return NO_DATA;
 };

@@ -8,60 +8,76 @@ import {
   knowledgeOf,
   NO_DATA,
   partsOf,
+  phaseOf,
   protectOf,
   rangeOf,
+  requireLength,
   requireOnDisk,
+  TRANSFER_BLOCKS_MAX,
+  unstruck,
+  wholly,
   wireBytesOf,
 } from '../command.js';
 import { type Disk, rulesOf } from '../disk.js';
 import { recordBytesOf, STATE } from '../medium.js';
 import {
   CHECK_FAILED,
+  comparedTags,
   dataOutChecks,
   failedTag,
   generateTuples,
   type Knowledge,
   mediumChecks,
-  putU16,
+  ownAppTags,
+  sameTags,
   type Tag,
   u16,
   u32,
 } from '../protection.js';
 import { invalidInCdb, invalidInList, Refusal, SENSE } from '../refusal.js';
-import { spoil, struckBy } from '../strokes.js';
-import { badBlock, crossing, modulo, readChecked } from './read.js';
+import { spoil, spoils, struckBy } from '../strokes.js';
+import { badBlock, comparisonFailed, crossing, modulo, readChecked } from './read.js';
 
 export const write: Handler = (disk, command) => {
-  const protect = writeProtectOf(disk, command);
-  const range = rangeOf(disk, command);
-  const records = receive(disk, command, command.dataOut, range, protect);
-  storeChecked(disk, command, range, records, protect, knowledgeOf(disk, command, range.lba));
+  writeAll(disk, command, 'torn');
   return NO_DATA;
 };
 
-/** BYTCHK 00b: what was written can be read; 01b: and is what was sent. */
+/** Whether a part of the blocks may be stored: by a fault, and of those before a bad one where the disk's behaviour has it so. */
+type Cut = 'torn' | 'whole';
+
+function writeAll(disk: Disk, command: Command, cut: Cut): void {
+  const protect = writeProtectOf(disk, command);
+  const range = rangeOf(disk, command);
+  const struck = phaseOf(disk, command, 'write', range);
+  const phase = cut === 'whole' ? wholly(struck) : struck;
+  const records = receive(disk, phase, command.dataOut, range, protect);
+  storeChecked(disk, phase, range, records, protect, knowledgeOf(disk, command, range.lba), cut);
+}
+
+/** BYTCHK 00b: what was written can be read; 01b: and is what was sent, tuples too. */
 export const writeAndVerify: Handler = (disk, command) => {
   const { definition, fields } = command;
   const { byteCheck = 0 } = fields;
-  const oneBlock = byteCheck === 0b11 && disk.behaviour.writeVerify11 === 'one-block';
-  if (byteCheck > 0b01 && !oneBlock) throw invalidInCdb(byteOf(definition, 'byteCheck'), 2);
-  const protect = writeProtectOf(disk, command);
+  // HGST's disks take 11b for 01b.
+  const allowed = byteCheck === 0b11 && disk.behaviour.writeVerify11 === 'compared';
+  if (byteCheck > 0b01 && !allowed) throw invalidInCdb(byteOf(definition, 'byteCheck'), 2);
+  const ignores = disk.behaviour.verifyProtect === 'ignored';
+  const protect = ignores ? 0 : writeProtectOf(disk, command);
   const range = rangeOf(disk, command);
-  const received = receive(disk, command, command.dataOut, range, protect);
+  const phase = phaseOf(disk, command, 'write', range);
+  const received = receive(disk, phase, command.dataOut, range, protect);
   const known = knowledgeOf(disk, command, range.lba);
-  storeChecked(disk, command, range, received, protect, known);
-  const stored = readChecked(
-    disk,
-    { ...command, strokes: [] },
-    range,
-    mediumChecks(protect, rulesOf(disk)),
-    0,
-    known,
-  );
+  storeChecked(disk, phase, range, received, protect, known, 'torn');
+  const rules = rulesOf(disk);
+  const stored = readChecked(disk, unstruck(command), range, mediumChecks(protect, rules), 0, known);
   if (byteCheck === 0) return NO_DATA;
+  const compared = crossing(disk, phase, protect) === 0 ? [] : comparedTags(protect, rules);
   for (let i = 0; i < range.blocks; i++) {
-    const same = Buffer.compare(partsOf(disk, stored, i).data, partsOf(disk, received, i).data) === 0;
-    if (!same) throw new Refusal(SENSE.MISCOMPARE);
+    const [there, sent] = [partsOf(disk, stored, i), partsOf(disk, received, i)];
+    if (Buffer.compare(there.data, sent.data) !== 0) throw new Refusal(SENSE.MISCOMPARE);
+    const differs = compared.find((tag) => !sameTags(tag, there.tuples, sent.tuples));
+    if (differs) throw badBlock(disk, phase, comparisonFailed(disk, CHECK_FAILED[differs]), range.lba + i);
   }
   return NO_DATA;
 };
@@ -71,12 +87,13 @@ export const ATOMIC_BLOCKS_MAX = 256;
 
 /** All of it or nothing: what tears other writes does not tear this one. */
 export const writeAtomic: Handler = (disk, command) => {
-  const { definition, fields, strokes } = command;
+  const { definition, fields } = command;
   const { blocks = 0, boundary = 0 } = fields;
   rangeOf(disk, command);
   if (blocks > ATOMIC_BLOCKS_MAX) throw invalidInCdb(byteOf(definition, 'blocks'));
   if (boundary !== 0) throw invalidInCdb(byteOf(definition, 'boundary'));
-  return write(disk, { ...command, strokes: strokes.filter(({ fault }) => fault.kind !== 'torn') });
+  writeAll(disk, command, 'whole');
+  return NO_DATA;
 };
 
 const LBARD_BYTES = 32;
@@ -90,7 +107,8 @@ export const writeScattered: Handler = (disk, command) => {
   if (ranges === 0) return NO_DATA;
   const dataFrom = dataOffset * blockBytes;
   if (dataFrom < (ranges + 1) * LBARD_BYTES) throw invalidInCdb(byteOf(definition, 'dataOffset'));
-  if (dataOut.length !== blocks * blockBytes) throw new Refusal(SENSE.DATA_LENGTH);
+  if (blocks > TRANSFER_BLOCKS_MAX) throw invalidInCdb(byteOf(definition, 'blocks'));
+  requireLength(dataOut, blocks * blockBytes);
   const jobs: { range: BlockRange; command: Command; records: Uint8Array; known: Knowledge }[] = [];
   let from = dataFrom;
   for (let i = 0; i < ranges; i++) {
@@ -111,19 +129,25 @@ export const writeScattered: Handler = (disk, command) => {
       appTag: u16(descriptor, 16),
       appTagMask: u16(descriptor, 18),
     };
-    const own = { ...command, fields: { ...fields, ...tags } };
+    const own = phaseOf(disk, { ...command, fields: { ...fields, ...tags } }, 'write', range);
     const records = receive(disk, own, dataOut.subarray(from, to), range, protect);
     jobs.push({ range, command: own, records, known: knowledgeOf(disk, own, range.lba) });
     from = to;
   }
   for (const job of jobs) requireGoodTuples(disk, job.command, job.range, job.records, protect, job.known);
-  for (const job of jobs) storeChecked(disk, job.command, job.range, job.records, protect, job.known);
+  for (const job of jobs)
+    storeChecked(disk, job.command, job.range, job.records, protect, job.known, 'whole');
   return NO_DATA;
 };
 
+/** SWP of the Control mode page. */
+export function requireWritable(disk: Disk): void {
+  if (disk.modePages.get('softwareWriteProtect')) throw new Refusal(SENSE.WRITE_PROTECTED);
+}
+
 /** The protect field of a command that writes; SWP and RWWP refuse (SPC-5, SBC-4). */
 export function writeProtectOf(disk: Disk, command: Command): number {
-  if (disk.modePages.get('softwareWriteProtect')) throw new Refusal(SENSE.WRITE_PROTECTED);
+  requireWritable(disk);
   const protect = protectOf(disk, command);
   const { type } = disk.medium.format;
   if (protect === 0 && type !== 0 && disk.modePages.get('rwwp')) {
@@ -141,8 +165,7 @@ export function receive(
   protect: number,
 ): Uint8Array {
   const crosses = crossing(disk, command, protect);
-  const expected = blocks * wireBytesOf(disk, protect);
-  if (dataOut.length !== expected) throw new Refusal(SENSE.DATA_LENGTH);
+  requireLength(dataOut, blocks * wireBytesOf(disk, protect));
   // Stripped: the first bytes are taken for data, tuples and all, as targets do that know no interleaved transfers.
   const taken = dataOut.subarray(0, blocks * wireBytesOf(disk, crosses));
   const records = fromWire(disk, taken, crosses, STATE.WRITTEN);
@@ -150,7 +173,7 @@ export function receive(
   return records;
 }
 
-/** Checks what was sent, and stores it as the faults let it. */
+/** Checks what was sent, and stores it as the faults let it. The records get the tuples that are stored. */
 export function storeChecked(
   disk: Disk,
   command: Command,
@@ -158,64 +181,94 @@ export function storeChecked(
   records: Uint8Array,
   protect: number,
   known: Knowledge,
+  cut: Cut,
 ): void {
-  requireGoodTuples(disk, command, range, records, protect, known);
-  const withTuples = crossing(disk, command, protect) !== 0;
-  const rules = rulesOf(disk);
-  for (let i = 0; i < range.blocks; i++) {
-    const { data, tuples } = partsOf(disk, records, i);
-    if (!withTuples) generateTuples(rules, range.lba + i, data, tuples);
-    else if (!rules.ato) for (let at = 2; at < tuples.length; at += 8) putU16(tuples, at, 0);
+  const bad = badTuple(disk, command, range, records, protect, known);
+  if (bad !== null) {
+    if (cut === 'torn' && disk.behaviour.writeBeforeError === 'stored') {
+      const before = records.subarray(0, (bad.lba - range.lba) * recordBytesOf(disk.medium.format));
+      if (before.length > 0) disk.medium.store(range.lba, before);
+    }
+    throw badBlock(disk, command, CHECK_FAILED[bad.tag], bad.lba);
   }
+  completeTuples(disk, range, records, crossing(disk, command, protect) !== 0);
   store(disk, command, range, records);
 }
 
-function requireGoodTuples(
+/** Tuples for what came without; and with ATO 0 the application tag is the disk's, which leaves escapes what they are (SBC-4). */
+export function completeTuples(
+  disk: Disk,
+  { lba, blocks }: BlockRange,
+  records: Uint8Array,
+  came: boolean,
+): void {
+  const rules = rulesOf(disk);
+  for (let i = 0; i < blocks; i++) {
+    const { data, tuples } = partsOf(disk, records, i);
+    if (!came) generateTuples(rules, lba + i, data, tuples);
+    else if (!rules.ato) ownAppTags(tuples);
+  }
+}
+
+/** Throws for the first block of data-out with a tag that fails. */
+export function requireGoodTuples(
+  disk: Disk,
+  command: Command,
+  range: BlockRange,
+  records: Uint8Array,
+  protect: number,
+  known: Knowledge,
+  checks?: readonly Tag[],
+): void {
+  const bad = badTuple(disk, command, range, records, protect, known, checks);
+  if (bad !== null) throw badBlock(disk, command, CHECK_FAILED[bad.tag], bad.lba);
+}
+
+/** The first block of data-out with a tag that fails, as this protect field has them checked. */
+function badTuple(
   disk: Disk,
   command: Command,
   { lba }: BlockRange,
   records: Uint8Array,
   protect: number,
   known: Knowledge,
-): void {
-  if (crossing(disk, command, protect) === 0 || struckBy(command.strokes, 'unchecked')) return;
-  const bad = firstBadTuple(disk, records, protect, lba, known);
-  if (bad === null) return;
-  if (disk.behaviour.writeBeforeError === 'stored') {
-    const before = records.subarray(0, bad.index * recordBytesOf(disk.medium.format));
-    store(disk, { ...command, strokes: [] }, { lba, blocks: bad.index }, before);
-  }
-  throw badBlock(disk, command, CHECK_FAILED[bad.tag], lba + bad.index);
-}
-
-/** The first block of data-out with a tag that fails, as this protect field has them checked. */
-export function firstBadTuple(
-  disk: Disk,
-  records: Uint8Array,
-  protect: number,
-  lba: number,
-  known: Knowledge,
-): { readonly index: number; readonly tag: Tag } | null {
+  checks: readonly Tag[] = dataOutChecks(protect, rulesOf(disk)),
+): { readonly lba: number; readonly tag: Tag } | null {
+  const pretends = disk.behaviour.checking === 'pretended' || struckBy(command.strokes, 'unchecked');
+  if (crossing(disk, command, protect) === 0 || pretends) return null;
   const rules = rulesOf(disk);
-  const checks = dataOutChecks(protect, rules);
   for (let index = 0; index < records.length / recordBytesOf(disk.medium.format); index++) {
     const { data, tuples } = partsOf(disk, records, index);
     const tag = failedTag(rules, checks, known, lba + index, data, tuples);
-    if (tag !== null) return { index, tag };
+    if (tag !== null) return { lba: lba + index, tag };
   }
   return null;
 }
 
-function store(disk: Disk, { strokes }: Command, { lba, blocks }: BlockRange, records: Uint8Array): void {
-  if (blocks === 0) return;
+/** Where the blocks of a write really go, and how many of them; null where none is stored. */
+export function landing(
+  disk: Disk,
+  command: Command,
+  { lba, blocks }: BlockRange,
+): (BlockRange & { readonly spoilt: boolean }) | null {
+  const { strokes } = command;
   const failed = struckBy(strokes, 'write-error');
-  if (failed) throw new Refusal(SENSE.WRITE_ERROR, { information: BigInt(failed.lba) });
+  if (failed) throw badBlock(disk, command, SENSE.WRITE_ERROR, failed.lba);
   disk.tally.blocksWritten += blocks;
-  if (struckBy(strokes, 'stale')) return;
-  spoil(disk, strokes, 'medium', lba, records);
+  const kept = struckBy(strokes, 'torn') ? Math.floor(blocks / 2) : blocks;
+  if (kept === 0 || struckBy(strokes, 'stale')) return null;
   const astray = struckBy(strokes, 'misdirected');
   const capacity = disk.medium.format.blocks;
   const to = astray ? modulo(lba + Number(astray.fault.distance), capacity - blocks + 1) : lba;
-  const kept = struckBy(strokes, 'torn') ? Math.floor(blocks / 2) : blocks;
-  disk.medium.store(to, records.subarray(0, kept * recordBytesOf(disk.medium.format)));
+  return { lba: to, blocks: kept, spoilt: spoils(strokes, 'medium') };
+}
+
+function store(disk: Disk, command: Command, range: BlockRange, records: Uint8Array): void {
+  if (range.blocks === 0) return;
+  const lands = landing(disk, command, range);
+  if (lands === null) return;
+  // What was sent stays as it is: WRITE AND VERIFY compares with it.
+  const stored = lands.spoilt ? records.slice() : records;
+  spoil(disk, command.strokes, 'medium', range.lba, stored);
+  disk.medium.store(lands.lba, stored.subarray(0, lands.blocks * recordBytesOf(disk.medium.format)));
 }
