@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { IntegrityError } from '../errors.js';
 import { printableJson } from '../report/printable.js';
 import { table } from '../report/table.js';
+import type { EmulatedDiskOptions } from '../testbed/disk/emulated-disk.js';
 import { type Behaviour, CHOICES } from '../testbed/disk/model/behaviour.js';
 import { FAULT_KINDS, type Fault, type FaultKindName, type FaultSpec } from '../testbed/disk/model/faults.js';
 import { PRESETS } from '../testbed/disk/model/presets.js';
@@ -12,10 +13,14 @@ import { BLOCK_COUNT, LBA, parseChoice, parseInteger } from './options.js';
 
 interface CreateOptions {
   readonly name: string;
-  readonly type: string;
-  readonly block: string;
-  readonly size: string;
-  readonly intervalExponent: string;
+  readonly type?: string;
+  readonly block?: string;
+  readonly size?: string;
+  readonly intervalExponent?: string;
+  readonly fill?: boolean;
+  readonly types?: string;
+  readonly checks?: string;
+  readonly piCheck: boolean;
   readonly thick?: boolean;
   readonly preset?: string;
   readonly behaviour?: readonly string[];
@@ -46,6 +51,7 @@ interface JsonOption {
 
 const UNITS = { '': 1n, K: 2n ** 10n, M: 2n ** 20n, G: 2n ** 30n, T: 2n ** 40n } as const;
 const BYTES_MAX = 2n ** 50n;
+const BLOCKS = ['512', '1024', '2048', '4096'] as const;
 
 /** `64M`, `1G`: powers of 1024, as bytes. */
 function parseSize(text: string): bigint {
@@ -74,33 +80,26 @@ export function testbedDiskCommand(io: CommandIo): Command {
   const create = new Command('create')
     .description('make a disk and print its sg node (root; modules target_core_user, tcm_loop, sg)')
     .option('--name <name>', 'how it is called by the other verbs', 'disk')
-    .option('--type <n>', 'protection type, 0 to 3; with 0 it has a block node too', '1')
-    .option('--block <bytes>', '512, 1024, 2048 or 4096', '512')
-    .option('--size <bytes>', 'K, M, G and T are powers of 1024; only what is written takes memory', '64M')
-    .option('--interval-exponent <n>', '2^n tuples a block, types 2 and 3', '0')
+    .option('--type <n>', 'protection type, 0 to 3 (1); with 0 it has a block node too')
+    .option('--block <bytes>', '512, 1024, 2048 or 4096 (512)')
+    .option('--size <bytes>', 'K, M, G and T are powers of 1024 (64M); only what is written takes memory')
+    .option('--interval-exponent <n>', '2^n tuples a block (0), types 2 and 3')
+    .option('--fill', 'write every block once, so that all have a tuple; a fresh disk is escaped all over')
+    .option('--types <list>', 'protection types that it can be formatted with: SPT (1,2,3)')
+    .option('--checks <list>', 'GRD_CHK, APP_CHK, REF_CHK of VPD 86h (guard,app,ref); none for none')
+    .option('--no-pi-check', 'NO_PI_CHK: where no tuples are transferred, none are checked')
     .option('--thick', 'no thin provisioning')
     .option('--preset <name>', `a real disk's deviations: ${Object.keys(PRESETS).join(', ')}`)
     .option('--behaviour <name=value...>', 'what T10 leaves open: docs/emulated-disk.md')
-    .option('--file <path>', 'keep data and tuples in this file')
+    .option(
+      '--file <path>',
+      'keep data and tuples in this file, which knows its own type and size afterwards',
+    )
     .option('--serial <text>', 'the end of its serial number')
     .option('--seed <n>', 'by which faults with --one-in choose')
     .option('--json', 'one JSON object')
     .action(async (options: CreateOptions) => {
-      const blockSize = Number(parseChoice('--block', options.block, ['512', '1024', '2048', '4096']));
-      const made = await startDisk(options.name, {
-        type: parseInteger('--type', options.type, { min: 0, max: 3 }) as 0 | 1 | 2 | 3,
-        blockSize,
-        blocks: Number(parseSize(options.size) / BigInt(blockSize)),
-        intervalExponent: parseInteger('--interval-exponent', options.intervalExponent, { min: 0, max: 3 }),
-        thin: !options.thick,
-        behaviour: parseBehaviour(options.behaviour ?? []),
-        ...(options.preset !== undefined && { preset: options.preset }),
-        ...(options.file !== undefined && { file: options.file }),
-        ...(options.serial !== undefined && { serial: options.serial }),
-        ...(options.seed !== undefined && {
-          randomSeed: parseInteger('--seed', options.seed, { min: 0, max: 2 ** 32 - 1 }),
-        }),
-      });
+      const made = await startDisk(options.name, diskOptions(options), { fills: options.fill ?? false });
       io.stdout.write(options.json ? `${printableJson(made)}\n` : `${made.sg}\n`);
     });
   const list = new Command('list')
@@ -165,6 +164,43 @@ export function testbedDiskCommand(io: CommandIo): Command {
   const command = new Command('disk').description('an emulated T10 disk whose tuples cross SG_IO');
   for (const verb of [create, list, fault, stats, remove]) command.addCommand(verb);
   return command;
+}
+
+const TAGS = ['guard', 'app', 'ref'] as const;
+
+/** What is not named is left to the library, or to the file. */
+function diskOptions(options: CreateOptions): EmulatedDiskOptions {
+  const { type, block, size, intervalExponent, types, checks, seed } = options;
+  const blockSize = block === undefined ? undefined : Number(parseChoice('--block', block, BLOCKS));
+  const number = (name: string, text: string, max: number) => parseInteger(name, text, { min: 0, max });
+  return {
+    thin: !options.thick,
+    ...(!options.piCheck && { noPiCheck: true }),
+    behaviour: parseBehaviour(options.behaviour ?? []),
+    ...(type !== undefined && { type: number('--type', type, 3) as 0 | 1 | 2 | 3 }),
+    ...(blockSize !== undefined && { blockSize }),
+    ...(size !== undefined && { blocks: Number(parseSize(size) / BigInt(blockSize ?? 512)) }),
+    ...(intervalExponent !== undefined && {
+      intervalExponent: number('--interval-exponent', intervalExponent, 3),
+    }),
+    ...(types !== undefined && {
+      supportedTypes: listed('--types', types, ['1', '2', '3']).map((one) => Number(one) as 1 | 2 | 3),
+    }),
+    ...(checks !== undefined && { checks: checksOf(listed('--checks', checks, TAGS)) }),
+    ...(options.preset !== undefined && { preset: options.preset }),
+    ...(options.file !== undefined && { file: options.file }),
+    ...(options.serial !== undefined && { serial: options.serial }),
+    ...(seed !== undefined && { randomSeed: number('--seed', seed, 2 ** 32 - 1) }),
+  };
+}
+
+/** `a,b`, or `none`. */
+function listed<const T extends string>(name: string, text: string, choices: readonly T[]): T[] {
+  return text === 'none' ? [] : text.split(',').map((one) => parseChoice(name, one, choices));
+}
+
+function checksOf(tags: readonly (typeof TAGS)[number][]): Record<(typeof TAGS)[number], boolean> {
+  return { guard: tags.includes('guard'), app: tags.includes('app'), ref: tags.includes('ref') };
 }
 
 function specOf(kind: string, options: FaultOptions): FaultSpec {

@@ -4,6 +4,7 @@
 
 import { execFile } from 'node:child_process';
 import { access, readdir } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Test } from 'tap';
 
@@ -29,11 +30,37 @@ export async function served(t: Test): Promise<void> {
     ring: { inFlight: 0 },
   });
 
+  await cli('fault', 'one', '--kind', 'silence', '--on', 'read');
+  const underWay = run('sg_raw', [
+    '-t',
+    '60',
+    '-r',
+    '512',
+    sg,
+    '28',
+    '0',
+    '0',
+    '0',
+    '0',
+    '0',
+    '0',
+    '0',
+    '1',
+    '0',
+  ]);
+  const ended = underWay.then(
+    () => null,
+    (error: { stderr: string }) => error.stderr,
+  );
+  await delay(500);
+
   const [{ pid }] = JSON.parse(await cli('list', '--json')).disks as [{ pid: number }];
   process.kill(pid, 'SIGKILL');
   const start = performance.now();
   t.match(JSON.parse(await cli('list', '--json')), { disks: [] }, 'a killed process leaves nothing');
   t.ok(performance.now() - start < 25_000, `and nothing hangs: ${Math.round(performance.now() - start)} ms`);
+  t.match(await ended, /SCSI Status|sense|Sense|error/i, 'a command that was under way ends');
+  t.ok(performance.now() - start < 25_000, `after ${Math.round(performance.now() - start)} ms`);
   await t.rejects(access(sg));
 
   const again = (await cli('create', '--name', 'one', '--type', '0')).trim();

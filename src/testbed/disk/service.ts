@@ -8,6 +8,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, IntegrityError } from '../../errors.js';
+import { fillDisk } from '../fill.js';
 import { EmulatedDisk, type EmulatedDiskOptions } from './emulated-disk.js';
 import type { Fault, FaultSpec } from './model/faults.js';
 import type { Format } from './model/format.js';
@@ -77,8 +78,12 @@ function fromLine(line: string): unknown {
   return JSON.parse(line, big);
 }
 
-/** Makes a disk in a process of its own, which goes on when this one ends. */
-export async function startDisk(name: string, options: EmulatedDiskOptions): Promise<ServedDisk> {
+/** Makes a disk in a process of its own, which goes on when this one ends; `fills`: every block gets data and a right tuple first. */
+export async function startDisk(
+  name: string,
+  options: EmulatedDiskOptions,
+  { fills = false }: { readonly fills?: boolean } = {},
+): Promise<ServedDisk> {
   const path = socketOf(name);
   await removeDeadDisks();
   if ((await namesOf()).includes(name)) {
@@ -94,7 +99,7 @@ export async function startDisk(name: string, options: EmulatedDiskOptions): Pro
       child.once('message', (message) => resolve(String(message)));
       child.once('error', reject);
       child.once('exit', (code, signal) => reject(notStarted(name, `it ended with ${signal ?? code}`)));
-      child.once('spawn', () => child.send(toLine({ name, options })));
+      child.once('spawn', () => child.send(toLine({ name, options, fills })));
       child.once('message', () => clearTimeout(timer));
     });
     return answerOf(answer) as ServedDisk;
@@ -120,9 +125,14 @@ export async function serveDisk(path: string): Promise<void> {
   const first = await new Promise<string>((resolve) =>
     process.once('message', (line) => resolve(String(line))),
   );
-  const { name, options } = fromLine(first) as { name: string; options: EmulatedDiskOptions };
+  const { name, options, fills } = fromLine(first) as {
+    name: string;
+    options: EmulatedDiskOptions;
+    fills: boolean;
+  };
   try {
     const disk = await EmulatedDisk.create(options);
+    if (fills) await fillDisk(await disk.open());
     const attached = await disk.attach({ name });
     const server = await listen(path);
     const info = infoOf(name, disk, attached);

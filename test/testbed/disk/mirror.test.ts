@@ -38,14 +38,14 @@ class Random {
   }
 }
 
-/** RDPROTECT, and the tags that SBC-4 has checked of the medium; what nobody tells of the application tag is not compared. */
+/** A protect field, and the tags that SBC-4 has checked; what nobody tells of the application tag is not compared. */
 const CHECKS: readonly (readonly CheckedField[])[] = [
-  ['guard', 'ref'],
-  ['guard', 'ref'],
-  ['ref'],
+  ['guard', 'app', 'ref'],
+  ['guard', 'app', 'ref'],
+  ['app', 'ref'],
   [],
   ['guard'],
-  ['guard', 'ref'],
+  ['guard', 'app', 'ref'],
 ];
 
 interface Shape {
@@ -63,7 +63,10 @@ const SHAPES: readonly Shape[] = [
   { type: 3, blockSize: 4096, exponent: 1 },
 ];
 
-const BLOCKS = 256;
+const BLOCKS = 2 ** 33;
+/** Blocks are taken from the beginnings of such runs: reference tags of one go over 32 bits. */
+const RUNS = [0, 2 ** 32 - 128] as const;
+const RUN_BLOCKS = 256;
 
 for (const shape of SHAPES) {
   const { type, blockSize, exponent } = shape;
@@ -77,10 +80,10 @@ for (const shape of SHAPES) {
     const counts = { commands: 0, refused: 0, kernel: 0 };
     for (; counts.commands < COMMANDS / SHAPES.length; counts.commands++) {
       const blocks = 1 + random.below(6);
-      const lba = random.below(BLOCKS - blocks);
-      const told = type === 2 ? { refTag: random.below(2 ** 32), appTag: 0, appTagMask: 0 } : {};
-      const refs = type === 2 ? told.refTag! : lba << exponent;
-      const bytes = spoilt(random, profile, blocks << exponent, refs);
+      const lba = random.pick(RUNS) + random.below(RUN_BLOCKS - blocks);
+      const told: Told = type === 2 ? tagsOf(random) : {};
+      const refs = type === 2 ? told.refTag! : lba * 2 ** exponent;
+      const bytes = spoilt(random, profile, blocks << exponent, refs, told.appTag ?? 0);
       const size = type === 2 ? 32 : 16;
       const put = encodeCdb(`WRITE(${size})`, { lba: BigInt(lba), blocks, protect: 3, ...told });
       const problem =
@@ -96,21 +99,39 @@ for (const shape of SHAPES) {
   });
 }
 
+/** What a 32-byte command has the disk expect. */
+interface Told {
+  readonly refTag?: number;
+  readonly appTag?: number;
+  readonly appTagMask?: number;
+}
+
+function tagsOf(random: Random): Told {
+  const appTagMask = random.pick([0, 0xffff, 0x00ff, random.below(2 ** 16)]);
+  return { refTag: random.below(2 ** 32), appTag: random.below(0xffff), appTagMask };
+}
+
 interface Transfer {
   readonly lba: number;
   readonly blocks: number;
   /** The first reference tag. */
   readonly refs: number;
   readonly size: 16 | 32;
-  readonly told: { readonly refTag?: number };
+  readonly told: Told;
 }
 
 /** Interleaved intervals with right tuples, and here and there a fault. */
-function spoilt(random: Random, profile: Profile, intervals: number, seed: number): Uint8Array {
+function spoilt(
+  random: Random,
+  profile: Profile,
+  intervals: number,
+  seed: number,
+  appTag: number,
+): Uint8Array {
   const { interval } = profile;
   const bytes = new Uint8Array(intervals * (interval + 8));
   for (let at = 0; at < bytes.length; at += 64) bytes[at] = random.below(256);
-  const options = { profile, layout: 'interleaved', seed: BigInt(seed), type3Ref: 'zero' } as const;
+  const options = { profile, layout: 'interleaved', seed: BigInt(seed), appTag, type3Ref: 'zero' } as const;
   defaultEngine().generateInto(bytes, null, options);
   for (let i = 0; i < intervals; i++) {
     if (random.below(8) !== 0) continue;
@@ -128,8 +149,17 @@ function spoilt(random: Random, profile: Profile, intervals: number, seed: numbe
 }
 
 /** The first bad interval by `pi`, or null. */
-function firstBad(profile: Profile, bytes: Uint8Array, seed: number, checks: readonly CheckedField[]) {
-  const options = { profile, layout: 'interleaved', seed: BigInt(seed), checks, order: 't10' } as const;
+function firstBad(profile: Profile, bytes: Uint8Array, { refs, told }: Transfer, protect: number) {
+  const { appTag, appTagMask } = told;
+  const checks = CHECKS[protect]!.filter((check) => check !== 'app' || appTag !== undefined);
+  const options = {
+    profile,
+    layout: 'interleaved',
+    seed: BigInt(refs),
+    checks,
+    order: 't10',
+    ...(appTag !== undefined && { appTag, appTagMask: appTagMask! }),
+  } as const;
   return defaultEngine().verify(bytes, null, options).findings[0] ?? null;
 }
 
@@ -143,32 +173,52 @@ function compareRead(
   disk: EmulatedDisk,
   random: Random,
   profile: Profile,
-  { lba, blocks, refs, size, told }: Transfer,
-  bytes: Uint8Array,
+  transfer: Transfer,
+  written: Uint8Array,
   counts: { refused: number; kernel: number },
 ): string | null {
+  const { lba, blocks, refs, size, told } = transfer;
   const protect = random.below(6);
-  const cdb = encodeCdb(`READ(${size})`, { lba: BigInt(lba), blocks, protect, ...told });
+  const bytes = faulted(disk, random, profile, transfer, written);
+  const verb = random.pick(['READ', 'READ', 'VERIFY']);
+  const cdb = encodeCdb(`${verb}(${size})`, { lba: BigInt(lba), blocks, protect, ...told });
   const seen = send(disk, cdb);
-  const finding = firstBad(profile, bytes, refs, CHECKS[protect]!);
+  const finding = firstBad(profile, bytes, transfer, protect);
   if (seen.sense !== expectedSense(finding))
-    return `protect ${protect}: seen ${seen.sense}, expected ${expectedSense(finding)}`;
+    return `${verb}, protect ${protect}: seen ${seen.sense}, expected ${expectedSense(finding)}`;
   if (finding !== null) {
     counts.refused++;
-    const bad = BigInt(
-      lba +
-        Math.floor(
-          (finding.interval * blocks * profile.interval) /
-            (bytes.length - 8 * (bytes.length / (profile.interval + 8))),
-        ),
-    );
-    if (seen.information !== bad) return `INFORMATION ${seen.information}, expected ${bad}`;
+    const intervals = bytes.length / (profile.interval + 8);
+    const bad = BigInt(lba + Math.floor((finding.interval * blocks) / intervals));
+    // Fixed sense has no room for more.
+    const told = bad < 2n ** 32n ? bad : null;
+    if (seen.information !== told) return `INFORMATION ${seen.information}, expected ${told}`;
   }
   // What the kernel's own verify says of these blocks, read from a disk that does not check.
   if (protect !== 1 || size === 32) return null;
   counts.kernel++;
   const refused = kernelRefuses(profile, refs, bytes);
   return refused === (finding !== null) ? null : `kernel ${refused}, device ${finding !== null}`;
+}
+
+const SPOILING = { data: 0, guard: 0, app: 2, ref: 4 } as const;
+
+/** Now and then the disk spoils a block while it reads: what it must see then. */
+function faulted(
+  disk: EmulatedDisk,
+  random: Random,
+  { interval }: Profile,
+  { lba, blocks }: Transfer,
+  written: Uint8Array,
+): Uint8Array {
+  if (random.below(8) !== 0) return written;
+  const kind = random.pick(['data', 'guard', 'app', 'ref'] as const);
+  const block = random.below(blocks);
+  disk.addFault({ kind, on: 'read', lba: BigInt(lba + block), blocks: 1n, times: 1 });
+  const bytes = written.slice();
+  const at = (block * bytes.length) / blocks + (kind === 'data' ? 0 : interval) + SPOILING[kind];
+  bytes[at]! ^= 1;
+  return bytes;
 }
 
 /** By the mirror, as a bio that the disk has served. */
@@ -191,14 +241,15 @@ function compareWrite(
   disk: EmulatedDisk,
   random: Random,
   profile: Profile,
-  { lba, blocks, refs, size, told }: Transfer,
+  transfer: Transfer,
   bytes: Uint8Array,
   counts: { refused: number },
 ): string | null {
+  const { lba, blocks, size, told } = transfer;
   const protect = 1 + random.below(5);
   const cdb = encodeCdb(`WRITE(${size})`, { lba: BigInt(lba), blocks, protect, ...told });
   const { sense } = send(disk, cdb, bytes);
-  const finding = firstBad(profile, bytes, refs, CHECKS[protect]!);
+  const finding = firstBad(profile, bytes, transfer, protect);
   if (finding !== null) counts.refused++;
   return sense === expectedSense(finding)
     ? null
