@@ -78,17 +78,17 @@ export function mediumChecks(protect: number, { behaviour, enabled, noPiCheck, d
   return listed.filter((tag) => enabled[tag]);
 }
 
-/** Of data-out, by what writes, or by VERIFY with BYTCHK 01b and 11b. */
+/** Of data-out, by what writes, or by VERIFY with BYTCHK 01b and 11b. With ATO 0 nobody knows the application tag. */
 export function dataOutChecks(
   protect: number,
-  { behaviour, rwwp, ato }: Rules,
+  { behaviour, rwwp }: Rules,
   by: keyof typeof MAY = 'write',
 ): Tag[] {
   const { writeRefMay, writeAppMay } = behaviour;
   const shall = by === 'write' && rwwp;
   const left: Readonly<Record<Tag, boolean>> = {
     guard: false,
-    app: !ato || (!shall && MAY[by].app.includes(protect) && writeAppMay === 'unchecked'),
+    app: !shall && MAY[by].app.includes(protect) && writeAppMay === 'unchecked',
     ref: MAY[by].ref.includes(protect) && writeRefMay === 'unchecked',
   };
   if (by === 'verify' && behaviour.verifyDataOut === 'compared') return [];
