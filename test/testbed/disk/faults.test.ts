@@ -389,6 +389,7 @@ t.test('presets: what each disk does otherwise', async (t) => {
       t.equal((page[5]! >> 2) & 7, 0, 'LBPRZ 0, as READ CAPACITY(16) has it');
       const zeros = new Uint8Array(512);
       t.match(ask(disk, 'WRITE SAME(16)', { ...range, unmap: true }, zeros), GOOD);
+      t.match(read(disk, 0), GOOD);
       t.ok(
         read(disk, 0).dataIn.every((byte) => byte === 0),
         'zeros are written where unmapping makes none',
