@@ -49,6 +49,15 @@ t.test('data goes through every size of READ and WRITE', async (t) => {
   }
 });
 
+t.test('a duration limit is taken, and limits nothing', async (t) => {
+  const disk = await ready({ type: 2 });
+  const limited = { ...range, durationLimit: 7 };
+  for (const size of [16, 32]) {
+    t.match(ask(disk, `WRITE(${size})`, limited, data), GOOD, `WRITE(${size})`);
+    t.same(Buffer.from(ask(disk, `READ(${size})`, limited).dataIn), Buffer.from(data), `READ(${size})`);
+  }
+});
+
 t.test('the end of the disk, and lengths', async (t) => {
   const disk = await ready({ blocks: 1000 });
   for (const name of [
@@ -102,6 +111,11 @@ t.test('what no command is', async (t) => {
     pointer: { byte: 8 },
   });
   t.match(send(disk, encodeCdb('READ(16)', range).subarray(0, 10)), INVALID_FIELD, 'cut short');
+  for (const additional of [0x10, 0x19]) {
+    const long = encodeCdb('READ(32)', range);
+    long[7] = additional;
+    t.match(send(disk, long), { ...INVALID_FIELD, pointer: { inCdb: true, byte: 7 } });
+  }
   const reserved = encodeCdb('READ(10)', range);
   reserved[6] = 0x80;
   t.match(send(disk, reserved), { ...INVALID_FIELD, pointer: { inCdb: true, byte: 6, bit: 7 } });
@@ -266,6 +280,15 @@ t.test('WRITE SAME and UNMAP', async (t) => {
     );
     t.equal(status[48 + 4], 0, 'and mapped again');
   }
+  const long = (fields: object) =>
+    ask(disk, 'GET LBA STATUS(32)', { lba: 16n, allocationLength: 56, ...fields });
+  const runs = Buffer.from(long({ scanLength: 2 }).dataIn);
+  t.same(
+    [runs.readUInt32BE(0), runs.readUInt32BE(16), runs.readUInt32BE(32)],
+    [36, 1, 1],
+    'SCAN LENGTH ends the second run',
+  );
+  t.match(long({ elementId: 1 }), { ...INVALID_FIELD, pointer: { byte: 24 } }, 'there are no elements');
   t.match(
     ask(disk, 'UNMAP', { parameterListLength: 24 }, encodeUnmapList([{ lba: 4095n, blocks: 2 }])),
     OUT_OF_RANGE,
@@ -429,6 +452,17 @@ t.test('MODE SENSE and MODE SELECT', async (t) => {
   t.equal(sense({ page: 0x0a, disableBlockDescriptors: true }).dataIn[10], 0x04);
   t.equal(sense({ page: 0x0a, disableBlockDescriptors: true, pageControl: 2 }).dataIn[10], 0x00, 'default');
   t.equal(sense({ page: 0x0a, disableBlockDescriptors: true, pageControl: 3 }).dataIn[10], 0x00, 'not saved');
+  t.match(ask(disk, 'MODE SELECT(10)', { revertToDefaults: true }), GOOD, 'RTD');
+  t.equal(sense({ page: 0x0a, disableBlockDescriptors: true }).dataIn[10], 0x00, 'the default again');
+  t.match(select(list(0x04), { savePages: true }), GOOD);
+  t.match(ask(disk, 'MODE SELECT(6)', { revertToDefaults: true }), GOOD);
+  t.equal(
+    sense({ page: 0x0a, disableBlockDescriptors: true, pageControl: 3 }).dataIn[10],
+    0x04,
+    'still saved',
+  );
+  t.match(ask(disk, 'MODE SELECT(6)', { revertToDefaults: true, savePages: true }), GOOD);
+  t.equal(sense({ page: 0x0a, disableBlockDescriptors: true, pageControl: 3 }).dataIn[10], 0x00, 'saved too');
   t.match(
     select(list(0x14)),
     { sense: '05h/26h/00h', pointer: { inCdb: false, byte: 6 } },
@@ -477,6 +511,18 @@ t.test('unreadable blocks, a stopped disk', async (t) => {
   ask(disk, 'WRITE(16)', range, data);
   t.match(ask(disk, 'READ(16)', range), GOOD, 'written again');
   t.match(ask(disk, 'WRITE LONG(10)', { lba: 18n }), INVALID_FIELD);
+  for (const [field, bit] of [
+    ['correctionDisabled', 7],
+    ['physicalBlock', 5],
+  ] as const) {
+    for (const name of ['WRITE LONG(10)', 'WRITE LONG(16)']) {
+      t.match(
+        ask(disk, name, { lba: 18n, writeUncorrectable: true, [field]: true }),
+        { ...INVALID_FIELD, pointer: { byte: 1, bit } },
+        `${name} ${field}`,
+      );
+    }
+  }
   t.match(ask(disk, 'START STOP UNIT', {}), GOOD);
   t.match(ask(disk, 'READ(16)', range), check('02h/04h/02h'));
   t.match(ask(disk, 'INQUIRY', { allocationLength: 96 }), GOOD);
@@ -550,7 +596,7 @@ t.test('whatever comes, it answers', async (t) => {
           const [opcode, action = 0] = operation;
           const cdb = noise.slice(0, length);
           cdb[0] = opcode;
-          if (opcode === 0x7f) cdb.set([action >> 8, action & 0xff], 8);
+          if (opcode === 0x7f) cdb.set([0x18, action >> 8, action & 0xff], 7);
           else if (operation.length === 2) cdb[1] = action;
           return cdb;
         }),

@@ -111,7 +111,8 @@ export class DiskModel implements LogicalUnit {
       throw known ? invalidInCdb(cdb[0] === 0x7f ? 8 : 1) : new Refusal(SENSE.INVALID_OPCODE);
     }
     const decoded = decodeCdb(cdb);
-    if (decoded === null) throw invalidInCdb(0);
+    // Its ADDITIONAL CDB LENGTH is wrong where it is not cut short.
+    if (decoded === null) throw invalidInCdb(cdb.length < definition.length ? 0 : 7);
     refuseReservedBits(cdb, usage(definition));
     if (disk.stopped && needsMedium(definition)) throw new Refusal(SENSE.INITIALIZING_REQUIRED);
     return { command: { definition, fields: decoded.fields, dataOut, dataInMax }, handler };

@@ -72,7 +72,16 @@ export const reportSupportedOpcodes: Handler = (disk, { definition, fields }) =>
 
 /** WR_UNCOR: the block is an unrecovered read error until it is written. Writing bytes over the correction is no longer (SBC-4). */
 export const writeLong: Handler = (disk, { definition, fields }) => {
-  const { lba = 0n, writeUncorrectable = false, byteLength = 0 } = fields;
+  const {
+    lba = 0n,
+    writeUncorrectable = false,
+    correctionDisabled = false,
+    physicalBlock = false,
+    byteLength = 0,
+  } = fields;
+  if (correctionDisabled) throw invalidInCdb(byteOf(definition, 'correctionDisabled'), 7);
+  // A physical block is one logical block here, and of those PBLOCK is not for (SBC-3).
+  if (physicalBlock) throw invalidInCdb(byteOf(definition, 'physicalBlock'), 5);
   if (!writeUncorrectable) throw invalidInCdb(byteOf(definition, 'writeUncorrectable'), 6);
   if (byteLength !== 0) throw invalidInCdb(byteOf(definition, 'byteLength'));
   if (disk.modePages.get('softwareWriteProtect')) throw new Refusal(SENSE.WRITE_PROTECTED);
@@ -89,11 +98,17 @@ const PROVISIONING = { MAPPED: 0, DEALLOCATED: 1 } as const;
 
 /** Runs of blocks that are alike, as far as one command's blocks reach and the data has room. */
 export const getLbaStatus: Handler = (disk, { fields, definition }) => {
-  const { lba = 0n, allocationLength = 0, reportType = 0 } = fields;
+  const { lba = 0n, allocationLength = 0, reportType = 0, elementId = 0, scanLength = 0 } = fields;
   if (reportType !== 0) throw invalidInCdb(byteOf(definition, 'reportType'));
+  // The disk has no physical elements.
+  if (elementId !== 0) throw invalidInCdb(byteOf(definition, 'elementId'));
   requireOnDisk(disk, lba, 1n);
   const first = Number(lba);
-  const blocks = Math.min(TRANSFER_BLOCKS_MAX, disk.medium.format.blocks - first);
+  const blocks = Math.min(
+    scanLength || TRANSFER_BLOCKS_MAX,
+    TRANSFER_BLOCKS_MAX,
+    disk.medium.format.blocks - first,
+  );
   const records = disk.medium.load(first, blocks);
   const mapped = (i: number) => !disk.thin || partsOf(disk, records, i).state !== STATE.UNMAPPED;
   const room = Math.max(1, Math.floor((allocationLength - 8) / STATUS_BYTES));
