@@ -3,6 +3,7 @@
  * decoding, CDB usage data and what counts as a write all come from here.
  */
 import { IntegrityError } from '../errors.js';
+import { requireWithin } from './bytes.js';
 
 /** The fields of CDBs, by one name each in all commands. */
 export interface CdbFields {
@@ -575,15 +576,8 @@ function putField(
   const width = runs.reduce((sum, run) => sum + widthOf(run), 0);
   const least = zeroMeans === undefined ? 0n : 1n;
   const most = zeroMeans === undefined ? (1n << BigInt(width)) - 1n : BigInt(zeroMeans);
-  const whole = typeof value === 'bigint' || typeof value === 'boolean' || Number.isSafeInteger(value);
-  if (!whole || BigInt(value) < least || BigInt(value) > most) {
-    throw new IntegrityError(
-      'ERR_OUT_OF_RANGE',
-      `${field} is ${String(value)}: it must be ${least} to ${most} in ${name}`,
-    );
-  }
   // What zero means has no bit of its own beyond the field: 256 leaves 0.
-  let rest = BigInt(value);
+  let rest = requireWithin(name, field, value, [least, most]);
   for (const run of [...runs].reverse()) {
     cdb[run.at] = cdb[run.at]! | ((Number(rest & 0xffn) & maskOf(run)) << run.low);
     rest >>= BigInt(widthOf(run));

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
 import { IntegrityError } from '../../src/errors.js';
@@ -184,51 +185,64 @@ t.test('what no command is, and what it has no field for', async (t) => {
 });
 
 t.test('sense, there and back, in both formats', async (t) => {
+  const maybe = <T>(one: fc.Arbitrary<T>) => fc.option(one, { nil: undefined });
+  const wide = fc.bigInt(0n, 2n ** 64n - 1n);
   const property = fc.property(
     fc.record({
       descriptor: fc.boolean(),
+      deferred: fc.boolean(),
       key: fc.constantFrom(2, 3, 5, 6, 0xb, 0xe),
       asc: fc.nat(255),
       ascq: fc.nat(255),
-      information: fc.option(fc.bigInt(0n, 2n ** 64n - 1n), { nil: undefined }),
-      pointer: fc.option(
-        fc.record({
-          inCdb: fc.boolean(),
-          byte: fc.nat(0xffff),
-          bit: fc.option(fc.nat(7), { nil: undefined }),
-        }),
-        {
-          nil: undefined,
-        },
-      ),
     }),
-    ({ pointer, information, ...codes }) => {
-      const fieldPointer = pointer && {
-        inCdb: pointer.inCdb,
-        byte: pointer.byte,
-        ...(pointer.bit !== undefined && { bit: pointer.bit }),
+    fc.record({
+      information: maybe(wide),
+      commandSpecific: maybe(fc.oneof(wide, fc.bigInt(1n, 0xffffffffn))),
+      replaceableUnit: maybe(fc.integer({ min: 1, max: 255 })),
+    }),
+    maybe(fc.record({ inCdb: fc.boolean(), byte: fc.nat(0xffff), bit: maybe(fc.nat(7)) })),
+    (codes, parts, pointer) => {
+      const given = Object.fromEntries(Object.entries(parts).filter(([, value]) => value !== undefined));
+      const { bit, ...place } = pointer ?? { inCdb: false, byte: 0 };
+      const fieldPointer = { ...place, ...(bit !== undefined && { bit }) };
+      const sense = decodeSense(encodeSense({ ...codes, ...given, ...(pointer && { fieldPointer }) }))!;
+      const fits = (value: bigint | undefined) =>
+        value !== undefined && (codes.descriptor || value <= 0xffffffffn) ? value : null;
+      const told = {
+        format: codes.descriptor ? 'descriptor' : 'fixed',
+        deferred: codes.deferred,
+        key: codes.key,
+        asc: codes.asc,
+        ascq: codes.ascq,
+        information: fits(parts.information),
+        commandSpecific:
+          fits(parts.commandSpecific) || (codes.descriptor ? fits(parts.commandSpecific) : null),
+        replaceableUnit: parts.replaceableUnit ?? null,
+        fieldPointer: codes.key === 5 && pointer ? { ...place, bit: bit ?? null } : null,
       };
-      const sense = decodeSense(
-        encodeSense({
-          ...codes,
-          ...(information !== undefined && { information }),
-          ...(fieldPointer && { fieldPointer }),
-        }),
-      )!;
-      const told =
-        information === undefined || (!codes.descriptor && information > 0xffffffffn) ? null : information;
-      const pointed = codes.key === 5 && pointer ? { ...pointer, bit: pointer.bit ?? null } : null;
-      return (
-        sense.format === (codes.descriptor ? 'descriptor' : 'fixed') &&
-        sense.key === codes.key &&
-        sense.asc === codes.asc &&
-        sense.ascq === codes.ascq &&
-        sense.information === told &&
-        JSON.stringify(sense.fieldPointer) === JSON.stringify(pointed)
-      );
+      return isDeepStrictEqual({ ...sense, ...told }, sense);
     },
   );
   t.doesNotThrow(() => fc.assert(property, { numRuns: 2000 }));
+  for (const descriptor of [false, true]) {
+    const refused = (part: object) =>
+      t.throws(
+        () => encodeSense({ descriptor, key: 5, asc: 0x24, ascq: 0, ...part }),
+        { code: 'ERR_OUT_OF_RANGE', message: new RegExp(`${Object.keys(part)[0]}.*it must be 0 to`) },
+        JSON.stringify(Object.keys(part)),
+      );
+    refused({ key: 16 });
+    refused({ asc: 256 });
+    refused({ ascq: -1 });
+    refused({ information: -1n });
+    refused({ commandSpecific: -1n });
+    refused({ replaceableUnit: 256 });
+    refused({ fieldPointer: { inCdb: true, byte: 65536 } });
+    refused({ fieldPointer: { inCdb: true, byte: 1, bit: 8 } });
+  }
+  t.throws(() => encodeSense({ descriptor: true, key: 3, asc: 0, ascq: 0, information: 2n ** 64n }), {
+    code: 'ERR_OUT_OF_RANGE',
+  });
 });
 
 t.test('VPD pages of other makes', async (t) => {
