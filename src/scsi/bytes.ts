@@ -130,19 +130,30 @@ export class StructureWriter {
     return this;
   }
 
+  /**
+   * Left-aligned ASCII, filled with spaces (SPC-5).
+   *
+   * @throws ERR_OUT_OF_RANGE for text that is longer, or not printable.
+   */
+  ascii(at: number, length: number, field: string, text: string): this {
+    if (text.length > length || !/^[ -~]*$/.test(text)) {
+      throw new IntegrityError(
+        'ERR_OUT_OF_RANGE',
+        `${field} is ${JSON.stringify(text)}: it must be up to ${length} printable characters in ${this.structure}`,
+      );
+    }
+    for (let i = 0; i < length; i++) this.bytes[at + i] = i < text.length ? text.charCodeAt(i) : 0x20;
+    return this;
+  }
+
   #within(field: string, value: bigint | number, bits: number): bigint {
     return requireWithin(this.structure, field, value, [0n, (1n << BigInt(bits)) - 1n]);
   }
 }
 
 /** Two lower-case hex digits a byte, with `separator` between bytes. */
-export function hex(bytes: Uint8Array, separator = ''): string {
+export function hex(bytes: ArrayLike<number>, separator = ''): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(separator);
-}
-
-/** Left-aligned ASCII, filled with spaces or cut (SPC-5). */
-export function putAscii(bytes: Uint8Array, at: number, length: number, text: string): void {
-  for (let i = 0; i < length; i++) bytes[at + i] = i < text.length ? text.charCodeAt(i) & 0x7f : 0x20;
 }
 
 /** One byte as T10 writes it: `0Bh`. */

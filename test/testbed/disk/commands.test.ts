@@ -3,6 +3,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import t from 'tap';
 import { COMMANDS, encodeCdb } from '../../../src/scsi/commands.js';
+import { decodeModeSense } from '../../../src/scsi/mode-page.js';
 import { decodeReadCapacity16 } from '../../../src/scsi/read-capacity.js';
 import { encodeUnmapList } from '../../../src/scsi/unmap.js';
 import {
@@ -138,12 +139,15 @@ t.test('INQUIRY and its pages', async (t) => {
     guardCheck: true,
     appCheck: true,
     refCheck: true,
+    writeUncorrectable: true,
+    revertToDefaults: true,
+    senseLengthMax: 252,
   });
   t.match(decodeBlockLimits(page(0xb0)), { transferBlocksMax: 8192, compareAndWriteBlocksMax: 255 });
   t.match(decodeLogicalBlockProvisioning(page(0xb2)), { unmap: true, readZeros: 1, provisioningType: 2 });
   t.match(decodeSupportedBlockLengths(page(0xb4)), [
-    { blockSize: 512, types: [0, 1, 2, 3] },
-    { blockSize: 4096 },
+    { blockSize: 512, types: [0, 1, 2, 3], multipleIntervals: false },
+    { blockSize: 4096, multipleIntervals: true },
   ]);
   t.match(ask(disk, 'INQUIRY', { evpd: true, page: 0x99, allocationLength: 64 }), INVALID_FIELD);
   t.match(ask(disk, 'INQUIRY', { page: 0x80, allocationLength: 64 }), INVALID_FIELD, 'a page without EVPD');
@@ -437,6 +441,26 @@ t.test('MODE SENSE and MODE SELECT', async (t) => {
   const disk = await ready();
   const sense = (fields: object) => ask(disk, 'MODE SENSE(10)', { allocationLength: 512, ...fields });
   t.match(sense({ page: 0x3f, subpage: 0xff }), GOOD);
+  const all = { page: 0x3f, subpage: 0xff };
+  const told = decodeModeSense(sense({ ...all, longLba: true }).dataIn, 10);
+  t.match(told, { writeProtected: false, blockDescriptors: [{ blocks: 4096n, blockSize: 512 }] });
+  t.same(
+    told.pages.map(({ page, subpage }) => [page, subpage]),
+    [
+      [0x01, 0],
+      [0x08, 0],
+      [0x0a, 0],
+      [0x0a, 1],
+      [0x0a, 2],
+      [0x1c, 0],
+    ],
+  );
+  const short = ask(disk, 'MODE SENSE(6)', { ...all, allocationLength: 255 }).dataIn;
+  t.same(
+    decodeModeSense(short, 6).pages.map(({ bytes }) => Buffer.from(bytes)),
+    told.pages.map(({ bytes }) => Buffer.from(bytes)),
+    'the same in the short form',
+  );
   t.match(sense({ page: 0x11 }), INVALID_FIELD);
   t.same(
     [...sense({ page: 0x0a, pageControl: 1 }).dataIn.subarray(16, 22)],

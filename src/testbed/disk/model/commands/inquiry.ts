@@ -17,6 +17,11 @@ import { invalidInCdb } from '../refusal.js';
 import { ATOMIC_BLOCKS_MAX } from './write.js';
 import { UNMAP_LIMITS } from './write-same.js';
 
+/** MAXIMUM SENSE DATA LENGTH. */
+const SENSE_BYTES_MAX = 252;
+
+/** Types 2 and 3 can have more than one interval a block. */
+const hasIntervals = (disk: Disk) => disk.supportedTypes.some((type) => type > 1);
 const SUPPORTS_PROTECTION = (disk: Disk) => disk.supportedTypes.length > 0 && !disk.concealsProtection;
 
 /** By page code. */
@@ -34,7 +39,13 @@ const VPD_PAGES: Readonly<Record<number, (disk: Disk) => Uint8Array>> = {
       appCheck: disk.checks.app,
       refCheck: disk.checks.ref,
       noPiCheck: disk.noPiCheck,
-      multipleIntervals: disk.supportedTypes.some((type) => type > 1),
+      multipleIntervals: hasIntervals(disk),
+      writeUncorrectable: true,
+      simple: true,
+      ordered: true,
+      headOfQueue: true,
+      revertToDefaults: true,
+      senseLengthMax: SENSE_BYTES_MAX,
       supportedTypes: disk.supportedTypes,
     }),
   176: ({ thin }) =>
@@ -61,6 +72,7 @@ const VPD_PAGES: Readonly<Record<number, (disk: Disk) => Uint8Array>> = {
     encodeSupportedBlockLengths(
       [512, 4096].map((blockSize) => ({
         blockSize,
+        multipleIntervals: blockSize > 512 && hasIntervals(disk),
         guardCheck: disk.checks.guard,
         appCheck: disk.checks.app,
         refCheck: disk.checks.ref,
@@ -84,7 +96,7 @@ export const inquiry: Handler = (disk, { definition, fields }) => {
 
 export const readCapacity10: Handler = ({ medium }) => {
   const { blocks, blockSize } = medium.format;
-  return encodeReadCapacity10({ lastLba: Math.min(blocks - 1, 0xffffffff), blockSize });
+  return encodeReadCapacity10({ lastLba: blocks - 1 < 0xffffffff ? blocks - 1 : null, blockSize });
 };
 
 export const readCapacity16: Handler = (disk) => {
@@ -95,6 +107,9 @@ export const readCapacity16: Handler = (disk) => {
     blockSize,
     protectionType: told ? type : 0,
     intervalExponent: told ? intervalExponent : 0,
+    basis: 0,
+    physicalExponent: 0,
+    lowestAlignedLba: 0,
     thinProvisioned: disk.thin,
     unmappedReadZeros: disk.thin && disk.behaviour.unmapped === 'zeros',
   });

@@ -1,5 +1,6 @@
 /** What is asked around the blocks: opcodes, sense, caches, marks of unreadable blocks (SPC-5, SBC-4). */
 import { COMMANDS, commandsOfOpcode } from '../../../../scsi/commands.js';
+import { encodeLbaStatus, PROVISIONING_STATUS } from '../../../../scsi/lba-status.js';
 import { encodeSense } from '../../../../scsi/sense.js';
 import { encodeAllCommands, encodeOneCommand } from '../../../../scsi/supported-opcodes.js';
 import {
@@ -92,9 +93,8 @@ export const writeLong: Handler = (disk, { definition, fields }) => {
   return NO_DATA;
 };
 
+const STATUS_HEADER_BYTES = 8;
 const STATUS_BYTES = 16;
-/** PROVISIONING STATUS. */
-const PROVISIONING = { MAPPED: 0, DEALLOCATED: 1 } as const;
 
 /** Runs of blocks that are alike, as far as one command's blocks reach and the data has room. */
 export const getLbaStatus: Handler = (disk, { fields, definition }) => {
@@ -111,7 +111,7 @@ export const getLbaStatus: Handler = (disk, { fields, definition }) => {
   );
   const records = disk.medium.load(first, blocks);
   const mapped = (i: number) => !disk.thin || partsOf(disk, records, i).state !== STATE.UNMAPPED;
-  const room = Math.max(1, Math.floor((allocationLength - 8) / STATUS_BYTES));
+  const room = Math.max(1, Math.floor((allocationLength - STATUS_HEADER_BYTES) / STATUS_BYTES));
   const runs: { at: number; blocks: number }[] = [];
   for (let i = 0; i < records.length / recordBytesOf(disk.medium.format); i++) {
     const run = runs.at(-1);
@@ -119,13 +119,13 @@ export const getLbaStatus: Handler = (disk, { fields, definition }) => {
     else if (runs.length < room) runs.push({ at: i, blocks: 1 });
     else break;
   }
-  const data = new DataView(new ArrayBuffer(8 + STATUS_BYTES * runs.length));
-  data.setUint32(0, data.byteLength - 4);
-  for (const [k, run] of runs.entries()) {
-    const at = 8 + k * STATUS_BYTES;
-    data.setBigUint64(at, lba + BigInt(run.at));
-    data.setUint32(at + 8, run.blocks);
-    data.setUint8(at + 12, mapped(run.at) ? PROVISIONING.MAPPED : PROVISIONING.DEALLOCATED);
-  }
-  return new Uint8Array(data.buffer);
+  return encodeLbaStatus({
+    completion: 0,
+    ranges: runs.map((run) => ({
+      lba: lba + BigInt(run.at),
+      blocks: run.blocks,
+      status: mapped(run.at) ? PROVISIONING_STATUS.MAPPED : PROVISIONING_STATUS.DEALLOCATED,
+      additional: 0,
+    })),
+  });
 };
