@@ -84,13 +84,14 @@ export interface AtaStatus {
   readonly extend: boolean;
   readonly error: number;
   readonly count: number;
+  /** Without EXTEND the low 24 bits: the others are in DEVICE. */
   readonly lba: bigint;
   readonly device: number;
   readonly status: number;
 }
 
 export interface ForwardedSense {
-  /** SENSE DATA SOURCE: 0 unknown, 1 the copy source, 2 to 15 copy destinations. */
+  /** SENSE DATA SOURCE: 0 unknown, 1 the source and 2 the destination of EXTENDED COPY. */
   readonly source: number;
   /** FORWARDED STATUS: the SCSI status that came with it. */
   readonly status: number;
@@ -234,19 +235,24 @@ const DESCRIPTORS: Readonly<Record<number, DescriptorKind>> = {
   },
   // Block commands.
   5: { additionalLength: 0x02, read: (sense, at) => ({ incorrectLength: sense.bit(at + 3, 5) }) },
-  // ATA status return: the LBA's bytes lie as the registers held them.
+  // ATA status return.
   9: {
     additionalLength: 0x0c,
-    read: (sense, at) => ({
-      ataStatus: {
-        extend: sense.bit(at + 2, 0),
-        error: sense.u8(at + 3),
-        count: sense.u16(at + 4),
-        lba: [10, 8, 6, 11, 9, 7].reduce((lba, byte) => (lba << 8n) | BigInt(sense.u8(at + byte)), 0n),
-        device: sense.u8(at + 12),
-        status: sense.u8(at + 13),
-      },
-    }),
+    read: (sense, at) => {
+      const extend = sense.bit(at + 2, 0);
+      // As the registers held them; what only EXTEND gives a meaning to comes first.
+      const lbaBytes = extend ? [10, 8, 6, 11, 9, 7] : [11, 9, 7];
+      return {
+        ataStatus: {
+          extend,
+          error: sense.u8(at + 3),
+          count: extend ? sense.u16(at + 4) : sense.u8(at + 5),
+          lba: lbaBytes.reduce((lba, byte) => (lba << 8n) | BigInt(sense.u8(at + byte)), 0n),
+          device: sense.u8(at + 12),
+          status: sense.u8(at + 13),
+        },
+      };
+    },
   },
   // Forwarded sense data.
   12: {

@@ -335,6 +335,8 @@ export interface BlockDeviceCharacteristics {
   readonly multipleActuators: boolean;
   /** ZONED. */
   readonly zoned: number;
+  /** RBWZ: blocks that are reassigned read as zeros. */
+  readonly reassignedReadZeros: boolean;
   /** BOCS: BACKGROUND CONTROL. */
   readonly backgroundControl: boolean;
   /** FUAB: FUA and SYNCHRONIZE CACHE mean the non-volatile cache too. */
@@ -353,6 +355,7 @@ const BLOCK_DEVICE_CHARACTERISTICS: Layout<BlockDeviceCharacteristics> = {
   formFactor: bits(7, 3, 0),
   multipleActuators: flag(8, 6),
   zoned: bits(8, 5, 4),
+  reassignedReadZeros: flag(8, 3),
   backgroundControl: flag(8, 2),
   fuaBehaviour: flag(8, 1),
   verifyUnmapped: flag(8, 0),

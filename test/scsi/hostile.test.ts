@@ -31,6 +31,7 @@ import {
   decodeSupportedPages,
   decodeUnitSerialNumber,
 } from '../../src/scsi/vpd.js';
+import { Random } from '../support/random.js';
 import { bytes, padded } from './hex.js';
 
 const CASES = Number(process.env['SCSI_FUZZ_CASES'] ?? 100_000);
@@ -103,20 +104,6 @@ const DECODERS: Readonly<Record<string, readonly [decode: Decoder, ...answers: U
   decodeUnmapList: [decodeUnmapList, bytes('0016 0010 00000000 0000000100000002 00000003 00000000')],
   decodeCdb: [decodeCdb, ...COMMANDS.map(({ name }) => encodeCdb(name, {}))],
 };
-
-/** xorshift32. */
-class Random {
-  #x: number;
-  constructor(seed: number) {
-    this.#x = seed | 0 || 1;
-  }
-  below(n: number): number {
-    this.#x ^= this.#x << 13;
-    this.#x ^= this.#x >>> 17;
-    this.#x ^= this.#x << 5;
-    return Math.floor(((this.#x >>> 0) * n) / 2 ** 32);
-  }
-}
 
 /** Puts a case at `at` of the arena and returns its length: noise, or a right answer cut, lengthened and with bytes changed. */
 function putCase(random: Random, arena: Uint8Array, at: number, answers: readonly Uint8Array[]): number {

@@ -128,6 +128,11 @@ t.test('every part of the sense', async (t) => {
       },
     ],
     [
+      'without EXTEND',
+      descriptors('0b', '09 0c 00 11 2233 44 55 66 77 88 99 aa bb'),
+      { ataStatus: { extend: false, count: 0x33, lba: 0x997755n } },
+    ],
+    [
       'the sense of two other devices',
       descriptors('0b', `0c 14 82 02 ${fixed('05', '24', '00')} 0c 02 01 08`),
       {

@@ -130,7 +130,7 @@ t.test('VPD B0h, B1h and B2h', async (t) => {
   t.throws(() => encodeBlockLimits({ compareAndWriteBlocksMax: 256 }), OUT_OF_RANGE);
   t.throws(() => decodeBlockLimits(bytes('00 b0 0001 01')), MALFORMED);
 
-  const characteristics = padded('00 b1 003c 1c20 09 93 57 000000 00000e10', 64);
+  const characteristics = padded('00 b1 003c 1c20 09 93 5f 000000 00000e10', 64);
   const device = {
     rotationRate: 7200,
     productType: 9,
@@ -139,6 +139,7 @@ t.test('VPD B0h, B1h and B2h', async (t) => {
     formFactor: 3,
     multipleActuators: true,
     zoned: 1,
+    reassignedReadZeros: true,
     backgroundControl: true,
     fuaBehaviour: true,
     verifyUnmapped: true,
