@@ -90,7 +90,9 @@ export const writeScattered: Handler = (disk, command) => {
   if (ranges === 0) return NO_DATA;
   const dataFrom = dataOffset * blockBytes;
   if (dataFrom < (ranges + 1) * LBARD_BYTES) throw invalidInCdb(byteOf(definition, 'dataOffset'));
-  if (dataOut.length !== blocks * blockBytes) throw new Refusal(SENSE.DATA_LENGTH);
+  // sg_write_x and scsi_debug count the data blocks alone in BUFFER TRANSFER LENGTH; the whole buffer is taken too.
+  const lengths = [blocks * blockBytes, dataFrom + blocks * blockBytes];
+  if (!lengths.includes(dataOut.length)) throw new Refusal(SENSE.DATA_LENGTH);
   const jobs: { range: BlockRange; command: Command; records: Uint8Array; known: Knowledge }[] = [];
   let from = dataFrom;
   for (let i = 0; i < ranges; i++) {
