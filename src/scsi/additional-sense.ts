@@ -36,6 +36,7 @@ const CODES = `
 00 20 Extended copy information available
 00 21 Atomic command aborted due to ACA
 00 22 Deferred microcode is pending
+00 23 Overlapping atomic command in progress
 01 00 No index/sector signal
 02 00 No seek complete
 03 00 Peripheral device write fault
@@ -466,9 +467,9 @@ const CODES = `
 3F 0F Echo buffer overwritten
 3F 10 Medium loadable
 3F 11 Medium auxiliary memory accessible
-3F 12 ISCSI IP address added
-3F 13 ISCSI IP address removed
-3F 14 ISCSI IP address changed
+3F 12 iSCSI IP address added
+3F 13 iSCSI IP address removed
+3F 14 iSCSI IP address changed
 3F 15 Inspect referrals sense descriptors
 3F 16 Microcode has been changed without reset
 3F 17 Zone transition to full

@@ -59,11 +59,10 @@ t.test('every additional sense code', async (t) => {
   t.equal(answers.length, inputs.length);
   const differing = inputs.flatMap((input, i) => {
     const [asc, ascq] = [input[2]!, input[3]!];
-    const theirs = /Additional sense: (.*)/.exec(answers[i]!)?.[1] ?? null;
-    const ours = additionalSenseText(asc, ascq);
-    return plainCode(theirs, ascq) === plainCode(ours, ascq)
-      ? []
-      : [`${hex([asc, ascq])}: ${ours} / ${theirs}`];
+    const theirs = plainCode(/Additional sense: (.*)/.exec(answers[i]!)?.[1] ?? null, ascq);
+    const ours = plainCode(additionalSenseText(asc, ascq), ascq);
+    // An older sg3_utils does not know the newest codes.
+    return theirs === ours || theirs === null ? [] : [`${hex([asc, ascq])}: ${ours} / ${theirs}`];
   });
   t.same(differing, []);
 });
