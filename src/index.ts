@@ -84,12 +84,14 @@ export { chainText, crosscheckText, listText, proveText } from './report/text.js
 export { additionalSenseText } from './scsi/additional-sense.js';
 export * from './scsi/cdb.js';
 export * from './scsi/commands.js';
+export * from './scsi/format-unit.js';
 export * from './scsi/inquiry.js';
 export * from './scsi/lba-status.js';
 export * from './scsi/log-page.js';
 export * from './scsi/mode-page.js';
 export * from './scsi/outcome.js';
 export * from './scsi/read-capacity.js';
+export * from './scsi/scattered.js';
 export * from './scsi/sense.js';
 export * from './scsi/supported-opcodes.js';
 export * from './scsi/unmap.js';

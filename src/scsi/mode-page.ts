@@ -206,6 +206,40 @@ const APP_TAG: Layout<AppTagDescriptor> = {
 const APP_TAG_BYTES = 24;
 const APP_TAGS_AT = 16;
 
+/**
+ * The parameter list of MODE SELECT: a header, and pages as MODE SENSE returned them or as they are encoded here. PS is cleared: it is
+ * reserved in what is sent.
+ *
+ * @param blockDescriptor of the short form: what the next FORMAT UNIT is to make. 0 blocks are as many as there can be.
+ * @throws ERR_OUT_OF_RANGE naming the field of the block descriptor that does not fit.
+ */
+export function encodeModeSelectList(
+  pages: readonly Uint8Array[],
+  cdbLength: 6 | 10,
+  blockDescriptor?: ModeBlockDescriptor,
+): Uint8Array {
+  const { bytes: headerBytes, lengthBytes } = HEADERS[cdbLength];
+  const descriptorBytes = blockDescriptor === undefined ? 0 : 8;
+  const from = headerBytes + descriptorBytes;
+  const list = new StructureWriter(
+    `MODE SELECT(${cdbLength}) parameter list`,
+    pages.reduce((sum, page) => sum + page.length, from),
+  );
+  list.uint(headerBytes - lengthBytes, lengthBytes, 'block descriptor length', descriptorBytes);
+  if (blockDescriptor !== undefined) {
+    list
+      .uint(headerBytes, 4, 'blocks', blockDescriptor.blocks)
+      .uint(headerBytes + 5, 3, 'blockSize', blockDescriptor.blockSize);
+  }
+  let at = from;
+  for (const page of pages) {
+    list.bytes.set(page, at);
+    list.bytes[at] = list.bytes[at]! & 0x7f;
+    at += page.length;
+  }
+  return list.bytes;
+}
+
 /** A page's codes, as one number for the first byte with SPF and one for the second where it is a subpage. */
 const CONTROL_PAGE = [0x0a] as const;
 const CONTROL_EXTENSION_PAGE = [0x4a, 0x01] as const;

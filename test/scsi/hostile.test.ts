@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from 'node:util';
 import t from 'tap';
 import { IntegrityError } from '../../src/errors.js';
 import { COMMANDS, decodeCdb, encodeCdb } from '../../src/scsi/commands.js';
+import { decodeFormatList } from '../../src/scsi/format-unit.js';
 import { decodeInquiry, encodeInquiry } from '../../src/scsi/inquiry.js';
 import { decodeLbaStatus } from '../../src/scsi/lba-status.js';
 import { decodeLogPage, decodeSupportedLogPages } from '../../src/scsi/log-page.js';
@@ -18,6 +19,7 @@ import {
   decodeModeSense,
 } from '../../src/scsi/mode-page.js';
 import { decodeReadCapacity10, decodeReadCapacity16 } from '../../src/scsi/read-capacity.js';
+import { decodeScatteredList } from '../../src/scsi/scattered.js';
 import { decodeSense } from '../../src/scsi/sense.js';
 import { decodeAllCommands, decodeOneCommand, encodeAllCommands } from '../../src/scsi/supported-opcodes.js';
 import { decodeUnmapList } from '../../src/scsi/unmap.js';
@@ -102,6 +104,8 @@ const DECODERS: Readonly<Record<string, readonly [decode: Decoder, ...answers: U
   ],
   decodeLogPage: [decodeLogPage, bytes('8d 00 000c 0000 03 02 0025 0001 03 02 0046')],
   decodeUnmapList: [decodeUnmapList, bytes('0016 0010 00000000 0000000100000002 00000003 00000000')],
+  decodeFormatList: [(list) => decodeFormatList('long', list), bytes('01 da 00 13 00000008')],
+  decodeScatteredList: [(list) => decodeScatteredList(list, 2), new Uint8Array(96), new Uint8Array(64)],
   decodeCdb: [decodeCdb, ...COMMANDS.map(({ name }) => encodeCdb(name, {}))],
 };
 

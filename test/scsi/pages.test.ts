@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import t from 'tap';
 import { COMMANDS, usageMap } from '../../src/scsi/commands.js';
+import { decodeFormatList, encodeFormatList } from '../../src/scsi/format-unit.js';
 import { encodeInquiry } from '../../src/scsi/inquiry.js';
 import { decodeLbaStatus, encodeLbaStatus } from '../../src/scsi/lba-status.js';
 import { decodeLogPage, decodeSupportedLogPages } from '../../src/scsi/log-page.js';
@@ -12,6 +13,7 @@ import {
   decodeControlModePage,
   decodeModeSense,
   encodeApplicationTagModePage,
+  encodeModeSelectList,
 } from '../../src/scsi/mode-page.js';
 import {
   decodeReadCapacity10,
@@ -19,6 +21,7 @@ import {
   encodeReadCapacity10,
   encodeReadCapacity16,
 } from '../../src/scsi/read-capacity.js';
+import { decodeScatteredList, encodeScatteredList } from '../../src/scsi/scattered.js';
 import {
   decodeAllCommands,
   decodeOneCommand,
@@ -424,6 +427,79 @@ t.test('UNMAP parameter list', async (t) => {
   t.throws(() => encodeUnmapList([{ lba: 2n ** 64n, blocks: 3 }]), { ...OUT_OF_RANGE, message: /^lba is/ });
   t.throws(() => encodeUnmapList([{ lba: 0n, blocks: 2 ** 32 }]), { ...OUT_OF_RANGE, message: /^blocks is/ });
   t.throws(() => encodeUnmapList(new Array(4096).fill({ lba: 0n, blocks: 1 })), OUT_OF_RANGE);
+});
+
+t.test('FORMAT UNIT parameter list', async (t) => {
+  const options = { optionsValid: true, disableCertification: true, immediate: true };
+  t.same(encodeFormatList('short', { fieldUsage: 1, immediate: true }), bytes('01 02 0000'));
+  t.same(
+    encodeFormatList('long', { ...options, fieldUsage: 1, intervalExponent: 3, defectListLength: 8 }),
+    bytes('01 a2 00 03 00000008'),
+  );
+  t.match(decodeFormatList('long', bytes('01 da 00 13 00000008')), {
+    fieldUsage: 1,
+    optionsValid: true,
+    disablePrimaryList: true,
+    disableCertification: false,
+    stopFormat: true,
+    initializationPattern: true,
+    immediate: true,
+    protectionInformation: 1,
+    intervalExponent: 3,
+    defectListLength: 8,
+  });
+  t.match(decodeFormatList('short', bytes('02 02 0104')), {
+    fieldUsage: 2,
+    optionsValid: false,
+    intervalExponent: 0,
+    defectListLength: 0x104,
+  });
+  t.equal(decodeFormatList('short', bytes('00 00 00')), null);
+  t.equal(decodeFormatList('long', bytes('00 00 0000')), null);
+  for (const [form, part] of [
+    ['short', { intervalExponent: 1 }],
+    ['short', { protectionInformation: 1 }],
+    ['short', { defectListLength: 65536 }],
+    ['long', { intervalExponent: 16 }],
+    ['long', { fieldUsage: 8 }],
+  ] as const) {
+    const message = new RegExp(`^${Object.keys(part)[0]} is`);
+    t.throws(() => encodeFormatList(form, part), { ...OUT_OF_RANGE, message });
+  }
+});
+
+t.test('WRITE SCATTERED parameter list', async (t) => {
+  const ranges = [
+    { lba: 0x0102030405060708n, blocks: 3, refTag: 0x11223344, appTag: 0x5566, appTagMask: 0x7788 },
+    { lba: 9n, blocks: 1, refTag: 0, appTag: 0, appTagMask: 0 },
+  ];
+  const list = padded(
+    `${'00'.repeat(32)} 0102030405060708 00000003 11223344 5566 7788 ${'00'.repeat(12)} 0000000000000009 00000001`,
+    512,
+  );
+  t.same(encodeScatteredList(ranges, 512), list);
+  t.same(decodeScatteredList(list, 2), ranges);
+  t.throws(() => decodeScatteredList(list.subarray(0, 95), 2), MALFORMED);
+  t.throws(() => encodeScatteredList(ranges, 95), { ...OUT_OF_RANGE, message: /^bytes is 95/ });
+  t.throws(() => encodeScatteredList([{ ...ranges[1]!, appTag: 65536 }], 512), OUT_OF_RANGE);
+});
+
+t.test('MODE SELECT parameter list', async (t) => {
+  const page = bytes(CONTROL);
+  t.same(
+    encodeModeSelectList([page, page], 10),
+    bytes(`0000 00 00 00 00 0000 0a${CONTROL.slice(2)} 0a${CONTROL.slice(2)}`),
+  );
+  t.same(
+    encodeModeSelectList([], 6, { blocks: 0x1234n, blockSize: 4096 }),
+    bytes('00 00 00 08 00001234 00 001000'),
+  );
+  t.same(
+    encodeModeSelectList([], 10, { blocks: 0n, blockSize: 4096 }),
+    bytes('0000 00 00 00 00 0008 00000000 00 001000'),
+  );
+  t.throws(() => encodeModeSelectList([], 10, { blocks: 2n ** 32n, blockSize: 512 }), OUT_OF_RANGE);
+  t.throws(() => encodeModeSelectList([], 10, { blocks: 1n, blockSize: 2 ** 24 }), OUT_OF_RANGE);
 });
 
 t.test('what was decoded is encoded to the same', async (t) => {

@@ -7,7 +7,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { LogicalUnit } from '../../src/testbed/disk/model/logical-unit.js';
+import type { LogicalUnit, ScsiTask } from '../../src/testbed/disk/model/logical-unit.js';
 
 const LIBRARY = fileURLToPath(new URL('../../build/Release/sg_io_relay.node', import.meta.url));
 const HEADER_BYTES = 12;
@@ -16,8 +16,8 @@ export interface Ran {
   readonly status: number;
   /** Standard output and standard error. */
   readonly text: string;
-  /** The CDBs that it sent. */
-  readonly cdbs: readonly Uint8Array[];
+  /** The commands that it sent. */
+  readonly tasks: readonly ScsiTask[];
 }
 
 export class SgRelay {
@@ -25,7 +25,7 @@ export class SgRelay {
   readonly #server: Server;
   /** Of the socket, whose path must be short. */
   readonly #folder: string;
-  #cdbs: Uint8Array[] = [];
+  #tasks: ScsiTask[] = [];
 
   private constructor(unit: LogicalUnit, folder: string) {
     this.#unit = unit;
@@ -54,12 +54,12 @@ export class SgRelay {
   /** A program with its arguments in one line; `/dev/null` stands for the disk. */
   async run(line: string): Promise<Ran> {
     const [program, ...args] = line.split(' ');
-    this.#cdbs = [];
+    this.#tasks = [];
     const env = { ...process.env, LD_PRELOAD: LIBRARY, SG_IO_RELAY: this.#socket };
     return await new Promise((resolve, reject) => {
       execFile(program!, args, { env, encoding: 'latin1' }, (error, stdout, stderr) => {
         const status = error === null ? 0 : error.code;
-        if (typeof status === 'number') resolve({ status, text: `${stdout}${stderr}`, cdbs: this.#cdbs });
+        if (typeof status === 'number') resolve({ status, text: `${stdout}${stderr}`, tasks: this.#tasks });
         else reject(error);
       });
     });
@@ -73,13 +73,13 @@ export class SgRelay {
       if (request.length < HEADER_BYTES) return;
       const [cdbBytes, dataOutBytes] = [request.readUInt32LE(0), request.readUInt32LE(4)];
       if (request.length < HEADER_BYTES + cdbBytes + dataOutBytes) return;
-      const cdb = request.subarray(HEADER_BYTES, HEADER_BYTES + cdbBytes);
-      this.#cdbs.push(cdb);
-      const { status, sense, dataIn } = this.#unit.execute({
-        cdb,
+      const task = {
+        cdb: request.subarray(HEADER_BYTES, HEADER_BYTES + cdbBytes),
         dataOut: request.subarray(HEADER_BYTES + cdbBytes),
         dataInMax: request.readUInt32LE(8),
-      });
+      };
+      this.#tasks.push(task);
+      const { status, sense, dataIn } = this.#unit.execute(task);
       const header = Buffer.alloc(HEADER_BYTES);
       header.writeUInt32LE(status, 0);
       header.writeUInt32LE(sense.length, 4);

@@ -401,6 +401,12 @@ t.test('WRITE ATOMIC, STREAM and SCATTERED', async (t) => {
     'overlapping',
   );
   t.match(scattered([{ lba: 4095, blocks: 2, ref: 1 }]), OUT_OF_RANGE);
+  const cut = { dataOffset: 1, ranges: 2, blocks: 0, protect: 1 };
+  t.match(
+    ask(disk, 'WRITE SCATTERED(32)', cut, new Uint8Array(0)),
+    check('0Bh/0Eh/02h'),
+    'it ends before its descriptors',
+  );
 });
 
 t.test('FORMAT UNIT', async (t) => {

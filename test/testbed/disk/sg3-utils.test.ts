@@ -3,11 +3,14 @@ import { writeFile } from 'node:fs/promises';
 import t, { type Test } from 'tap';
 import { hex } from '../../../src/scsi/bytes.js';
 import { type CdbFields, COMMANDS, decodeCdb, encodeCdb, usageMap } from '../../../src/scsi/commands.js';
-import { decodeModeSense } from '../../../src/scsi/mode-page.js';
+import { encodeFormatList } from '../../../src/scsi/format-unit.js';
+import { decodeModeSense, encodeModeSelectList } from '../../../src/scsi/mode-page.js';
+import { encodeScatteredList } from '../../../src/scsi/scattered.js';
 import { decodeSense, senseText } from '../../../src/scsi/sense.js';
 import { decodeAllCommands } from '../../../src/scsi/supported-opcodes.js';
 import { encodeUnmapList } from '../../../src/scsi/unmap.js';
 import type { EmulatedDisk, EmulatedDiskOptions } from '../../../src/testbed/disk/emulated-disk.js';
+import type { ScsiTask } from '../../../src/testbed/disk/model/logical-unit.js';
 import { bytes } from '../../scsi/hex.js';
 import { installTools } from '../../support/install-tools.js';
 import { SgRelay } from '../../support/sg-relay.js';
@@ -102,10 +105,10 @@ t.test('MODE SENSE', async (t) => {
       { page: 10, subpage: 2, disableBlockDescriptors: true, pageControl: 3 },
     ],
   ] as const) {
-    const { status, text, cdbs } = await relay.run(`sg_modes ${options} /dev/null`);
+    const { status, text, tasks } = await relay.run(`sg_modes ${options} /dev/null`);
     t.equal(status, 0, options);
-    const { allocationLength, ...sent } = decodeCdb(cdbs.at(-1)!)!.fields;
-    t.match(decodeCdb(cdbs.at(-1)!), { command: { name } });
+    const { allocationLength, ...sent } = decodeCdb(tasks.at(-1)!.cdb)!.fields;
+    t.match(decodeCdb(tasks.at(-1)!.cdb), { command: { name } });
     t.match(sent, fields, options);
     const data = ask(disk, name, { allocationLength: allocationLength!, ...fields }).dataIn;
     const ours = decodeModeSense(data, name === 'MODE SENSE(6)' ? 6 : 10);
@@ -179,23 +182,34 @@ t.test('refusals, read by others', async (t) => {
       t.match(text.toLowerCase(), words.toLowerCase(), `${name}: ${words}`);
     }
     const control = '8a,0a,4,10,0,80,0,0,0,0,0,0';
-    const { status, text } = await relay.run(`sg_wr_mode --page=a --contents=${control} --save /dev/null`);
+    const { status, text, tasks } = await relay.run(
+      `sg_wr_mode --page=a --contents=${control} --save /dev/null`,
+    );
     t.equal(status, 0, text);
+    const page = Uint8Array.from(control.split(','), (digits) => Number.parseInt(digits, 16));
+    const { dataOut } = taskOf(tasks, 'MODE SELECT(10)');
+    // The block descriptor that was sensed is sent along.
+    const list = encodeModeSelectList([page], 10, { blocks: 4096n, blockSize: 512 });
+    t.same(Buffer.from(dataOut), Buffer.from(list));
   }
   t.match(await relay.run('sg_wr_mode --page=a --contents=0 --save --rtd /dev/null'), { status: 0 });
   t.match(send(disk, reserved).sense, '05h/24h/00h');
 });
 
-/** Two blocks the other way round: LBA, length, and the reference tag that the first of `wire` has; no application tag. */
-function descriptors(bytes: number): Uint8Array {
-  const list = new DataView(new ArrayBuffer(bytes));
-  for (const [i, lba] of [17, 16].entries()) {
-    const at = 32 * (i + 1);
-    list.setBigUint64(at, BigInt(lba));
-    list.setUint32(at + 8, 1);
-    list.setUint32(at + 12, 16 + i);
-  }
-  return new Uint8Array(list.buffer);
+/** Two blocks the other way round, with the reference tags that those of `wire` have; no application tag. */
+const SCATTERED = [17n, 16n].map((lba, i) => ({ lba, blocks: 1, refTag: 16 + i, appTag: 0, appTagMask: 0 }));
+
+/** What data-out begins with. */
+const LISTS: Readonly<Record<string, Uint8Array>> = {
+  UNMAP: encodeUnmapList([{ lba: 16n, blocks: 2 }]),
+};
+
+/** The last command of this name. */
+function taskOf(tasks: readonly ScsiTask[], name: string): ScsiTask {
+  const found = tasks.findLast(({ cdb }) => decodeCdb(cdb)?.command.name === name);
+  if (found === undefined)
+    throw new Error(`${name} was not sent, but ${tasks.map(({ cdb }) => hex(cdb)).join()}`);
+  return found;
 }
 
 t.test('commands that write', async (t) => {
@@ -206,8 +220,8 @@ t.test('commands that write', async (t) => {
   await writeFile(`${dir}/one`, one);
   await writeFile(`${dir}/plain`, plain(two));
   await writeFile(`${dir}/swap`, Buffer.concat([plain(two), plain(other)]));
-  await writeFile(`${dir}/scattered`, Buffer.concat([descriptors(512), plain(two)]));
-  await writeFile(`${dir}/scattered-32`, Buffer.concat([descriptors(520), two]));
+  await writeFile(`${dir}/scattered`, Buffer.concat([encodeScatteredList(SCATTERED, 512), plain(two)]));
+  await writeFile(`${dir}/scattered-32`, Buffer.concat([encodeScatteredList(SCATTERED, 520), two]));
   const range = { lba: 16n, blocks: 2 };
   const read = () => Buffer.from(ask(disk, 'READ(16)', range).dataIn);
   const tags = '--ref-tag=16 --app-tag=0 --tag-mask=0xffff --wrprotect=1';
@@ -281,21 +295,16 @@ t.test('commands that write', async (t) => {
       { lba: 17n, blocks: 1, noDataOut: true, unmap: true },
       Buffer.concat([plain(two).subarray(0, 512), Buffer.alloc(512)]),
     ],
-    [
-      `sg_unmap --lba=16 --num=2 --force`,
-      'UNMAP',
-      { parameterListLength: encodeUnmapList([{ ...range }]).length },
-      Buffer.alloc(1024),
-    ],
+    [`sg_unmap --lba=16 --num=2 --force`, 'UNMAP', { parameterListLength: 24 }, Buffer.alloc(1024)],
   ];
   for (const [line, name, fields, then] of runs) {
-    const { status, text, cdbs } = await relay.run(`${line} /dev/null`);
+    const { status, text, tasks } = await relay.run(`${line} /dev/null`);
     t.equal(status, 0, `${line}\n${text}`);
-    t.match(
-      cdbs.map((cdb) => decodeCdb(cdb)).find((one) => one?.command.name === name),
-      { fields },
-      `${name} was sent`,
-    );
+    const sent = taskOf(tasks, name);
+    t.match(decodeCdb(sent.cdb), { fields }, `${name} was sent`);
+    const list = LISTS[name];
+    if (list !== undefined)
+      t.same(Buffer.from(sent.dataOut.subarray(0, list.length)), Buffer.from(list), name);
     t.same(read(), Buffer.from(then), `${name}: what lies there`);
   }
   const { text } = await relay.run('sg_get_lba_status --lba=16 --maxlen=24 /dev/null');
@@ -304,21 +313,32 @@ t.test('commands that write', async (t) => {
 
 t.test('FORMAT UNIT', async (t) => {
   const { disk, relay } = await driven(t, { type: 0, blockSize: 4096 });
-  for (const [options, fields, capacity] of [
-    ['--fmtpinfo=2', { formatProtection: 2, longList: false }, /prot_en=1, p_type=0, p_i_exponent=0/],
-    ['--fmtpinfo=3', { formatProtection: 3 }, /prot_en=1, p_type=1, p_i_exponent=0/],
-    ['--fmtpinfo=3 --pie=3', { formatProtection: 3, longList: true }, /prot_en=1, p_type=1, p_i_exponent=3/],
+  for (const [options, fields, parameters, capacity] of [
+    ['--fmtpinfo=2', { formatProtection: 2, longList: false }, {}, /prot_en=1, p_type=0, p_i_exponent=0/],
+    ['--fmtpinfo=3', { formatProtection: 3, longList: false }, {}, /prot_en=1, p_type=1, p_i_exponent=0/],
     [
-      '--fmtpinfo=3 --pfu=1 --pie=1',
+      '--fmtpinfo=3 --pie=3',
       { formatProtection: 3, longList: true },
+      { intervalExponent: 3 },
+      /prot_en=1, p_type=1, p_i_exponent=3/,
+    ],
+    [
+      '--fmtpinfo=3 --pfu=1 --pie=1 --dcrt',
+      { formatProtection: 3, longList: true },
+      { fieldUsage: 1, intervalExponent: 1, optionsValid: true, disableCertification: true },
       /prot_en=1, p_type=2, p_i_exponent=1/,
     ],
-    ['--fmtpinfo=0', { formatProtection: 0 }, /prot_en=0/],
+    ['--fmtpinfo=0', { formatProtection: 0, longList: false }, {}, /prot_en=0/],
   ] as const) {
-    const { status, text, cdbs } = await relay.run(`sg_format --format --quick --early ${options} /dev/null`);
+    const { status, text, tasks } = await relay.run(
+      `sg_format --format --quick --early ${options} /dev/null`,
+    );
     t.equal(status, 0, `${options}\n${text}`);
-    const sent = cdbs.map((cdb) => decodeCdb(cdb)).find((one) => one?.command.name === 'FORMAT UNIT');
-    t.match(sent, { fields: { ...fields, formatData: true } }, options);
+    const { cdb, dataOut } = taskOf(tasks, 'FORMAT UNIT');
+    t.match(decodeCdb(cdb), { fields: { ...fields, formatData: true } }, options);
+    const form = fields.longList ? 'long' : 'short';
+    const list = { immediate: true, ...parameters };
+    t.same(Buffer.from(dataOut), Buffer.from(encodeFormatList(form, list)), `${options}: the list`);
     t.match(ask(disk, 'TEST UNIT READY', {}), { sense: '06h/2Ah/09h' });
     t.match(ask(disk, 'TEST UNIT READY', {}), GOOD);
     t.match((await relay.run('sg_readcap --16 /dev/null')).text, capacity, options);
@@ -331,10 +351,10 @@ t.test('programs that ask for more than a disk has', async (t) => {
     ['sg_logs --page=0x2f,3 --paramp=7 --no_inq', 'LOG SENSE'],
     ['sg_read_long --lba=8 --xfer_len=520', 'READ LONG(10)'],
   ] as const) {
-    const { status, text, cdbs } = await relay.run(`${line} /dev/null`);
+    const { status, text, tasks } = await relay.run(`${line} /dev/null`);
     t.equal(status, 9, `invalid opcode: ${text}`);
-    t.match(decodeCdb(cdbs.at(-1)!), { command: { name } });
+    t.match(decodeCdb(tasks.at(-1)!.cdb), { command: { name } });
   }
-  const { cdbs } = await relay.run('sg_logs --page=0x2f,3 --paramp=7 --no_inq /dev/null');
-  t.match(decodeCdb(cdbs.at(-1)!), { fields: { page: 0x2f, subpage: 3, parameterPointer: 7 } });
+  const { tasks } = await relay.run('sg_logs --page=0x2f,3 --paramp=7 --no_inq /dev/null');
+  t.match(decodeCdb(tasks.at(-1)!.cdb), { fields: { page: 0x2f, subpage: 3, parameterPointer: 7 } });
 });

@@ -1,22 +1,8 @@
 /** FORMAT UNIT (SBC-4): everything is unmapped, under tuples of FFh, in the type that was asked for. */
+import { decodeFormatList, FORMAT_HEADER_BYTES, FORMAT_PROTECTION } from '../../../../scsi/format-unit.js';
 import { byteOf, type Handler, NO_DATA } from '../command.js';
-import { type Format, requireFormat } from '../format.js';
+import { requireFormat } from '../format.js';
 import { invalidInCdb, invalidInList, Refusal, SENSE } from '../refusal.js';
-
-/** FMTPINFO and PROTECTION FIELD USAGE, and the type that they make. */
-const TYPES: readonly {
-  readonly information: number;
-  readonly usage: number;
-  readonly type: Format['type'];
-}[] = [
-  { information: 0b00, usage: 0b000, type: 0 },
-  { information: 0b10, usage: 0b000, type: 1 },
-  { information: 0b11, usage: 0b000, type: 2 },
-  { information: 0b11, usage: 0b001, type: 3 },
-];
-
-const SHORT_HEADER = 4;
-const LONG_HEADER = 8;
 
 export const formatUnit: Handler = (disk, { definition, fields, dataOut }) => {
   const {
@@ -28,23 +14,21 @@ export const formatUnit: Handler = (disk, { definition, fields, dataOut }) => {
   } = fields;
   if (fastFormat > 1) throw invalidInCdb(byteOf(definition, 'fastFormat'), 1);
   if (defectListFormat !== 0 && !formatData) throw invalidInCdb(byteOf(definition, 'defectListFormat'), 2);
-  const headerBytes = longList ? LONG_HEADER : SHORT_HEADER;
-  const header = formatData ? dataOut.subarray(0, headerBytes) : new Uint8Array(headerBytes);
-  if (header.length < headerBytes) throw new Refusal(SENSE.PARAMETER_LIST_LENGTH);
-  const usage = header[0]! & 0x07;
-  const exponent = longList ? header[3]! & 0x0f : 0;
-  const known = TYPES.filter(({ information }) => information === formatProtection);
+  const form = longList ? 'long' : 'short';
+  const list = decodeFormatList(form, formatData ? dataOut : new Uint8Array(FORMAT_HEADER_BYTES[form]));
+  if (list === null) throw new Refusal(SENSE.PARAMETER_LIST_LENGTH);
+  const known = FORMAT_PROTECTION.filter((one) => one.formatProtection === formatProtection);
   const typesOf = [0, ...(disk.concealsProtection ? [] : disk.supportedTypes)];
   if (!known.some(({ type }) => typesOf.includes(type)))
     throw invalidInCdb(byteOf(definition, 'formatProtection'), 7);
-  const found = known.find((one) => one.usage === usage && typesOf.includes(one.type));
+  const found = known.find((one) => one.fieldUsage === list.fieldUsage && typesOf.includes(one.type));
   if (found === undefined) throw invalidInList(0, 2);
-  if (longList && header[3]! >> 4 !== 0) throw invalidInList(3, 7);
+  if (list.protectionInformation !== 0) throw invalidInList(3, 7);
   const format = {
     ...disk.medium.format,
     ...disk.pendingFormat,
     type: found.type,
-    intervalExponent: exponent,
+    intervalExponent: list.intervalExponent,
   };
   try {
     requireFormat(format);
