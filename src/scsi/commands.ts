@@ -576,7 +576,7 @@ function putField(
   const width = runs.reduce((sum, run) => sum + widthOf(run), 0);
   const least = zeroMeans === undefined ? 0n : 1n;
   const most = zeroMeans === undefined ? (1n << BigInt(width)) - 1n : BigInt(zeroMeans);
-  // What zero means has no bit of its own beyond the field: 256 leaves 0.
+  // What zeroMeans is one more than fits, and leaves 0.
   let rest = requireWithin(name, field, value, [least, most]);
   for (const run of [...runs].reverse()) {
     cdb[run.at] = cdb[run.at]! | ((Number(rest & 0xffn) & maskOf(run)) << run.low);

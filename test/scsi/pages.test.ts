@@ -436,7 +436,7 @@ t.test('FORMAT UNIT parameter list', async (t) => {
     encodeFormatList('long', { ...options, fieldUsage: 1, intervalExponent: 3, defectListLength: 8 }),
     bytes('01 a2 00 03 00000008'),
   );
-  t.match(decodeFormatList('long', bytes('01 da 00 13 00000008')), {
+  t.match(decodeFormatList('long', bytes('01 da 00 1f 00000008')), {
     fieldUsage: 1,
     optionsValid: true,
     disablePrimaryList: true,
@@ -445,7 +445,7 @@ t.test('FORMAT UNIT parameter list', async (t) => {
     initializationPattern: true,
     immediate: true,
     protectionInformation: 1,
-    intervalExponent: 3,
+    intervalExponent: 15,
     defectListLength: 8,
   });
   t.match(decodeFormatList('short', bytes('02 02 0104')), {
