@@ -91,6 +91,14 @@
           'dependencies': ['blk_integrity_core'],
           'sources': ['native/test/ublk_disk.cc'],
         },
+        {
+          # Preloaded into programs of others, which do not bring a sanitizer's runtime along. node-gyp calls every module .node.
+          'target_name': 'sg_io_relay',
+          'type': 'loadable_module',
+          'sources': ['native/test/sg_io_relay.cc'],
+          'cflags!': ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'],
+          'ldflags!': ['-fsanitize=address,undefined'],
+        },
       ],
     }],
   ],

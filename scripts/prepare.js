@@ -1,7 +1,8 @@
 // The prepare step of `npm ci` in a clone, and what builds after a change:
 //   node scripts/prepare.js               the native addon, then lib/
 //   node scripts/prepare.js native        the native addon alone
-//   node scripts/prepare.js native-tests  the native addon, its C++ test program and the disk of the kernel tests
+//   node scripts/prepare.js native-tests  the native addon, its C++ test program, the disk of the kernel tests and
+//                                         the SG_IO relay
 import { spawnSync } from 'node:child_process';
 import {
   accessSync,
@@ -37,13 +38,19 @@ const UBLK_DISK = {
   sources: ['native/core', 'native/test'],
 };
 
+const SG_IO_RELAY = {
+  name: 'SG_IO relay',
+  product: 'build/Release/sg_io_relay.node',
+  sources: ['native/test'],
+};
+
 const MODES = {
   all: () => {
     buildNative([ADDON]);
     buildLib();
   },
   native: () => buildNative([ADDON]),
-  'native-tests': () => buildNative([ADDON, CORE_TEST, UBLK_DISK], '--', '-Dnative_tests=1'),
+  'native-tests': () => buildNative([ADDON, CORE_TEST, UBLK_DISK, SG_IO_RELAY], '--', '-Dnative_tests=1'),
 };
 
 class PrepareError extends Error {}

@@ -4,11 +4,10 @@
  * RANDOM_IO_CASES: what is long alone, with so many cases of random I/O a kernel. RANDOM_IO_SEED: the seed that a failure printed.
  * EMULATED_DISK_ISCSI and EMULATED_DISK_LOAD_S reach the guest: see test/kernel/iscsi-tests.ts and load.ts.
  */
-import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { NVME_OPTIONS } from './kernel/targets/nvme-namespaces.js';
+import { installTools } from './support/install-tools.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -58,7 +57,7 @@ const TOOLS: Readonly<Record<string, string>> = {
 };
 
 t.setTimeout(LIMIT_MS * KERNELS.length);
-installTools();
+installTools(TOOLS);
 for (const kernel of KERNELS) {
   t.spawn(
     process.execPath,
@@ -73,18 +72,4 @@ for (const kernel of KERNELS) {
     { cwd: root, timeout: LIMIT_MS },
     `kernel ${kernel}`,
   );
-}
-
-function installTools(): void {
-  const missing = Object.entries(TOOLS).flatMap(([path, name]) => (existsSync(path) ? [] : [name]));
-  if (missing.length === 0) return;
-  const apt = (...args: string[]) =>
-    spawnSync('apt-get', args, {
-      stdio: ['ignore', 2, 2],
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    });
-  apt('update');
-  const install = ['install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=300'];
-  const { status } = apt(...install, ...missing);
-  if (status !== 0) throw new Error(`needed: as root, apt-get install -y ${missing.join(' ')}`);
 }

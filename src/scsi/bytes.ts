@@ -1,6 +1,6 @@
 /**
- * Reads what a device answered. Everything in it is hostile input: its lengths and offsets are checked here
- * and nowhere else.
+ * Reads what a device answered, and writes what it is sent. What is read is hostile input: its lengths and offsets are checked here and
+ * nowhere else. What is written must fit its field.
  */
 import { IntegrityError } from '../errors.js';
 
@@ -80,12 +80,83 @@ export class ResponseReader {
   }
 }
 
+/**
+ * The value, which a field of `where` can hold.
+ *
+ * @throws ERR_OUT_OF_RANGE naming the field, for anything but a whole number from `least` to `most`.
+ */
+export function requireWithin(
+  where: string,
+  field: string,
+  value: bigint | number | boolean,
+  [least, most]: readonly [bigint, bigint],
+): bigint {
+  const whole = typeof value === 'bigint' || typeof value === 'boolean' || Number.isSafeInteger(value);
+  if (whole && BigInt(value) >= least && BigInt(value) <= most) return BigInt(value);
+  throw new IntegrityError(
+    'ERR_OUT_OF_RANGE',
+    `${field} is ${String(value)}: it must be ${least} to ${most} in ${where}`,
+  );
+}
+
+/** Big-endian fields of one structure to be sent. A value that does not fit throws ERR_OUT_OF_RANGE naming its field. */
+export class StructureWriter {
+  readonly structure: string;
+  readonly bytes: Uint8Array;
+
+  constructor(structure: string, length: number) {
+    this.structure = structure;
+    this.bytes = new Uint8Array(length);
+  }
+
+  /** Whole bytes. */
+  uint(at: number, bytes: number, field: string, value: bigint | number): this {
+    let rest = this.#within(field, value, 8 * bytes);
+    for (let i = at + bytes - 1; i >= at; i--) {
+      this.bytes[i] = Number(rest & 0xffn);
+      rest >>= 8n;
+    }
+    return this;
+  }
+
+  /** Bits `high` to `low` of one byte. */
+  bits(at: number, high: number, low: number, field: string, value: number): this {
+    this.bytes[at] = this.bytes[at]! | (Number(this.#within(field, value, high - low + 1)) << low);
+    return this;
+  }
+
+  bit(at: number, bit: number, value: boolean): this {
+    this.bytes[at] = this.bytes[at]! | (Number(value) << bit);
+    return this;
+  }
+
+  /**
+   * Left-aligned ASCII, filled with spaces (SPC-5).
+   *
+   * @throws ERR_OUT_OF_RANGE for text that is longer, or not printable.
+   */
+  ascii(at: number, length: number, field: string, text: string): this {
+    if (text.length > length || !/^[ -~]*$/.test(text)) {
+      throw new IntegrityError(
+        'ERR_OUT_OF_RANGE',
+        `${field} is ${JSON.stringify(text)}: it must be up to ${length} printable characters in ${this.structure}`,
+      );
+    }
+    for (let i = 0; i < length; i++) this.bytes[at + i] = i < text.length ? text.charCodeAt(i) : 0x20;
+    return this;
+  }
+
+  #within(field: string, value: bigint | number, bits: number): bigint {
+    return requireWithin(this.structure, field, value, [0n, (1n << BigInt(bits)) - 1n]);
+  }
+}
+
 /** Two lower-case hex digits a byte, with `separator` between bytes. */
-export function hex(bytes: Uint8Array, separator = ''): string {
+export function hex(bytes: ArrayLike<number>, separator = ''): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(separator);
 }
 
-/** Left-aligned ASCII, filled with spaces or cut (SPC-5). */
-export function putAscii(bytes: Uint8Array, at: number, length: number, text: string): void {
-  for (let i = 0; i < length; i++) bytes[at + i] = i < text.length ? text.charCodeAt(i) & 0x7f : 0x20;
+/** One byte as T10 writes it: `0Bh`. */
+export function byteText(byte: number): string {
+  return `${byte.toString(16).toUpperCase().padStart(2, '0')}h`;
 }

@@ -39,12 +39,16 @@ export interface TransferCommand {
   readonly dpo?: boolean;
 }
 
-/** READ(10), READ(16) or READ(32). Throws ERR_OUT_OF_RANGE naming the field that does not fit. */
+/**
+ * READ(10), READ(16) or READ(32).
+ *
+ * @throws ERR_OUT_OF_RANGE naming the field that does not fit; ERR_USAGE for tags that the command has no fields for.
+ */
 export function readCdb(command: TransferCommand): Uint8Array {
   return transferCdb('READ', command);
 }
 
-/** WRITE(10), WRITE(16) or WRITE(32). Throws ERR_OUT_OF_RANGE naming the field that does not fit. */
+/** WRITE(10), WRITE(16) or WRITE(32). Throws as readCdb does. */
 export function writeCdb(command: TransferCommand): Uint8Array {
   return transferCdb('WRITE', command);
 }
@@ -55,7 +59,7 @@ function transferCdb(verb: 'READ' | 'WRITE', command: TransferCommand): Uint8Arr
   const { size, lba, blocks, protect = 0, expected, fua = false, dpo = false } = command;
   if (!TRANSFER_SIZES.includes(size)) throw outOfRange('size', size, 'one of 10, 16 and 32 bytes');
   if (size !== 32 && expected) {
-    throw outOfRange('expected', 'given', `left out: a ${size}-byte command has no tag fields`);
+    throw new IntegrityError('ERR_USAGE', `expected tags: ${verb}(${size}) has no fields for them`);
   }
   const tags: CdbFields =
     size === 32 ? (expected ?? { refTag: Number(BigInt.asUintN(32, lba)), appTag: 0, appTagMask: 0 }) : {};

@@ -3,6 +3,7 @@
  * decoding, CDB usage data and what counts as a write all come from here.
  */
 import { IntegrityError } from '../errors.js';
+import { requireWithin } from './bytes.js';
 
 /** The fields of CDBs, by one name each in all commands. */
 export interface CdbFields {
@@ -16,6 +17,8 @@ export interface CdbFields {
   readonly dpo?: boolean;
   readonly fua?: boolean;
   readonly rarc?: boolean;
+  /** DLD2 to DLD0: the duration limit descriptor that holds for the command, 1 to 7; 0 for none. */
+  readonly durationLimit?: number;
   /** GROUP NUMBER. */
   readonly group?: number;
   /** EXPECTED INITIAL LOGICAL BLOCK REFERENCE TAG. */
@@ -42,6 +45,12 @@ export interface CdbFields {
   readonly newGeneration?: number;
   /** WR_UNCOR. */
   readonly writeUncorrectable?: boolean;
+  /** COR_DIS. */
+  readonly correctionDisabled?: boolean;
+  /** PBLOCK: the physical block, with all logical blocks in it. */
+  readonly physicalBlock?: boolean;
+  /** CORRCT: the bytes come after the disk has corrected them. */
+  readonly corrected?: boolean;
   /** BYTE TRANSFER LENGTH. */
   readonly byteLength?: number;
   /** IMMED. */
@@ -59,6 +68,10 @@ export interface CdbFields {
   readonly pageFormat?: boolean;
   /** SP. */
   readonly savePages?: boolean;
+  /** RTD: all mode pages go back to their defaults. */
+  readonly revertToDefaults?: boolean;
+  /** PARAMETER POINTER: the log parameter to begin with. */
+  readonly parameterPointer?: number;
   readonly parameterListLength?: number;
   readonly allocationLength?: number;
   /** FMTPINFO. */
@@ -83,16 +96,29 @@ export interface CdbFields {
   readonly powerCondition?: number;
   readonly powerConditionModifier?: number;
   readonly reportType?: number;
+  /** SCAN LENGTH: logical blocks to look at, 0 for no limit. */
+  readonly scanLength?: number;
+  /** ELEMENT IDENTIFIER: of a physical element, 0 for all. */
+  readonly elementId?: number;
   /** PREVENT. */
   readonly prevent?: number;
 }
 
 export type FieldName = keyof CdbFields;
 
-/** Whole bytes from `at` on, big-endian; or bits `high` to `low` of one byte. */
-export type FieldPlace =
-  | readonly [at: number, bytes: number]
-  | { readonly at: number; readonly high: number; readonly low: number };
+/** Bits `high` to `low` of one byte, as T10's tables number them. */
+export interface BitRun {
+  readonly at: number;
+  readonly high: number;
+  readonly low: number;
+}
+
+export interface FieldPlace {
+  /** The field's bits, the most significant first. */
+  readonly runs: readonly BitRun[];
+  /** What the value 0 stands for, where that is another number. */
+  readonly zeroMeans?: number;
+}
 
 /** Opcode, and the service action where the opcode has them. */
 export type Operation = readonly [opcode: number, serviceAction?: number];
@@ -108,7 +134,14 @@ export interface CommandDefinition {
   readonly readOnly?: true | { readonly ifClear: readonly [at: number, mask: number] };
 }
 
-const bits = (at: number, high: number, low: number = high): FieldPlace => ({ at, high, low });
+const bits = (at: number, high: number, low: number = high): FieldPlace => ({ runs: [{ at, high, low }] });
+/** Whole bytes, big-endian. */
+const bytes = (at: number, count: number): FieldPlace => ({
+  runs: Array.from({ length: count }, (_, i) => ({ at: at + i, high: 7, low: 0 })),
+});
+const joined = (...places: readonly FieldPlace[]): FieldPlace => ({
+  runs: places.flatMap(({ runs }) => runs),
+});
 
 type Fields = CommandDefinition['fields'];
 
@@ -116,14 +149,20 @@ type Fields = CommandDefinition['fields'];
 const protect = (at: number): Fields => ({ protect: bits(at, 7, 5) });
 const cache = (at: number): Fields => ({ dpo: bits(at, 4), fua: bits(at, 3) });
 const byteCheck = (at: number): Fields => ({ dpo: bits(at, 4), byteCheck: bits(at, 2, 1) });
+/** DLD2 lies apart from DLD1 and DLD0 in a CDB of 16 bytes. */
+const durationLimit16 = (at: number): Fields => ({ durationLimit: joined(bits(at, 0), bits(14, 7, 6)) });
+const DURATION_LIMIT_32: Fields = { durationLimit: bits(11, 2, 0) };
 
 /** LBA, length and group of the CDBs of one size. */
-const RANGE_6: Fields = { lba: [1, 3], blocks: [4, 1] };
-const RANGE_10: Fields = { lba: [2, 4], group: bits(6, 5, 0), blocks: [7, 2] };
-const RANGE_12: Fields = { lba: [2, 4], blocks: [6, 4], group: bits(10, 5, 0) };
-const RANGE_16: Fields = { lba: [2, 8], blocks: [10, 4], group: bits(14, 5, 0) };
-const RANGE_32: Fields = { group: bits(6, 5, 0), lba: [12, 8], blocks: [28, 4] };
-const TAGS: Fields = { refTag: [20, 4], appTag: [24, 2], appTagMask: [26, 2] };
+const RANGE_6: Fields = {
+  lba: joined(bits(1, 4, 0), bytes(2, 2)),
+  blocks: { ...bytes(4, 1), zeroMeans: 256 },
+};
+const RANGE_10: Fields = { lba: bytes(2, 4), group: bits(6, 5, 0), blocks: bytes(7, 2) };
+const RANGE_12: Fields = { lba: bytes(2, 4), blocks: bytes(6, 4), group: bits(10, 5, 0) };
+const RANGE_16: Fields = { lba: bytes(2, 8), blocks: bytes(10, 4), group: bits(14, 5, 0) };
+const RANGE_32: Fields = { group: bits(6, 5, 0), lba: bytes(12, 8), blocks: bytes(28, 4) };
+const TAGS: Fields = { refTag: bytes(20, 4), appTag: bytes(24, 2), appTagMask: bytes(26, 2) };
 
 const READ: Fields = { ...protect(1), ...cache(1), rarc: bits(1, 2) };
 const READ_LONG: Fields = { ...protect(10), ...cache(10), rarc: bits(10, 2) };
@@ -131,6 +170,11 @@ const WRITE: Fields = { ...protect(1), ...cache(1) };
 const WRITE_LONG: Fields = { ...protect(10), ...cache(10) };
 const VERIFY: Fields = { ...protect(1), ...byteCheck(1) };
 const VERIFY_LONG: Fields = { ...protect(10), ...byteCheck(10) };
+const MARKS: Fields = {
+  correctionDisabled: bits(1, 7),
+  writeUncorrectable: bits(1, 6),
+  physicalBlock: bits(1, 5),
+};
 const SAME: Fields = { ...protect(1), anchor: bits(1, 4), unmap: bits(1, 3) };
 
 /** BYTCHK 00b: VERIFY compares with nothing of ours, so no data goes out. */
@@ -149,7 +193,7 @@ function row(
 
 export const COMMANDS: readonly CommandDefinition[] = [
   row('TEST UNIT READY', [0x00], 6, 'none', {}, true),
-  row('REQUEST SENSE', [0x03], 6, 'in', { descriptorSense: bits(1, 0), allocationLength: [4, 1] }, true),
+  row('REQUEST SENSE', [0x03], 6, 'in', { descriptorSense: bits(1, 0), allocationLength: bytes(4, 1) }, true),
   row('FORMAT UNIT', [0x04], 6, 'out', {
     formatProtection: bits(1, 7, 6),
     longList: bits(1, 5),
@@ -160,11 +204,19 @@ export const COMMANDS: readonly CommandDefinition[] = [
   }),
   row('READ(6)', [0x08], 6, 'in', RANGE_6, true),
   row('WRITE(6)', [0x0a], 6, 'out', RANGE_6),
-  row('INQUIRY', [0x12], 6, 'in', { evpd: bits(1, 0), page: [2, 1], allocationLength: [3, 2] }, true),
+  row(
+    'INQUIRY',
+    [0x12],
+    6,
+    'in',
+    { evpd: bits(1, 0), page: bytes(2, 1), allocationLength: bytes(3, 2) },
+    true,
+  ),
   row('MODE SELECT(6)', [0x15], 6, 'out', {
     pageFormat: bits(1, 4),
+    revertToDefaults: bits(1, 1),
     savePages: bits(1, 0),
-    parameterListLength: [4, 1],
+    parameterListLength: bytes(4, 1),
   }),
   row(
     'MODE SENSE(6)',
@@ -175,8 +227,8 @@ export const COMMANDS: readonly CommandDefinition[] = [
       disableBlockDescriptors: bits(1, 3),
       pageControl: bits(2, 7, 6),
       page: bits(2, 5, 0),
-      subpage: [3, 1],
-      allocationLength: [4, 1],
+      subpage: bytes(3, 1),
+      allocationLength: bytes(4, 1),
     },
     true,
   ),
@@ -196,13 +248,26 @@ export const COMMANDS: readonly CommandDefinition[] = [
   row('VERIFY(10)', [0x2f], 10, 'out', { ...VERIFY, ...RANGE_10 }, NO_DATA_OUT),
   row('PRE-FETCH(10)', [0x34], 10, 'none', { immediate: bits(1, 1), ...RANGE_10 }, true),
   row('SYNCHRONIZE CACHE(10)', [0x35], 10, 'none', { immediate: bits(1, 1), ...RANGE_10 }),
+  // SBC-3; the two READ LONG are obsolete since SBC-4, and so is all of WRITE LONG but WR_UNCOR.
+  row(
+    'READ LONG(10)',
+    [0x3e],
+    10,
+    'in',
+    { physicalBlock: bits(1, 2), corrected: bits(1, 1), lba: bytes(2, 4), byteLength: bytes(7, 2) },
+    true,
+  ),
   row('WRITE LONG(10)', [0x3f], 10, 'out', {
-    writeUncorrectable: bits(1, 6),
-    lba: [2, 4],
-    byteLength: [7, 2],
+    ...MARKS,
+    lba: bytes(2, 4),
+    byteLength: bytes(7, 2),
   }),
   row('WRITE SAME(10)', [0x41], 10, 'out', { ...SAME, ...RANGE_10 }),
-  row('UNMAP', [0x42], 10, 'out', { anchor: bits(1, 0), group: bits(6, 5, 0), parameterListLength: [7, 2] }),
+  row('UNMAP', [0x42], 10, 'out', {
+    anchor: bits(1, 0),
+    group: bits(6, 5, 0),
+    parameterListLength: bytes(7, 2),
+  }),
   // SP saves the log parameters to the disk's own reserved area.
   row(
     'LOG SENSE',
@@ -213,15 +278,17 @@ export const COMMANDS: readonly CommandDefinition[] = [
       savePages: bits(1, 0),
       pageControl: bits(2, 7, 6),
       page: bits(2, 5, 0),
-      subpage: [3, 1],
-      allocationLength: [7, 2],
+      subpage: bytes(3, 1),
+      parameterPointer: bytes(5, 2),
+      allocationLength: bytes(7, 2),
     },
     { ifClear: [1, 0x01] },
   ),
   row('MODE SELECT(10)', [0x55], 10, 'out', {
     pageFormat: bits(1, 4),
+    revertToDefaults: bits(1, 1),
     savePages: bits(1, 0),
-    parameterListLength: [7, 2],
+    parameterListLength: bytes(7, 2),
   }),
   row(
     'MODE SENSE(10)',
@@ -233,12 +300,19 @@ export const COMMANDS: readonly CommandDefinition[] = [
       disableBlockDescriptors: bits(1, 3),
       pageControl: bits(2, 7, 6),
       page: bits(2, 5, 0),
-      subpage: [3, 1],
-      allocationLength: [7, 2],
+      subpage: bytes(3, 1),
+      allocationLength: bytes(7, 2),
     },
     true,
   ),
-  row('READ(32)', [0x7f, 0x0009], 32, 'in', { ...READ_LONG, ...RANGE_32, ...TAGS }, true),
+  row(
+    'READ(32)',
+    [0x7f, 0x0009],
+    32,
+    'in',
+    { ...READ_LONG, ...DURATION_LIMIT_32, ...RANGE_32, ...TAGS },
+    true,
+  ),
   row(
     'VERIFY(32)',
     [0x7f, 0x000a],
@@ -247,7 +321,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
     { ...VERIFY_LONG, ...RANGE_32, ...TAGS },
     { ifClear: [10, 0x06] },
   ),
-  row('WRITE(32)', [0x7f, 0x000b], 32, 'out', { ...WRITE_LONG, ...RANGE_32, ...TAGS }),
+  row('WRITE(32)', [0x7f, 0x000b], 32, 'out', { ...WRITE_LONG, ...DURATION_LIMIT_32, ...RANGE_32, ...TAGS }),
   row('WRITE AND VERIFY(32)', [0x7f, 0x000c], 32, 'out', { ...VERIFY_LONG, ...RANGE_32, ...TAGS }),
   row('WRITE SAME(32)', [0x7f, 0x000d], 32, 'out', {
     ...protect(10),
@@ -262,17 +336,17 @@ export const COMMANDS: readonly CommandDefinition[] = [
     previousGeneration: bits(3, 3, 0),
     ...WRITE_LONG,
     ...RANGE_32,
-    expectedGeneration: [20, 4],
-    newGeneration: [24, 4],
+    expectedGeneration: bytes(20, 4),
+    newGeneration: bytes(24, 4),
   }),
   row('WRITE ATOMIC(32)', [0x7f, 0x000f], 32, 'out', {
-    boundary: [4, 2],
+    boundary: bytes(4, 2),
     ...WRITE_LONG,
     ...RANGE_32,
     ...TAGS,
   }),
   row('WRITE STREAM(32)', [0x7f, 0x0010], 32, 'out', {
-    streamId: [4, 2],
+    streamId: bytes(4, 2),
     ...WRITE_LONG,
     ...RANGE_32,
     ...TAGS,
@@ -280,26 +354,32 @@ export const COMMANDS: readonly CommandDefinition[] = [
   row('WRITE SCATTERED(32)', [0x7f, 0x0011], 32, 'out', {
     ...WRITE_LONG,
     group: bits(6, 5, 0),
-    dataOffset: [12, 2],
-    ranges: [16, 2],
-    blocks: [28, 4],
+    dataOffset: bytes(12, 2),
+    ranges: bytes(16, 2),
+    blocks: bytes(28, 4),
   }),
   row(
     'GET LBA STATUS(32)',
     [0x7f, 0x0012],
     32,
     'in',
-    { reportType: [10, 1], lba: [12, 8], allocationLength: [28, 4] },
+    {
+      reportType: bytes(10, 1),
+      lba: bytes(12, 8),
+      scanLength: bytes(20, 4),
+      elementId: bytes(24, 4),
+      allocationLength: bytes(28, 4),
+    },
     true,
   ),
-  row('READ(16)', [0x88], 16, 'in', { ...READ, ...RANGE_16 }, true),
+  row('READ(16)', [0x88], 16, 'in', { ...READ, ...durationLimit16(1), ...RANGE_16 }, true),
   row('COMPARE AND WRITE', [0x89], 16, 'out', {
     ...WRITE,
-    lba: [2, 8],
-    blocks: [13, 1],
+    lba: bytes(2, 8),
+    blocks: bytes(13, 1),
     group: bits(14, 5, 0),
   }),
-  row('WRITE(16)', [0x8a], 16, 'out', { ...WRITE, ...RANGE_16 }),
+  row('WRITE(16)', [0x8a], 16, 'out', { ...WRITE, ...durationLimit16(1), ...RANGE_16 }),
   row('ORWRITE(16)', [0x8b], 16, 'out', { ...WRITE, ...RANGE_16 }),
   row('WRITE AND VERIFY(16)', [0x8e], 16, 'out', { ...VERIFY, ...RANGE_16 }),
   row('VERIFY(16)', [0x8f], 16, 'out', { ...VERIFY, ...RANGE_16 }, NO_DATA_OUT),
@@ -308,42 +388,51 @@ export const COMMANDS: readonly CommandDefinition[] = [
   row('WRITE SAME(16)', [0x93], 16, 'out', { ...SAME, noDataOut: bits(1, 0), ...RANGE_16 }),
   row('WRITE STREAM(16)', [0x9a], 16, 'out', {
     ...WRITE,
-    lba: [2, 8],
-    streamId: [10, 2],
-    blocks: [12, 2],
+    lba: bytes(2, 8),
+    streamId: bytes(10, 2),
+    blocks: bytes(12, 2),
     group: bits(14, 5, 0),
   }),
   row('WRITE ATOMIC(16)', [0x9c], 16, 'out', {
     ...WRITE,
-    lba: [2, 8],
-    boundary: [10, 2],
-    blocks: [12, 2],
+    lba: bytes(2, 8),
+    boundary: bytes(10, 2),
+    blocks: bytes(12, 2),
     group: bits(14, 5, 0),
   }),
-  row('READ CAPACITY(16)', [0x9e, 0x10], 16, 'in', { allocationLength: [10, 4] }, true),
+  row('READ CAPACITY(16)', [0x9e, 0x10], 16, 'in', { allocationLength: bytes(10, 4) }, true),
+  row(
+    'READ LONG(16)',
+    [0x9e, 0x11],
+    16,
+    'in',
+    { lba: bytes(2, 8), byteLength: bytes(12, 2), physicalBlock: bits(14, 1), corrected: bits(14, 0) },
+    true,
+  ),
   row(
     'GET LBA STATUS(16)',
     [0x9e, 0x12],
     16,
     'in',
-    { lba: [2, 8], allocationLength: [10, 4], reportType: [14, 1] },
+    { lba: bytes(2, 8), allocationLength: bytes(10, 4), reportType: bytes(14, 1) },
     true,
   ),
   row('WRITE LONG(16)', [0x9f, 0x11], 16, 'out', {
-    writeUncorrectable: bits(1, 6),
-    lba: [2, 8],
-    byteLength: [12, 2],
+    ...MARKS,
+    lba: bytes(2, 8),
+    byteLength: bytes(12, 2),
   }),
   row('WRITE SCATTERED(16)', [0x9f, 0x12], 16, 'out', {
     protect: bits(2, 7, 5),
     dpo: bits(2, 4),
     fua: bits(2, 3),
-    dataOffset: [4, 2],
-    ranges: [8, 2],
-    blocks: [10, 4],
+    ...durationLimit16(2),
+    dataOffset: bytes(4, 2),
+    ranges: bytes(8, 2),
+    blocks: bytes(10, 4),
     group: bits(14, 5, 0),
   }),
-  row('REPORT LUNS', [0xa0], 12, 'in', { selectReport: [2, 1], allocationLength: [6, 4] }, true),
+  row('REPORT LUNS', [0xa0], 12, 'in', { selectReport: bytes(2, 1), allocationLength: bytes(6, 4) }, true),
   row(
     'REPORT SUPPORTED OPERATION CODES',
     [0xa3, 0x0c],
@@ -352,9 +441,9 @@ export const COMMANDS: readonly CommandDefinition[] = [
     {
       returnTimeouts: bits(2, 7),
       reportingOptions: bits(2, 2, 0),
-      requestedOpcode: [3, 1],
-      requestedServiceAction: [4, 2],
-      allocationLength: [6, 4],
+      requestedOpcode: bytes(3, 1),
+      requestedServiceAction: bytes(4, 2),
+      allocationLength: bytes(6, 4),
     },
     true,
   ),
@@ -365,6 +454,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
 ];
 
 const VARIABLE_LENGTH = 0x7f;
+const ADDITIONAL_LENGTH_AT = 7;
 
 const byOpcode = new Map<number, CommandDefinition[]>();
 for (const command of COMMANDS) {
@@ -392,6 +482,15 @@ function serviceActionOf(cdb: Uint8Array): number | undefined {
   return high === undefined || low === undefined ? undefined : (high << 8) | low;
 }
 
+/** Bytes of the CDB of one command, as its ADDITIONAL CDB LENGTH says (SPC-5, "variable length CDB"). */
+const additionalLength = ({ length }: CommandDefinition): number => length - 8;
+
+/** Only a variable-length CDB says how long it is. */
+function saysItsLength(command: CommandDefinition, cdb: Uint8Array): boolean {
+  const [opcode] = command.operation;
+  return opcode !== VARIABLE_LENGTH || cdb[ADDITIONAL_LENGTH_AT] === additionalLength(command);
+}
+
 export interface DecodedCdb {
   readonly command: CommandDefinition;
   /** Every field that the command has. */
@@ -399,113 +498,90 @@ export interface DecodedCdb {
 }
 
 /**
- * What a CDB says. Null when its operation is not known here or it is shorter than the command. A READ(6) or WRITE(6) of length 0 has
- * 256 blocks.
+ * What a CDB says. Null when its operation is not known here, when it is shorter than the command, or when its ADDITIONAL CDB LENGTH is
+ * another. A READ(6) or WRITE(6) of length 0 has 256 blocks.
  */
 export function decodeCdb(cdb: Uint8Array): DecodedCdb | null {
   const command = commandOf(cdb);
-  if (command === null || cdb.length < command.length) return null;
+  if (command === null || cdb.length < command.length || !saysItsLength(command, cdb)) return null;
   const fields: Record<string, bigint | number | boolean> = {};
-  for (const name in command.fields) {
-    const place = command.fields[name as FieldName]!;
-    fields[name] = Array.isArray(place)
-      ? readBytes(cdb, place as readonly [number, number], name)
-      : readBits(cdb, place as Exclude<FieldPlace, readonly [number, number]>);
-  }
-  if (command.length === 6 && 'blocks' in fields) {
-    // 21 bits: the three above them are reserved.
-    fields['lba'] = BigInt.asUintN(21, fields['lba'] as bigint);
-    if (fields['blocks'] === 0) fields['blocks'] = 256;
-  }
+  for (const name in command.fields) fields[name] = readField(cdb, name, command.fields[name as FieldName]!);
   return { command, fields: fields as CdbFields };
 }
 
-function readBytes(cdb: Uint8Array, [at, bytes]: readonly [number, number], name: string): bigint | number {
-  let value = 0;
-  for (let i = at; i < at + Math.min(bytes, 4); i++) value = value * 256 + cdb[i]!;
-  if (name !== 'lba') return value;
-  if (bytes <= 4) return BigInt(value);
-  let low = 0;
-  for (let i = at + 4; i < at + 8; i++) low = low * 256 + cdb[i]!;
-  return value === 0 ? BigInt(low) : (BigInt(value) << 32n) | BigInt(low);
-}
+const widthOf = ({ high, low }: BitRun): number => high - low + 1;
+const maskOf = (run: BitRun): number => (1 << widthOf(run)) - 1;
+const partOf = (cdb: Uint8Array, run: BitRun): number => (cdb[run.at]! >> run.low) & maskOf(run);
 
-function readBits(
+/** LBAs are bigints, single bits booleans. */
+function readField(
   cdb: Uint8Array,
-  { at, high, low }: Exclude<FieldPlace, readonly [number, number]>,
-): number | boolean {
-  const value = (cdb[at]! >> low) & ((1 << (high - low + 1)) - 1);
-  return high === low ? value === 1 : value;
+  name: string,
+  { runs, zeroMeans = 0 }: FieldPlace,
+): bigint | number | boolean {
+  let value = 0;
+  let width = 0;
+  for (const run of runs) {
+    value = value * 2 ** widthOf(run) + partOf(cdb, run);
+    width += widthOf(run);
+  }
+  if (width === 1) return value === 1;
+  if (name !== 'lba') return value || zeroMeans;
+  // Bigints are slow, and few LBAs need them from the first byte on.
+  return value <= Number.MAX_SAFE_INTEGER
+    ? BigInt(value)
+    : runs.reduce((sum, run) => (sum << BigInt(widthOf(run))) | BigInt(partOf(cdb, run)), 0n);
 }
 
 /**
- * The CDB of a command. Fields that are left out are 0.
+ * The CDB of a command. Bits of fields that are left out are 0.
  *
- * @throws ERR_USAGE for a command or a field that there is not; ERR_OUT_OF_RANGE naming the field that does not fit.
+ * @throws ERR_USAGE for a command or a field that there is not, such as a tag in a command that has none; ERR_OUT_OF_RANGE naming the
+ * field that does not fit.
  */
 export function encodeCdb(name: string, fields: CdbFields): Uint8Array {
   const command = byName.get(name);
   if (command === undefined)
     throw new IntegrityError('ERR_USAGE', `no command ${JSON.stringify(name)} is known`);
   const cdb = new Uint8Array(command.length);
-  putOperation(cdb, command.operation);
+  putOperation(cdb, command);
   for (const [field, value] of Object.entries(fields)) {
-    const place = command.fields[field as FieldName];
+    const place = Object.hasOwn(command.fields, field) ? command.fields[field as FieldName] : undefined;
     if (place === undefined) throw new IntegrityError('ERR_USAGE', `${name} has no field ${field}`);
-    putField(cdb, command, field, place, value as bigint | number | boolean);
+    putField(cdb, name, field, place, value);
   }
   return cdb;
 }
 
-function putOperation(cdb: Uint8Array, [opcode, serviceAction]: Operation): void {
+/** The opcode, and the service action beside what already shares its byte. */
+function putOperation(cdb: Uint8Array, command: CommandDefinition): void {
+  const [opcode, serviceAction = 0] = command.operation;
   cdb[0] = opcode;
-  if (serviceAction === undefined) return;
   if (opcode !== VARIABLE_LENGTH) {
-    cdb[1] = serviceAction;
+    cdb[1] = cdb[1]! | serviceAction;
     return;
   }
-  // ADDITIONAL CDB LENGTH counts the bytes after itself.
-  cdb[7] = cdb.length - 8;
+  cdb[ADDITIONAL_LENGTH_AT] = additionalLength(command);
   cdb[8] = serviceAction >> 8;
   cdb[9] = serviceAction & 0xff;
 }
 
 function putField(
   cdb: Uint8Array,
-  { name, length }: CommandDefinition,
+  name: string,
   field: string,
-  place: FieldPlace,
+  { runs, zeroMeans }: FieldPlace,
   value: bigint | number | boolean,
 ): void {
-  const width = widthOf(place);
-  const bitsOf6 = length === 6 && field === 'lba' ? 21 : width;
-  // A length of 256 blocks is written 0 in a 6-byte command.
-  const plain = length === 6 && field === 'blocks' && name.endsWith('(6)') && value === 256 ? 0 : value;
-  const limit = 1n << BigInt(bitsOf6);
-  const whole = typeof plain === 'bigint' || typeof plain === 'boolean' || Number.isSafeInteger(plain);
-  if (!whole || BigInt(plain) < 0n || BigInt(plain) >= limit) {
-    throw new IntegrityError(
-      'ERR_OUT_OF_RANGE',
-      `${field} is ${String(value)}: it must be 0 to ${limit - 1n} in ${name}`,
-    );
+  const width = runs.reduce((sum, run) => sum + widthOf(run), 0);
+  const least = zeroMeans === undefined ? 0n : 1n;
+  const most = zeroMeans === undefined ? (1n << BigInt(width)) - 1n : BigInt(zeroMeans);
+  // What zeroMeans is one more than fits, and leaves 0.
+  let rest = requireWithin(name, field, value, [least, most]);
+  for (const run of [...runs].reverse()) {
+    cdb[run.at] = cdb[run.at]! | ((Number(rest & 0xffn) & maskOf(run)) << run.low);
+    rest >>= BigInt(widthOf(run));
   }
-  let rest = BigInt(plain);
-  if (Array.isArray(place)) {
-    const [at, bytes] = place as readonly [number, number];
-    for (let i = at + bytes - 1; i >= at; i--) {
-      cdb[i] = cdb[i]! | Number(rest & 0xffn);
-      rest >>= 8n;
-    }
-    return;
-  }
-  const { at, low } = place as Exclude<FieldPlace, readonly [number, number]>;
-  cdb[at] = cdb[at]! | (Number(rest) << low);
-}
-
-function widthOf(place: FieldPlace): number {
-  if (Array.isArray(place)) return 8 * (place as readonly [number, number])[1];
-  const { high, low } = place as Exclude<FieldPlace, readonly [number, number]>;
-  return high - low + 1;
 }
 
 /**
@@ -514,26 +590,9 @@ function widthOf(place: FieldPlace): number {
  */
 export function usageMap(command: CommandDefinition): Uint8Array {
   const map = new Uint8Array(command.length);
-  for (const place of Object.values(command.fields)) {
-    if (Array.isArray(place)) {
-      const [at, bytes] = place as readonly [number, number];
-      map.fill(0xff, at, at + bytes);
-    } else {
-      const { at, high, low } = place as Exclude<FieldPlace, readonly [number, number]>;
-      map[at] = map[at]! | (((1 << (high - low + 1)) - 1) << low);
-    }
+  for (const { runs } of Object.values(command.fields)) {
+    for (const run of runs) map[run.at] = map[run.at]! | (maskOf(run) << run.low);
   }
-  if (command.length === 6 && 'blocks' in command.fields) map[1] = 0x1f;
-  putOperationOver(map, command.operation);
+  putOperation(map, command);
   return map;
-}
-
-function putOperationOver(map: Uint8Array, operation: Operation): void {
-  const [opcode, serviceAction] = operation;
-  if (opcode !== VARIABLE_LENGTH && serviceAction !== undefined) {
-    map[0] = opcode;
-    map[1] = map[1]! | serviceAction;
-    return;
-  }
-  putOperation(map, operation);
 }

@@ -1,7 +1,7 @@
 /**
  * Standard INQUIRY data (SPC-5).
  */
-import { putAscii, ResponseReader } from './bytes.js';
+import { ResponseReader, StructureWriter } from './bytes.js';
 
 export interface Inquiry {
   /** 0 for a logical unit that is there. */
@@ -35,19 +35,20 @@ export function decodeInquiry(bytes: Uint8Array): Inquiry {
 const VERSION_DESCRIPTORS = [0x00a0, 0x0460, 0x04c0];
 const INQUIRY_BYTES = 58 + 2 * 8;
 
-/** Standard INQUIRY data of a disk that is there: SPC-4, response data format 2, command queuing. */
+/**
+ * Standard INQUIRY data of a disk that is there: SPC-4, response data format 2, command queuing.
+ *
+ * @throws ERR_OUT_OF_RANGE for a text that is longer than its field or not printable.
+ */
 export function encodeInquiry({
   protect,
   vendor,
   product,
   revision,
 }: Pick<Inquiry, 'protect' | 'vendor' | 'product' | 'revision'>): Uint8Array {
-  const data = new Uint8Array(INQUIRY_BYTES);
-  data.set([0, 0, 0x06, 0x02, INQUIRY_BYTES - 5, Number(protect), 0, 0x02]);
-  putAscii(data, 8, 8, vendor);
-  putAscii(data, 16, 16, product);
-  putAscii(data, 32, 4, revision);
-  const view = new DataView(data.buffer);
-  for (const [i, version] of VERSION_DESCRIPTORS.entries()) view.setUint16(58 + 2 * i, version);
-  return data;
+  const data = new StructureWriter('standard INQUIRY data', INQUIRY_BYTES);
+  data.bytes.set([0, 0, 0x06, 0x02, INQUIRY_BYTES - 5, Number(protect), 0, 0x02]);
+  data.ascii(8, 8, 'vendor', vendor).ascii(16, 16, 'product', product).ascii(32, 4, 'revision', revision);
+  for (const [i, version] of VERSION_DESCRIPTORS.entries()) data.uint(58 + 2 * i, 2, 'version', version);
+  return data.bytes;
 }

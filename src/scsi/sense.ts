@@ -1,15 +1,18 @@
 /**
  * Sense data, in both formats (SPC-5 clause "Sense data").
  */
-import { ResponseReader } from './bytes.js';
+import { additionalSenseText } from './additional-sense.js';
+import { byteText, ResponseReader, StructureWriter } from './bytes.js';
 
 export const SENSE_KEY = {
   NO_SENSE: 0x0,
   RECOVERED_ERROR: 0x1,
   NOT_READY: 0x2,
   MEDIUM_ERROR: 0x3,
+  HARDWARE_ERROR: 0x4,
   ILLEGAL_REQUEST: 0x5,
   UNIT_ATTENTION: 0x6,
+  DATA_PROTECT: 0x7,
   ABORTED_COMMAND: 0xb,
   MISCOMPARE: 0xe,
 } as const;
@@ -33,53 +36,6 @@ const SENSE_KEY_NAMES = [
   'COMPLETED',
 ] as const;
 
-/** The additional sense codes that a disk under this package is likely to answer, as ASC << 8 | ASCQ. */
-const ADDITIONAL_SENSE: Readonly<Record<number, string>> = {
-  0: 'No additional sense information',
-  1024: 'Logical unit not ready, cause not reportable',
-  1025: 'Logical unit is in process of becoming ready',
-  1026: 'Logical unit not ready, initializing command required',
-  1027: 'Logical unit not ready, manual intervention required',
-  1028: 'Logical unit not ready, format in progress',
-  3072: 'Write error',
-  3586: 'Information unit too long',
-  3587: 'Invalid field in command information unit',
-  4097: 'Logical block guard check failed',
-  4098: 'Logical block application tag check failed',
-  4099: 'Logical block reference tag check failed',
-  4100: 'Logical block protection error on recover buffered data',
-  4101: 'Logical block protection method error',
-  4352: 'Unrecovered read error',
-  6656: 'Parameter list length error',
-  7424: 'Miscompare during verify operation',
-  7425: 'Miscompare verify of unmapped LBA',
-  8192: 'Invalid command operation code',
-  8448: 'Logical block address out of range',
-  9216: 'Invalid field in CDB',
-  9472: 'Logical unit not supported',
-  9728: 'Invalid field in parameter list',
-  9984: 'Write protected',
-  9986: 'Logical unit software write protected',
-  10240: 'Not ready to ready change, medium may have changed',
-  10496: 'Power on, reset, or bus device reset occurred',
-  10497: 'Power on occurred',
-  10498: 'SCSI bus reset occurred',
-  10499: 'Bus device reset function occurred',
-  10500: 'Device internal reset',
-  10753: 'Mode parameters changed',
-  10761: 'Capacity data has changed',
-  11276: 'ORWRITE generation does not match',
-  12544: 'Medium format corrupted',
-  12545: 'Format command failed',
-  14848: 'Medium not present',
-  16129: 'Microcode has been changed',
-  16131: 'Inquiry data has changed',
-  16142: 'Reported luns data has changed',
-  17408: 'Internal target failure',
-  18176: 'SCSI parity error',
-  19200: 'Data phase error',
-};
-
 export interface Sense {
   readonly format: 'fixed' | 'descriptor';
   /** The sense is of an earlier command, not of the one that it came with. */
@@ -87,10 +43,30 @@ export interface Sense {
   readonly key: number;
   readonly asc: number;
   readonly ascq: number;
+  /** SDAT_OVFL: there was more sense than the disk had room for. */
+  readonly overflow: boolean;
   /** The INFORMATION field when it is valid. For a disk's medium and protection errors: the LBA. */
   readonly information: bigint | null;
+  /** COMMAND-SPECIFIC INFORMATION; null for none, and for 0 in fixed format, which has no bit that says whether it is there. */
+  readonly commandSpecific: bigint | null;
   /** The field of the CDB or of the parameter list that an ILLEGAL REQUEST is about. */
   readonly fieldPointer: FieldPointer | null;
+  /** How far an operation under way has come, from 0 to 1, with NO SENSE and NOT READY. */
+  readonly progress: number | null;
+  /** ACTUAL RETRY COUNT, with RECOVERED ERROR, MEDIUM ERROR and HARDWARE ERROR. */
+  readonly retryCount: number | null;
+  /** OVERFLOW: more unit attentions came than the disk could keep, with UNIT ATTENTION. */
+  readonly attentionsLost: boolean;
+  /** FIELD REPLACEABLE UNIT CODE; null for none. */
+  readonly replaceableUnit: number | null;
+  /** ILI: the length that was asked for is not the length of the block. */
+  readonly incorrectLength: boolean;
+  /** What the ATA disk behind a translation answered (SAT). */
+  readonly ataStatus: AtaStatus | null;
+  /** Sense of other devices that the command made use of. */
+  readonly forwarded: readonly ForwardedSense[];
+  /** Descriptors that are not read here: vendor-specific ones, and those of other kinds of device. */
+  readonly others: readonly SenseDescriptor[];
 }
 
 /** Sense-key specific data of ILLEGAL REQUEST (SPC-5). */
@@ -100,6 +76,35 @@ export interface FieldPointer {
   readonly byte: number;
   /** The highest bit of the field; null where the sense names none. */
   readonly bit: number | null;
+}
+
+/** The registers of an ATA disk after a command (SAT, "ATA Status Return sense data descriptor"). */
+export interface AtaStatus {
+  /** EXTEND: the command had 48 bits of LBA. */
+  readonly extend: boolean;
+  readonly error: number;
+  readonly count: number;
+  /** Without EXTEND the low 24 bits: the others are in DEVICE. */
+  readonly lba: bigint;
+  readonly device: number;
+  readonly status: number;
+}
+
+export interface ForwardedSense {
+  /** SENSE DATA SOURCE: 0 unknown, 1 the source and 2 the destination of EXTENDED COPY. */
+  readonly source: number;
+  /** FORWARDED STATUS: the SCSI status that came with it. */
+  readonly status: number;
+  /** FSDT: it was cut to fit. */
+  readonly truncated: boolean;
+  /** Null where there is none, or none that can be read. */
+  readonly sense: Sense | null;
+}
+
+export interface SenseDescriptor {
+  readonly type: number;
+  /** What follows its two bytes of header: a view, not a copy. */
+  readonly bytes: Uint8Array;
 }
 
 const RESPONSE_CODES: Readonly<Record<number, Pick<Sense, 'format' | 'deferred'>>> = {
@@ -113,127 +118,290 @@ const RESPONSE_CODES: Readonly<Record<number, Pick<Sense, 'format' | 'deferred'>
  * Null when there is no sense: no byte, or nothing but zeros. Sense is often cut short (by the adapter, or by
  * SG_IO's 96 bytes): a field beyond the end reads 0, as SPC-5 says of fixed format, and a descriptor that is
  * not whole is left out.
- * Throws ERR_MALFORMED_RESPONSE for another response code or less than a sense key.
+ *
+ * @throws ERR_MALFORMED_RESPONSE for another response code or less than a sense key.
  */
 export function decodeSense(bytes: Uint8Array): Sense | null {
   if (bytes.every((byte) => byte === 0)) return null;
   const sense = new ResponseReader('sense data', bytes);
   const kind = RESPONSE_CODES[sense.bits(0, 6, 0)];
-  if (!kind) throw sense.malformed(0, `response code ${toHex(sense.bits(0, 6, 0))} is none of 70h to 73h`);
-  return { ...kind, ...(kind.format === 'fixed' ? decodeFixed(sense) : decodeDescriptors(sense)) };
+  if (!kind) throw sense.malformed(0, `response code ${byteText(sense.bits(0, 6, 0))} is none of 70h to 73h`);
+  const told = kind.format === 'fixed' ? decodeFixed(sense) : decodeDescriptors(sense);
+  return { ...kind, ...NOTHING_TOLD, ...told };
 }
 
 type Content = Omit<Sense, 'format' | 'deferred'>;
+/** What a part of the sense tells. */
+type Told = Partial<Omit<Content, 'key' | 'asc' | 'ascq'>>;
 
-function decodeFixed(sense: ResponseReader): Content {
+const NOTHING_TOLD: Required<Told> = {
+  overflow: false,
+  information: null,
+  commandSpecific: null,
+  fieldPointer: null,
+  progress: null,
+  retryCount: null,
+  attentionsLost: false,
+  replaceableUnit: null,
+  incorrectLength: false,
+  ataStatus: null,
+  forwarded: [],
+  others: [],
+};
+
+type Codes = Pick<Sense, 'key' | 'asc' | 'ascq'>;
+
+function decodeFixed(sense: ResponseReader): Codes & Told {
   const end = sense.length > 7 ? Math.min(sense.length, 8 + sense.u8(7)) : sense.length;
+  const key = sense.bits(2, 3, 0);
   return {
-    key: sense.bits(2, 3, 0),
+    key,
+    overflow: sense.bit(2, 4),
+    incorrectLength: sense.bit(2, 5),
     information: sense.bit(0, 7) && end >= 7 ? BigInt(sense.u32(3)) : null,
+    commandSpecific: end > 11 ? BigInt(sense.u32(8)) || null : null,
     asc: end > 12 ? sense.u8(12) : 0,
     ascq: end > 13 ? sense.u8(13) : 0,
-    fieldPointer: end > 17 ? decodeFieldPointer(sense, 15) : null,
+    replaceableUnit: end > 14 ? sense.u8(14) || null : null,
+    ...(end > 17 && decodeKeySpecific(sense, 15, key)),
   };
 }
 
-/** SKSV, C/D, BPV and BIT POINTER, then the FIELD POINTER. It is one with ILLEGAL REQUEST alone. */
-function decodeFieldPointer(sense: ResponseReader, at: number): FieldPointer | null {
-  const key = sense.bits(0, 6, 0) < 0x72 ? sense.bits(2, 3, 0) : sense.bits(1, 3, 0);
-  if (key !== SENSE_KEY.ILLEGAL_REQUEST || !sense.bit(at, 7)) return null;
-  return {
-    inCdb: sense.bit(at, 6),
-    byte: sense.u16(at + 1),
-    bit: sense.bit(at, 3) ? sense.bits(at, 2, 0) : null,
-  };
+const readProgress = (sense: ResponseReader, at: number): Told => ({
+  progress: sense.u16(at + 1) / 0x10000,
+});
+const readRetryCount = (sense: ResponseReader, at: number): Told => ({ retryCount: sense.u16(at + 1) });
+
+/** SENSE KEY SPECIFIC by sense key: three bytes, of which SKSV is the first bit. */
+const KEY_SPECIFIC: Readonly<Record<number, (sense: ResponseReader, at: number) => Told>> = {
+  [SENSE_KEY.NO_SENSE]: readProgress,
+  [SENSE_KEY.NOT_READY]: readProgress,
+  [SENSE_KEY.RECOVERED_ERROR]: readRetryCount,
+  [SENSE_KEY.MEDIUM_ERROR]: readRetryCount,
+  [SENSE_KEY.HARDWARE_ERROR]: readRetryCount,
+  [SENSE_KEY.ILLEGAL_REQUEST]: (sense, at) => ({
+    fieldPointer: {
+      inCdb: sense.bit(at, 6),
+      byte: sense.u16(at + 1),
+      bit: sense.bit(at, 3) ? sense.bits(at, 2, 0) : null,
+    },
+  }),
+  [SENSE_KEY.UNIT_ATTENTION]: (sense, at) => ({ attentionsLost: sense.bit(at, 0) }),
+};
+
+function decodeKeySpecific(sense: ResponseReader, at: number, key: number): Told {
+  return sense.bit(at, 7) ? (KEY_SPECIFIC[key]?.(sense, at) ?? {}) : {};
 }
 
-const INFORMATION_DESCRIPTOR = { type: 0x00, additionalLength: 0x0a } as const;
-const KEY_SPECIFIC_DESCRIPTOR = { type: 0x02, additionalLength: 0x06 } as const;
+interface DescriptorKind {
+  /** ADDITIONAL LENGTH; null for one of any length from `least` on. */
+  readonly additionalLength: number | null;
+  readonly least?: number;
+  /** Offsets are those of T10's tables, from `at` on. */
+  readonly read: (sense: ResponseReader, at: number, key: number) => Told;
+}
 
-function decodeDescriptors(sense: ResponseReader): Content {
+const TYPE = {
+  INFORMATION: 0x00,
+  COMMAND_SPECIFIC: 0x01,
+  KEY_SPECIFIC: 0x02,
+  REPLACEABLE_UNIT: 0x03,
+} as const;
+/** ADDITIONAL LENGTH of these. */
+const LENGTH = {
+  INFORMATION: 0x0a,
+  COMMAND_SPECIFIC: 0x0a,
+  KEY_SPECIFIC: 0x06,
+  REPLACEABLE_UNIT: 0x02,
+} as const;
+
+/** By DESCRIPTOR TYPE (SPC-5; 09h SAT; 0Dh SBC-4). */
+const DESCRIPTORS: Readonly<Record<number, DescriptorKind>> = {
+  [TYPE.INFORMATION]: {
+    additionalLength: LENGTH.INFORMATION,
+    read: (sense, at) => (sense.bit(at + 2, 7) ? { information: sense.u64(at + 4) } : {}),
+  },
+  [TYPE.COMMAND_SPECIFIC]: {
+    additionalLength: LENGTH.COMMAND_SPECIFIC,
+    read: (sense, at) => ({ commandSpecific: sense.u64(at + 4) }),
+  },
+  [TYPE.KEY_SPECIFIC]: {
+    additionalLength: LENGTH.KEY_SPECIFIC,
+    read: (sense, at, key) => decodeKeySpecific(sense, at + 4, key),
+  },
+  [TYPE.REPLACEABLE_UNIT]: {
+    additionalLength: LENGTH.REPLACEABLE_UNIT,
+    read: (sense, at) => ({ replaceableUnit: sense.u8(at + 3) || null }),
+  },
+  // Block commands.
+  5: { additionalLength: 0x02, read: (sense, at) => ({ incorrectLength: sense.bit(at + 3, 5) }) },
+  // ATA status return.
+  9: {
+    additionalLength: 0x0c,
+    read: (sense, at) => {
+      const extend = sense.bit(at + 2, 0);
+      // As the registers held them; what only EXTEND gives a meaning to comes first.
+      const lbaBytes = extend ? [10, 8, 6, 11, 9, 7] : [11, 9, 7];
+      return {
+        ataStatus: {
+          extend,
+          error: sense.u8(at + 3),
+          count: extend ? sense.u16(at + 4) : sense.u8(at + 5),
+          lba: lbaBytes.reduce((lba, byte) => (lba << 8n) | BigInt(sense.u8(at + byte)), 0n),
+          device: sense.u8(at + 12),
+          status: sense.u8(at + 13),
+        },
+      };
+    },
+  },
+  // Forwarded sense data.
+  12: {
+    additionalLength: null,
+    least: 2,
+    read: (sense, at) => ({
+      forwarded: [
+        {
+          truncated: sense.bit(at + 2, 7),
+          source: sense.bits(at + 2, 3, 0),
+          status: sense.u8(at + 3),
+          sense: readableSense(sense.slice(at + 4, sense.u8(at + 1) - 2)),
+        },
+      ],
+    }),
+  },
+  // Direct-access block device: all of the above in one.
+  13: {
+    additionalLength: 0x1e,
+    read: (sense, at, key) => ({
+      incorrectLength: sense.bit(at + 2, 5),
+      ...decodeKeySpecific(sense, at + 4, key),
+      replaceableUnit: sense.u8(at + 7) || null,
+      ...(sense.bit(at + 2, 7) && { information: sense.u64(at + 8) }),
+      commandSpecific: sense.u64(at + 16) || null,
+    }),
+  },
+};
+
+function readableSense(bytes: Uint8Array): Sense | null {
+  return bytes.length > 2 && RESPONSE_CODES[bytes[0]! & 0x7f] !== undefined ? decodeSense(bytes) : null;
+}
+
+function decodeDescriptors(sense: ResponseReader): Codes & Told {
   const end = sense.length > 7 ? Math.min(sense.length, 8 + sense.u8(7)) : 0;
-  let information: bigint | null = null;
-  let fieldPointer: FieldPointer | null = null;
+  const key = sense.bits(1, 3, 0);
+  let told: Told = sense.length > 4 ? { overflow: sense.bit(4, 7) } : {};
+  const forwarded: ForwardedSense[] = [];
+  const others: SenseDescriptor[] = [];
   for (let at = 8; at + 2 <= end; at += 2 + sense.u8(at + 1)) {
-    const is = ({ type, additionalLength }: { readonly type: number; readonly additionalLength: number }) =>
-      at + 2 + additionalLength <= end && sense.u8(at) === type && sense.u8(at + 1) === additionalLength;
-    if (is(INFORMATION_DESCRIPTOR) && sense.bit(at + 2, 7)) information = sense.u64(at + 4);
-    if (is(KEY_SPECIFIC_DESCRIPTOR)) fieldPointer = decodeFieldPointer(sense, at + 4);
+    const length = sense.u8(at + 1);
+    if (at + 2 + length > end) break;
+    const kind = DESCRIPTORS[sense.u8(at)];
+    const fits =
+      kind !== undefined && (kind.additionalLength ?? length) === length && length >= (kind.least ?? 0);
+    if (!fits) {
+      others.push({ type: sense.u8(at), bytes: sense.slice(at + 2, length) });
+      continue;
+    }
+    const one = kind.read(sense, at, key);
+    forwarded.push(...(one.forwarded ?? []));
+    told = { ...told, ...one };
   }
-  return { key: sense.bits(1, 3, 0), asc: sense.u8(2), ascq: sense.u8(3), information, fieldPointer };
+  return { key, asc: sense.u8(2), ascq: sense.u8(3), ...told, forwarded, others };
 }
 
+/** What `encodeSense` writes. What is left out is not there. */
 export interface SenseContent {
   /** Descriptor format, else fixed. */
   readonly descriptor: boolean;
+  readonly deferred?: boolean;
   readonly key: number;
   readonly asc: number;
   readonly ascq: number;
   readonly information?: bigint;
+  readonly commandSpecific?: bigint;
   readonly fieldPointer?: { readonly inCdb: boolean; readonly byte: number; readonly bit?: number };
+  readonly replaceableUnit?: number;
 }
 
 const FIXED_BYTES = 18;
+const LARGEST_32_BIT = 0xffffffffn;
 
 /**
- * Sense data of a current error. Fixed format is 18 bytes, and its INFORMATION is not valid where it would need more than 32 bits
- * (SPC-5); descriptor format has the descriptors that there is something for.
+ * Sense data. Fixed format is 18 bytes, and its INFORMATION is not valid where it would need more than 32 bits (SPC-5); descriptor
+ * format has the descriptors that there is something for.
+ *
+ * @throws ERR_OUT_OF_RANGE naming the field that does not fit.
  */
 export function encodeSense(content: SenseContent): Uint8Array {
   return content.descriptor ? encodeDescriptors(content) : encodeFixed(content);
 }
 
-function encodeFixed({ key, asc, ascq, information, fieldPointer }: SenseContent): Uint8Array {
-  const sense = new Uint8Array(FIXED_BYTES);
-  const view = new DataView(sense.buffer);
-  sense[0] = 0x70;
-  sense[2] = key;
-  if (information !== undefined && information <= 0xffffffffn) {
-    sense[0] |= 0x80;
-    view.setUint32(3, Number(information));
+function encodeFixed(content: SenseContent): Uint8Array {
+  const { deferred = false, key, asc, ascq, information, commandSpecific = 0n, fieldPointer } = content;
+  const sense = new StructureWriter('fixed format sense data', FIXED_BYTES);
+  sense.bytes[0] = deferred ? 0x71 : 0x70;
+  sense.bits(2, 3, 0, 'key', key);
+  if (information !== undefined && information <= LARGEST_32_BIT) {
+    sense.bit(0, 7, true).uint(3, 4, 'information', information);
   }
-  sense[7] = FIXED_BYTES - 8;
-  sense[12] = asc;
-  sense[13] = ascq;
-  if (fieldPointer) putFieldPointer(view, 15, fieldPointer);
-  return sense;
+  sense.bytes[7] = FIXED_BYTES - 8;
+  if (commandSpecific <= LARGEST_32_BIT) sense.uint(8, 4, 'commandSpecific', commandSpecific);
+  sense.uint(12, 1, 'asc', asc).uint(13, 1, 'ascq', ascq);
+  sense.uint(14, 1, 'replaceableUnit', content.replaceableUnit ?? 0);
+  if (fieldPointer) putFieldPointer(sense, 15, fieldPointer);
+  return sense.bytes;
 }
 
-function encodeDescriptors({ key, asc, ascq, information, fieldPointer }: SenseContent): Uint8Array {
-  const informationBytes = information === undefined ? 0 : 2 + INFORMATION_DESCRIPTOR.additionalLength;
-  const pointerBytes = fieldPointer ? 2 + KEY_SPECIFIC_DESCRIPTOR.additionalLength : 0;
-  const sense = new Uint8Array(8 + informationBytes + pointerBytes);
-  const view = new DataView(sense.buffer);
-  sense.set([0x72, key, asc, ascq, 0, 0, 0, informationBytes + pointerBytes]);
+function encodeDescriptors(content: SenseContent): Uint8Array {
+  const {
+    deferred = false,
+    key,
+    asc,
+    ascq,
+    information,
+    commandSpecific,
+    fieldPointer,
+    replaceableUnit,
+  } = content;
+  const descriptors: StructureWriter[] = [];
+  const add = (type: number, length: number): StructureWriter => {
+    const descriptor = new StructureWriter('descriptor format sense data', 2 + length);
+    descriptor.bytes.set([type, length]);
+    descriptors.push(descriptor);
+    return descriptor;
+  };
   if (information !== undefined) {
-    sense.set([INFORMATION_DESCRIPTOR.type, INFORMATION_DESCRIPTOR.additionalLength, 0x80], 8);
-    view.setBigUint64(12, information);
+    add(TYPE.INFORMATION, LENGTH.INFORMATION).bit(2, 7, true).uint(4, 8, 'information', information);
   }
-  if (fieldPointer) {
-    const at = 8 + informationBytes;
-    sense.set([KEY_SPECIFIC_DESCRIPTOR.type, KEY_SPECIFIC_DESCRIPTOR.additionalLength], at);
-    putFieldPointer(view, at + 4, fieldPointer);
+  if (commandSpecific !== undefined) {
+    add(TYPE.COMMAND_SPECIFIC, LENGTH.COMMAND_SPECIFIC).uint(4, 8, 'commandSpecific', commandSpecific);
   }
-  return sense;
+  if (fieldPointer) putFieldPointer(add(TYPE.KEY_SPECIFIC, LENGTH.KEY_SPECIFIC), 4, fieldPointer);
+  if (replaceableUnit !== undefined) {
+    add(TYPE.REPLACEABLE_UNIT, LENGTH.REPLACEABLE_UNIT).uint(3, 1, 'replaceableUnit', replaceableUnit);
+  }
+  const header = new StructureWriter('descriptor format sense data', 8);
+  header.bytes[0] = deferred ? 0x73 : 0x72;
+  header.bits(1, 3, 0, 'key', key).uint(2, 1, 'asc', asc).uint(3, 1, 'ascq', ascq);
+  header.bytes[7] = descriptors.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  return Uint8Array.from([header, ...descriptors].flatMap(({ bytes }) => [...bytes]));
 }
 
 function putFieldPointer(
-  view: DataView,
+  sense: StructureWriter,
   at: number,
   { inCdb, byte, bit }: NonNullable<SenseContent['fieldPointer']>,
 ): void {
-  const sksv = 0x80;
-  view.setUint8(at, sksv | (inCdb ? 0x40 : 0) | (bit === undefined ? 0 : 0x08 | bit));
-  view.setUint16(at + 1, byte);
+  sense
+    .bit(at, 7, true)
+    .bit(at, 6, inCdb)
+    .uint(at + 1, 2, 'fieldPointer.byte', byte);
+  if (bit !== undefined) sense.bit(at, 3, true).bits(at, 2, 0, 'fieldPointer.bit', bit);
 }
 
 /** `ABORTED COMMAND 0Bh/10h/01h: Logical block guard check failed`. */
 export function senseText({ key, asc, ascq, deferred }: Sense): string {
-  const codes = `${SENSE_KEY_NAMES[key]} ${toHex(key)}/${toHex(asc)}/${toHex(ascq)}`;
-  const text = ADDITIONAL_SENSE[(asc << 8) | ascq];
-  return `${deferred ? 'deferred ' : ''}${codes}${text ? `: ${text}` : ''}`;
-}
-
-function toHex(byte: number): string {
-  return `${byte.toString(16).toUpperCase().padStart(2, '0')}h`;
+  const codes = `${SENSE_KEY_NAMES[key]} ${byteText(key)}/${byteText(asc)}/${byteText(ascq)}`;
+  const text = additionalSenseText(asc, ascq);
+  return `${deferred ? 'deferred ' : ''}${codes}${text === null ? '' : `: ${text}`}`;
 }

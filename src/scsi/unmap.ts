@@ -1,4 +1,5 @@
 /** The parameter list of UNMAP (SBC-4). */
+import { StructureWriter } from './bytes.js';
 
 export interface LbaRange {
   readonly lba: bigint;
@@ -8,16 +9,16 @@ export interface LbaRange {
 const HEADER_BYTES = 8;
 const DESCRIPTOR_BYTES = 16;
 
+/** Throws ERR_OUT_OF_RANGE naming the field that does not fit, or for more ranges than the list's lengths can tell. */
 export function encodeUnmapList(ranges: readonly LbaRange[]): Uint8Array {
-  const list = new DataView(new ArrayBuffer(HEADER_BYTES + DESCRIPTOR_BYTES * ranges.length));
-  list.setUint16(0, list.byteLength - 2);
-  list.setUint16(2, DESCRIPTOR_BYTES * ranges.length);
+  const list = new StructureWriter('UNMAP parameter list', HEADER_BYTES + DESCRIPTOR_BYTES * ranges.length);
+  list.uint(0, 2, 'data length', list.bytes.length - 2);
+  list.uint(2, 2, 'block descriptor data length', list.bytes.length - HEADER_BYTES);
   for (const [i, { lba, blocks }] of ranges.entries()) {
     const at = HEADER_BYTES + i * DESCRIPTOR_BYTES;
-    list.setBigUint64(at, lba);
-    list.setUint32(at + 8, blocks);
+    list.uint(at, 8, 'lba', lba).uint(at + 8, 4, 'blocks', blocks);
   }
-  return new Uint8Array(list.buffer);
+  return list.bytes;
 }
 
 /** The ranges that are there whole; null for a list shorter than its header. */

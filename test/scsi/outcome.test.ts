@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { IntegrityError } from '../../src/errors.js';
+import { additionalSenseText } from '../../src/scsi/additional-sense.js';
 import { classify, describeOutcome, type ScsiOutcome } from '../../src/scsi/outcome.js';
 import { decodeSense, senseText } from '../../src/scsi/sense.js';
 import { bytes } from './hex.js';
@@ -78,6 +79,124 @@ t.test('sense that is short, odd or none', async (t) => {
     message: /sense data: byte 0.*12h/,
   });
   t.throws(() => decodeSense(bytes('70 00')), { code: 'ERR_MALFORMED_RESPONSE', message: /byte 2/ });
+});
+
+// Byte by byte from the tables of SPC-5, SAT-4 and SBC-4.
+t.test('every part of the sense', async (t) => {
+  const descriptors = (key: string, hex: string) => {
+    const length = bytes(hex).length.toString(16).padStart(2, '0');
+    return `72 ${key} 11 00 000000 ${length} ${hex}`;
+  };
+  const cases: [string, string, object][] = [
+    ['an ILI in fixed format', '70 00 23 00000000 0a 00000000 11 00 00 000000', { incorrectLength: true }],
+    ['SDAT_OVFL in fixed format', '70 00 13 00000000 0a 00000000 11 00 00 000000', { overflow: true }],
+    ['SDAT_OVFL', '72 03 11 00 800000 00', { overflow: true, incorrectLength: false }],
+    [
+      'COMMAND-SPECIFIC and the rest of fixed format',
+      '70 00 03 00000000 0a 00000007 11 00 44 800005',
+      { commandSpecific: 7n, replaceableUnit: 0x44, retryCount: 5, fieldPointer: null, progress: null },
+    ],
+    [
+      'nothing of these',
+      fixed('03', '11', '00'),
+      { commandSpecific: null, replaceableUnit: null, retryCount: null, forwarded: [], others: [] },
+    ],
+    ['progress', '70 00 02 00000000 0a 00000000 04 04 00 804000', { progress: 0.25, retryCount: null }],
+    ['progress without SKSV', '70 00 02 00000000 0a 00000000 04 04 00 004000', { progress: null }],
+    ['a queue that overflowed', '70 00 06 00000000 0a 00000000 29 00 00 810000', { attentionsLost: true }],
+    ['a queue that did not', '70 00 06 00000000 0a 00000000 29 00 00 800000', { attentionsLost: false }],
+    [
+      'COMMAND-SPECIFIC',
+      descriptors('0b', '01 0a 00 00 0102030405060708'),
+      { commandSpecific: 0x0102030405060708n },
+    ],
+    ['a retry count', descriptors('04', '02 06 0000 80 0005 00'), { retryCount: 5 }],
+    ['a replaceable unit', descriptors('03', '03 02 00 99'), { replaceableUnit: 0x99 }],
+    ['an ILI', descriptors('03', '05 02 00 20'), { incorrectLength: true }],
+    [
+      'what an ATA disk answered',
+      descriptors('0b', '09 0c 01 11 2233 44 55 66 77 88 99 aa bb'),
+      {
+        ataStatus: {
+          extend: true,
+          error: 0x11,
+          count: 0x2233,
+          lba: 0x886644997755n,
+          device: 0xaa,
+          status: 0xbb,
+        },
+      },
+    ],
+    [
+      'without EXTEND',
+      descriptors('0b', '09 0c 00 11 2233 44 55 66 77 88 99 aa bb'),
+      { ataStatus: { extend: false, count: 0x33, lba: 0x997755n } },
+    ],
+    [
+      'the sense of two other devices',
+      descriptors('0b', `0c 14 82 02 ${fixed('05', '24', '00')} 0c 02 01 08`),
+      {
+        forwarded: [
+          { truncated: true, source: 2, status: 2, sense: { key: 5, asc: 0x24 } },
+          { truncated: false, source: 1, status: 8, sense: null },
+        ],
+      },
+    ],
+    [
+      'forwarded sense of no known format',
+      descriptors('0b', '0c 05 00 02 7f 00 05'),
+      { forwarded: [{ sense: null }] },
+    ],
+    [
+      'and of less than a sense key',
+      descriptors('0b', '0c 04 00 02 70 00'),
+      { forwarded: [{ sense: null }] },
+    ],
+    [
+      'all in one',
+      descriptors('05', '0d 1e a0 00 cf 0009 77 0000000102030405 0000000000000007 0000000000000000'),
+      {
+        information: 0x0102030405n,
+        incorrectLength: true,
+        fieldPointer: { inCdb: true, byte: 9, bit: 7 },
+        replaceableUnit: 0x77,
+        commandSpecific: 7n,
+      },
+    ],
+    [
+      'nothing in it',
+      descriptors('05', `0d 1e ${'00'.repeat(30)}`),
+      { information: null, fieldPointer: null, replaceableUnit: null, commandSpecific: null },
+    ],
+    [
+      'descriptors of others, and one of another length',
+      descriptors('03', '80 02 0102 00 02 8000'),
+      {
+        information: null,
+        others: [
+          { type: 0x80, bytes: bytes('0102') },
+          { type: 0, bytes: bytes('8000') },
+        ],
+      },
+    ],
+  ];
+  for (const [name, hex, expected] of cases) t.match(decodeSense(bytes(hex)), expected, name);
+});
+
+t.test('additional sense codes', async (t) => {
+  const cases: [number, number, string | null][] = [
+    [0x00, 0x00, 'No additional sense information'],
+    [0x10, 0x05, 'Logical block protection method error'],
+    [0x40, 0x00, 'RAM failure'],
+    [0x40, 0x7f, null],
+    [0x40, 0x83, 'Diagnostic failure on component 83h'],
+    [0x4d, 0x12, 'Tagged overlapped commands, task tag 12h'],
+    [0x70, 0xff, 'Decompression exception, short algorithm id FFh'],
+    [0x74, 0x79, 'Security conflict in translated device'],
+    [0x10, 0x80, null],
+    [0x80, 0x00, null],
+  ];
+  for (const [asc, ascq, text] of cases) t.equal(additionalSenseText(asc, ascq), text);
 });
 
 interface Answer {

@@ -3,6 +3,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import t from 'tap';
 import { COMMANDS, encodeCdb } from '../../../src/scsi/commands.js';
+import { decodeModeSense } from '../../../src/scsi/mode-page.js';
 import { decodeReadCapacity16 } from '../../../src/scsi/read-capacity.js';
 import { encodeUnmapList } from '../../../src/scsi/unmap.js';
 import {
@@ -46,6 +47,15 @@ t.test('data goes through every size of READ and WRITE', async (t) => {
         t.same(Buffer.from(dataIn), Buffer.from(write === 10 ? other : data), `type ${type} READ(${read})`);
       }
     }
+  }
+});
+
+t.test('a duration limit is taken, and limits nothing', async (t) => {
+  const disk = await ready({ type: 2 });
+  const limited = { ...range, durationLimit: 7 };
+  for (const size of [16, 32]) {
+    t.match(ask(disk, `WRITE(${size})`, limited, data), GOOD, `WRITE(${size})`);
+    t.same(Buffer.from(ask(disk, `READ(${size})`, limited).dataIn), Buffer.from(data), `READ(${size})`);
   }
 });
 
@@ -102,6 +112,11 @@ t.test('what no command is', async (t) => {
     pointer: { byte: 8 },
   });
   t.match(send(disk, encodeCdb('READ(16)', range).subarray(0, 10)), INVALID_FIELD, 'cut short');
+  for (const additional of [0x10, 0x19]) {
+    const long = encodeCdb('READ(32)', range);
+    long[7] = additional;
+    t.match(send(disk, long), { ...INVALID_FIELD, pointer: { inCdb: true, byte: 7 } });
+  }
   const reserved = encodeCdb('READ(10)', range);
   reserved[6] = 0x80;
   t.match(send(disk, reserved), { ...INVALID_FIELD, pointer: { inCdb: true, byte: 6, bit: 7 } });
@@ -124,14 +139,17 @@ t.test('INQUIRY and its pages', async (t) => {
     guardCheck: true,
     appCheck: true,
     refCheck: true,
+    writeUncorrectable: true,
+    revertToDefaults: true,
+    senseLengthMax: 252,
   });
   t.match(decodeBlockLimits(page(0xb0)), { transferBlocksMax: 8192, compareAndWriteBlocksMax: 255 });
   t.match(decodeLogicalBlockProvisioning(page(0xb2)), { unmap: true, readZeros: 1, provisioningType: 2 });
   t.match(decodeSupportedBlockLengths(page(0xb4)), [
-    { blockSize: 512, types: [0, 1, 2, 3] },
-    { blockSize: 1024 },
-    { blockSize: 2048 },
-    { blockSize: 4096 },
+    { blockSize: 512, types: [0, 1, 2, 3], multipleIntervals: false },
+    { blockSize: 1024, multipleIntervals: true },
+    { blockSize: 2048, multipleIntervals: true },
+    { blockSize: 4096, multipleIntervals: true },
   ]);
   t.match(ask(disk, 'INQUIRY', { evpd: true, page: 0x99, allocationLength: 64 }), INVALID_FIELD);
   t.match(ask(disk, 'INQUIRY', { page: 0x80, allocationLength: 64 }), INVALID_FIELD, 'a page without EVPD');
@@ -268,6 +286,15 @@ t.test('WRITE SAME and UNMAP', async (t) => {
     );
     t.equal(status[48 + 4], 0, 'and mapped again');
   }
+  const long = (fields: object) =>
+    ask(disk, 'GET LBA STATUS(32)', { lba: 16n, allocationLength: 56, ...fields });
+  const runs = Buffer.from(long({ scanLength: 2 }).dataIn);
+  t.same(
+    [runs.readUInt32BE(0), runs.readUInt32BE(16), runs.readUInt32BE(32)],
+    [36, 1, 1],
+    'SCAN LENGTH ends the second run',
+  );
+  t.match(long({ elementId: 1 }), { ...INVALID_FIELD, pointer: { byte: 24 } }, 'there are no elements');
   t.match(
     ask(disk, 'UNMAP', { parameterListLength: 24 }, encodeUnmapList([{ lba: 4095n, blocks: 2 }])),
     OUT_OF_RANGE,
@@ -376,6 +403,12 @@ t.test('WRITE ATOMIC, STREAM and SCATTERED', async (t) => {
     'overlapping',
   );
   t.match(scattered([{ lba: 4095, blocks: 2, ref: 1 }]), OUT_OF_RANGE);
+  const cut = { dataOffset: 1, ranges: 2, blocks: 0, protect: 1 };
+  t.match(
+    ask(disk, 'WRITE SCATTERED(32)', cut, new Uint8Array(0)),
+    check('0Bh/0Eh/01h'),
+    'it ends before its descriptors',
+  );
 });
 
 t.test('FORMAT UNIT', async (t) => {
@@ -416,6 +449,26 @@ t.test('MODE SENSE and MODE SELECT', async (t) => {
   const disk = await ready();
   const sense = (fields: object) => ask(disk, 'MODE SENSE(10)', { allocationLength: 512, ...fields });
   t.match(sense({ page: 0x3f, subpage: 0xff }), GOOD);
+  const all = { page: 0x3f, subpage: 0xff };
+  const told = decodeModeSense(sense({ ...all, longLba: true }).dataIn, 10);
+  t.match(told, { writeProtected: false, blockDescriptors: [{ blocks: 4096n, blockSize: 512 }] });
+  t.same(
+    told.pages.map(({ page, subpage }) => [page, subpage]),
+    [
+      [0x01, 0],
+      [0x08, 0],
+      [0x0a, 0],
+      [0x0a, 1],
+      [0x0a, 2],
+      [0x1c, 0],
+    ],
+  );
+  const short = ask(disk, 'MODE SENSE(6)', { ...all, allocationLength: 255 }).dataIn;
+  t.same(
+    decodeModeSense(short, 6).pages.map(({ bytes }) => Buffer.from(bytes)),
+    told.pages.map(({ bytes }) => Buffer.from(bytes)),
+    'the same in the short form',
+  );
   t.match(sense({ page: 0x11 }), INVALID_FIELD);
   t.same(
     [...sense({ page: 0x0a, pageControl: 1 }).dataIn.subarray(16, 22)],
@@ -431,6 +484,17 @@ t.test('MODE SENSE and MODE SELECT', async (t) => {
   t.equal(sense({ page: 0x0a, disableBlockDescriptors: true }).dataIn[10], 0x04);
   t.equal(sense({ page: 0x0a, disableBlockDescriptors: true, pageControl: 2 }).dataIn[10], 0x00, 'default');
   t.equal(sense({ page: 0x0a, disableBlockDescriptors: true, pageControl: 3 }).dataIn[10], 0x00, 'not saved');
+  t.match(ask(disk, 'MODE SELECT(10)', { revertToDefaults: true }), GOOD, 'RTD');
+  t.equal(sense({ page: 0x0a, disableBlockDescriptors: true }).dataIn[10], 0x00, 'the default again');
+  t.match(select(list(0x04), { savePages: true }), GOOD);
+  t.match(ask(disk, 'MODE SELECT(6)', { revertToDefaults: true }), GOOD);
+  t.equal(
+    sense({ page: 0x0a, disableBlockDescriptors: true, pageControl: 3 }).dataIn[10],
+    0x04,
+    'still saved',
+  );
+  t.match(ask(disk, 'MODE SELECT(6)', { revertToDefaults: true, savePages: true }), GOOD);
+  t.equal(sense({ page: 0x0a, disableBlockDescriptors: true, pageControl: 3 }).dataIn[10], 0x00, 'saved too');
   t.match(
     select(list(0x14)),
     { sense: '05h/26h/00h', pointer: { inCdb: false, byte: 6 } },
@@ -479,6 +543,18 @@ t.test('unreadable blocks, a stopped disk', async (t) => {
   ask(disk, 'WRITE(16)', range, data);
   t.match(ask(disk, 'READ(16)', range), GOOD, 'written again');
   t.match(ask(disk, 'WRITE LONG(10)', { lba: 18n }), INVALID_FIELD);
+  for (const [field, bit] of [
+    ['correctionDisabled', 7],
+    ['physicalBlock', 5],
+  ] as const) {
+    for (const name of ['WRITE LONG(10)', 'WRITE LONG(16)']) {
+      t.match(
+        ask(disk, name, { lba: 18n, writeUncorrectable: true, [field]: true }),
+        { ...INVALID_FIELD, pointer: { byte: 1, bit } },
+        `${name} ${field}`,
+      );
+    }
+  }
   t.match(ask(disk, 'START STOP UNIT', {}), GOOD);
   t.match(ask(disk, 'READ(16)', range), check('02h/04h/02h'));
   t.match(ask(disk, 'INQUIRY', { allocationLength: 96 }), GOOD);
@@ -565,7 +641,7 @@ t.test('whatever comes, it answers', async (t) => {
           const [opcode, action = 0] = operation;
           const cdb = noise.slice(0, length);
           cdb[0] = opcode;
-          if (opcode === 0x7f) cdb.set([action >> 8, action & 0xff], 8);
+          if (opcode === 0x7f) cdb.set([0x18, action >> 8, action & 0xff], 7);
           else if (operation.length === 2) cdb[1] = action;
           return cdb;
         }),

@@ -13,6 +13,7 @@ import { type CheckedField, defaultEngine } from '../../../src/pi/engine.js';
 import { type Profile, profileByName } from '../../../src/pi/profile.js';
 import { encodeCdb } from '../../../src/scsi/commands.js';
 import { EmulatedDisk } from '../../../src/testbed/disk/emulated-disk.js';
+import { Random } from '../../support/random.js';
 import { ask, send } from './drive.js';
 
 const COMMANDS = Number(process.env['EMULATED_DISK_COMMANDS'] ?? 30_000);
@@ -20,23 +21,6 @@ const SEED = Number(process.env['EMULATED_DISK_SEED'] ?? randomInt(2 ** 32));
 
 /** A thousand commands take about 0.15 s. */
 t.setTimeout(120_000 + COMMANDS);
-
-/** xorshift32. */
-class Random {
-  #x: number;
-  constructor(seed: number) {
-    this.#x = seed | 0 || 1;
-  }
-  below(n: number): number {
-    this.#x ^= this.#x << 13;
-    this.#x ^= this.#x >>> 17;
-    this.#x ^= this.#x << 5;
-    return Math.floor(((this.#x >>> 0) * n) / 2 ** 32);
-  }
-  pick<T>(from: readonly T[]): T {
-    return from[this.below(from.length)]!;
-  }
-}
 
 /** A protect field, and the tags that SBC-4 has checked; what nobody tells of the application tag is not compared. */
 const CHECKS: readonly (readonly CheckedField[])[] = [

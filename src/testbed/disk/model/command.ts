@@ -77,10 +77,7 @@ export function requireOnDisk({ medium }: Disk, lba: bigint, blocks: bigint): vo
 
 /** Where a field of the CDB begins, for the field pointer. */
 export function byteOf(definition: CommandDefinition, field: keyof CdbFields): number {
-  const place = definition.fields[field];
-  if (place === undefined) return 0;
-  const [first] = Array.isArray(place) ? place : [place.at];
-  return typeof first === 'number' ? first : first.at;
+  return definition.fields[field]?.runs[0]?.at ?? 0;
 }
 
 /** Whether the command tells the disk which tags to expect. */

@@ -161,6 +161,18 @@ export class ModePages {
       changes.set(keyOf(definition), wanted);
       at = start + length;
     }
+    this.#change(changes, save);
+  }
+
+  /** RTD of MODE SELECT: all pages as they were made. */
+  revert(save: boolean): void {
+    this.#change(
+      PAGES.map((page) => [keyOf(page), Uint8Array.from(page.parameters)]),
+      save,
+    );
+  }
+
+  #change(changes: Iterable<readonly [key: string, bytes: Uint8Array]>, save: boolean): void {
     for (const [key, bytes] of changes) {
       this.#current.set(key, bytes);
       if (save) this.#saved.set(key, bytes.slice());

@@ -116,7 +116,8 @@ export class DiskModel implements LogicalUnit {
         : new Refusal(SENSE.INVALID_OPCODE);
     }
     const decoded = decodeCdb(cdb);
-    if (decoded === null) throw invalidInCdb(0);
+    // Its ADDITIONAL CDB LENGTH is wrong where it is not cut short.
+    if (decoded === null) throw invalidInCdb(cdb.length < definition.length ? 0 : 7);
     refuseReservedBits(cdb, usage(definition));
     if (disk.stopped && needsMedium(definition)) throw new Refusal(SENSE.INITIALIZING_REQUIRED);
     return { command: { definition, fields: decoded.fields, dataOut, dataInMax }, handler };

@@ -1,24 +1,14 @@
 /** FORMAT UNIT (SBC-4): everything is unmapped, under tuples of FFh, in the type that was asked for. */
+import {
+  decodeFormatList,
+  FORMAT_HEADER_BYTES,
+  FORMAT_PROTECTION,
+  type FormatParameters,
+} from '../../../../scsi/format-unit.js';
 import { byteOf, type Handler, NO_DATA } from '../command.js';
-import { type Format, requireFormat } from '../format.js';
-import { u16, u32 } from '../protection.js';
+import { requireFormat } from '../format.js';
 import { invalidInCdb, invalidInList, Refusal, SENSE } from '../refusal.js';
 import { requireWritable } from './write.js';
-
-/** FMTPINFO and PROTECTION FIELD USAGE, and the type that they make. */
-const TYPES: readonly {
-  readonly information: number;
-  readonly usage: number;
-  readonly type: Format['type'];
-}[] = [
-  { information: 0b00, usage: 0b000, type: 0 },
-  { information: 0b10, usage: 0b000, type: 1 },
-  { information: 0b11, usage: 0b000, type: 2 },
-  { information: 0b11, usage: 0b001, type: 3 },
-];
-
-const SHORT_HEADER = 4;
-const LONG_HEADER = 8;
 
 export const formatUnit: Handler = (disk, { definition, fields, dataOut }) => {
   requireWritable(disk);
@@ -31,25 +21,24 @@ export const formatUnit: Handler = (disk, { definition, fields, dataOut }) => {
   } = fields;
   if (fastFormat > 1) throw invalidInCdb(byteOf(definition, 'fastFormat'), 1);
   if (defectListFormat !== 0 && !formatData) throw invalidInCdb(byteOf(definition, 'defectListFormat'), 2);
-  const headerBytes = longList ? LONG_HEADER : SHORT_HEADER;
-  const header = formatData ? dataOut.subarray(0, headerBytes) : new Uint8Array(headerBytes);
-  if (header.length < headerBytes) throw new Refusal(SENSE.PARAMETER_LIST_LENGTH);
-  if (formatData) requireHeader(header, dataOut.length);
-  const usage = header[0]! & 0x07;
-  const exponent = longList ? header[3]! & 0x0f : 0;
-  const known = TYPES.filter(({ information }) => information === formatProtection);
+  const form = longList ? 'long' : 'short';
+  const list = decodeFormatList(form, formatData ? dataOut : new Uint8Array(FORMAT_HEADER_BYTES[form]));
+  if (list === null) throw new Refusal(SENSE.PARAMETER_LIST_LENGTH);
+  if (formatData) requireList(dataOut, list, FORMAT_HEADER_BYTES[form]);
+  const known = FORMAT_PROTECTION.filter((one) => one.formatProtection === formatProtection);
   const typesOf = [0, ...(disk.concealsProtection ? [] : disk.supportedTypes)];
   if (!known.some(({ type }) => typesOf.includes(type)))
     throw invalidInCdb(byteOf(definition, 'formatProtection'), 7);
-  const found = known.find((one) => one.usage === usage && typesOf.includes(one.type));
+  const found = known.find((one) => one.fieldUsage === list.fieldUsage && typesOf.includes(one.type));
   if (found === undefined) throw invalidInList(0, 2);
+  if (list.protectionInformation !== 0) throw invalidInList(3, 7);
   const format = {
     ...disk.medium.format,
     ...disk.pendingFormat,
     type: found.type,
-    intervalExponent: exponent,
+    intervalExponent: list.intervalExponent,
   };
-  if (exponent > disk.intervalExponentMax) throw invalidInList(3, 3);
+  if (list.intervalExponent > disk.intervalExponentMax) throw invalidInList(3, 3);
   try {
     requireFormat(format);
   } catch {
@@ -61,20 +50,12 @@ export const formatUnit: Handler = (disk, { definition, fields, dataOut }) => {
   return NO_DATA;
 };
 
-/** Bits of byte 1: FOV says that those after it are to be heeded; an initialization pattern is not taken. */
-const FORMAT_OPTIONS_VALID = 0x80;
-const OPTIONS = 0x70;
-const INITIALIZATION_PATTERN = 0x08;
-
-/** The defects that may follow are read over: there are none here. */
-function requireHeader(header: Uint8Array, sentBytes: number): void {
-  const [usage, options] = [header[0]!, header[1]!];
-  const long = header.length === LONG_HEADER;
-  if ((usage & 0xf8) !== 0) throw invalidInList(0, 7);
-  if ((options & INITIALIZATION_PATTERN) !== 0) throw invalidInList(1, 3);
-  if ((options & FORMAT_OPTIONS_VALID) === 0 && (options & OPTIONS) !== 0) throw invalidInList(1, 6);
-  if (long && header[2] !== 0) throw invalidInList(2, 7);
-  if (long && header[3]! >> 4 !== 0) throw invalidInList(3, 7);
-  const defects = long ? u32(header, 4) : u16(header, 2);
-  if (sentBytes < header.length + defects) throw new Refusal(SENSE.PARAMETER_LIST_LENGTH);
+/** The defects that may follow are read over: there are none here. An initialization pattern is not taken. */
+function requireList(dataOut: Uint8Array, list: FormatParameters, headerBytes: number): void {
+  const { optionsValid, disablePrimaryList, disableCertification, stopFormat } = list;
+  if ((dataOut[0]! & 0xf8) !== 0) throw invalidInList(0, 7);
+  if (list.initializationPattern) throw invalidInList(1, 3);
+  if (!optionsValid && (disablePrimaryList || disableCertification || stopFormat)) throw invalidInList(1, 6);
+  if (headerBytes === FORMAT_HEADER_BYTES.long && dataOut[2] !== 0) throw invalidInList(2, 7);
+  if (dataOut.length < headerBytes + list.defectListLength) throw new Refusal(SENSE.PARAMETER_LIST_LENGTH);
 }

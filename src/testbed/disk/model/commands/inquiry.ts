@@ -18,6 +18,12 @@ import { invalidInCdb } from '../refusal.js';
 import { ATOMIC_BLOCKS_MAX } from './write.js';
 import { UNMAP_LIMITS } from './write-same.js';
 
+/** MAXIMUM SENSE DATA LENGTH. */
+const SENSE_BYTES_MAX = 252;
+
+/** Types 2 and 3 can have more than one interval a block. */
+const hasIntervals = ({ supportedTypes, intervalExponentMax }: Disk) =>
+  intervalExponentMax > 0 && supportedTypes.some((type) => type > 1);
 const SUPPORTS_PROTECTION = (disk: Disk) => disk.supportedTypes.length > 0 && !disk.concealsProtection;
 
 /** By page code. */
@@ -35,7 +41,13 @@ const VPD_PAGES: Readonly<Record<number, (disk: Disk) => Uint8Array>> = {
       appCheck: disk.checks.app,
       refCheck: disk.checks.ref,
       noPiCheck: disk.noPiCheck,
-      multipleIntervals: disk.supportedTypes.some((type) => type > 1),
+      multipleIntervals: hasIntervals(disk),
+      writeUncorrectable: true,
+      simple: true,
+      ordered: true,
+      headOfQueue: true,
+      revertToDefaults: true,
+      senseLengthMax: SENSE_BYTES_MAX,
       supportedTypes: disk.supportedTypes,
     }),
   176: ({ thin }) =>
@@ -62,6 +74,7 @@ const VPD_PAGES: Readonly<Record<number, (disk: Disk) => Uint8Array>> = {
     encodeSupportedBlockLengths(
       BLOCK_SIZES.map((blockSize) => ({
         blockSize,
+        multipleIntervals: blockSize > 512 && hasIntervals(disk),
         guardCheck: disk.checks.guard,
         appCheck: disk.checks.app,
         refCheck: disk.checks.ref,
@@ -85,7 +98,7 @@ export const inquiry: Handler = (disk, { definition, fields }) => {
 
 export const readCapacity10: Handler = ({ medium }) => {
   const { blocks, blockSize } = medium.format;
-  return encodeReadCapacity10({ lastLba: Math.min(blocks - 1, 0xffffffff), blockSize });
+  return encodeReadCapacity10({ lastLba: blocks - 1 < 0xffffffff ? blocks - 1 : null, blockSize });
 };
 
 export const readCapacity16: Handler = (disk) => {
@@ -96,6 +109,9 @@ export const readCapacity16: Handler = (disk) => {
     blockSize,
     protectionType: told ? type : 0,
     intervalExponent: told ? intervalExponent : 0,
+    basis: 0,
+    physicalExponent: 0,
+    lowestAlignedLba: 0,
     thinProvisioned: disk.thin,
     unmappedReadZeros: readsZeros(disk),
   });

@@ -1,5 +1,6 @@
 /** What is asked around the blocks: opcodes, sense, caches, marks of unreadable blocks (SPC-5, SBC-4). */
 import { COMMANDS, commandsOfOpcode } from '../../../../scsi/commands.js';
+import { encodeLbaStatus, PROVISIONING_STATUS } from '../../../../scsi/lba-status.js';
 import { encodeSense } from '../../../../scsi/sense.js';
 import { encodeAllCommands, encodeOneCommand } from '../../../../scsi/supported-opcodes.js';
 import { byteOf, type Handler, NO_DATA, partsOf, requireOnDisk, TRANSFER_BLOCKS_MAX } from '../command.js';
@@ -63,7 +64,16 @@ export const reportSupportedOpcodes: Handler = (disk, { definition, fields }) =>
 
 /** WR_UNCOR: the block is an unrecovered read error until it is written. Writing bytes over the correction is no longer (SBC-4). */
 export const writeLong: Handler = (disk, { definition, fields }) => {
-  const { lba = 0n, writeUncorrectable = false, byteLength = 0 } = fields;
+  const {
+    lba = 0n,
+    writeUncorrectable = false,
+    correctionDisabled = false,
+    physicalBlock = false,
+    byteLength = 0,
+  } = fields;
+  if (correctionDisabled) throw invalidInCdb(byteOf(definition, 'correctionDisabled'), 7);
+  // A physical block is one logical block here, and of those PBLOCK is not for (SBC-3).
+  if (physicalBlock) throw invalidInCdb(byteOf(definition, 'physicalBlock'), 5);
   if (!writeUncorrectable) throw invalidInCdb(byteOf(definition, 'writeUncorrectable'), 6);
   if (byteLength !== 0) throw invalidInCdb(byteOf(definition, 'byteLength'));
   requireWritable(disk);
@@ -74,20 +84,25 @@ export const writeLong: Handler = (disk, { definition, fields }) => {
   return NO_DATA;
 };
 
+const STATUS_HEADER_BYTES = 8;
 const STATUS_BYTES = 16;
-/** PROVISIONING STATUS. */
-const PROVISIONING = { MAPPED: 0, DEALLOCATED: 1 } as const;
 
 /** Runs of blocks that are alike, as far as one command's blocks reach and the data has room. */
 export const getLbaStatus: Handler = (disk, { fields, definition }) => {
-  const { lba = 0n, allocationLength = 0, reportType = 0 } = fields;
+  const { lba = 0n, allocationLength = 0, reportType = 0, elementId = 0, scanLength = 0 } = fields;
   if (reportType !== 0) throw invalidInCdb(byteOf(definition, 'reportType'));
+  // The disk has no physical elements.
+  if (elementId !== 0) throw invalidInCdb(byteOf(definition, 'elementId'));
   requireOnDisk(disk, lba, 1n);
   const first = Number(lba);
-  const blocks = Math.min(TRANSFER_BLOCKS_MAX, disk.medium.format.blocks - first);
+  const blocks = Math.min(
+    scanLength || TRANSFER_BLOCKS_MAX,
+    TRANSFER_BLOCKS_MAX,
+    disk.medium.format.blocks - first,
+  );
   const records = disk.medium.load(first, blocks);
   const mapped = (i: number) => !disk.thin || partsOf(disk, records, i).state !== STATE.UNMAPPED;
-  const room = Math.max(1, Math.floor((allocationLength - 8) / STATUS_BYTES));
+  const room = Math.max(1, Math.floor((allocationLength - STATUS_HEADER_BYTES) / STATUS_BYTES));
   const runs: { at: number; blocks: number }[] = [];
   for (let i = 0; i < records.length / recordBytesOf(disk.medium.format); i++) {
     const run = runs.at(-1);
@@ -95,13 +110,13 @@ export const getLbaStatus: Handler = (disk, { fields, definition }) => {
     else if (runs.length < room) runs.push({ at: i, blocks: 1 });
     else break;
   }
-  const data = new DataView(new ArrayBuffer(8 + STATUS_BYTES * runs.length));
-  data.setUint32(0, data.byteLength - 4);
-  for (const [k, run] of runs.entries()) {
-    const at = 8 + k * STATUS_BYTES;
-    data.setBigUint64(at, lba + BigInt(run.at));
-    data.setUint32(at + 8, run.blocks);
-    data.setUint8(at + 12, mapped(run.at) ? PROVISIONING.MAPPED : PROVISIONING.DEALLOCATED);
-  }
-  return new Uint8Array(data.buffer);
+  return encodeLbaStatus({
+    completion: 0,
+    ranges: runs.map((run) => ({
+      lba: lba + BigInt(run.at),
+      blocks: run.blocks,
+      status: mapped(run.at) ? PROVISIONING_STATUS.MAPPED : PROVISIONING_STATUS.DEALLOCATED,
+      additional: 0,
+    })),
+  });
 };

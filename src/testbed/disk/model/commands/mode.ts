@@ -69,7 +69,11 @@ function blockDescriptor({ blocks, blockSize }: Format, long: boolean, changeabl
 
 export const modeSelect: Handler = (disk, command) => {
   const { definition, fields } = command;
-  const { pageFormat = false, savePages = false } = fields;
+  const { pageFormat = false, savePages = false, revertToDefaults = false } = fields;
+  if (revertToDefaults) {
+    disk.modePages.revert(savePages);
+    return NO_DATA;
+  }
   const list = parameterList(command);
   if (list.length === 0) return NO_DATA;
   if (!pageFormat) throw invalidInCdb(1, 4);

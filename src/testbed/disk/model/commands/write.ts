@@ -1,4 +1,5 @@
 /** WRITE, WRITE AND VERIFY, WRITE ATOMIC, WRITE STREAM and WRITE SCATTERED in all sizes (SBC-4). */
+import { decodeScatteredList, scatteredListBytes } from '../../../../scsi/scattered.js';
 import {
   type BlockRange,
   byteOf,
@@ -31,8 +32,6 @@ import {
   ownAppTags,
   sameTags,
   type Tag,
-  u16,
-  u32,
 } from '../protection.js';
 import { invalidInCdb, invalidInList, Refusal, SENSE } from '../refusal.js';
 import { spoil, spoils, struckBy } from '../strokes.js';
@@ -96,8 +95,6 @@ export const writeAtomic: Handler = (disk, command) => {
   return NO_DATA;
 };
 
-const LBARD_BYTES = 32;
-
 /** One range after the other; all are looked at before any is written. */
 export const writeScattered: Handler = (disk, command) => {
   const protect = writeProtectOf(disk, command);
@@ -106,16 +103,16 @@ export const writeScattered: Handler = (disk, command) => {
   const blockBytes = wireBytesOf(disk, protect);
   if (ranges === 0) return NO_DATA;
   const dataFrom = dataOffset * blockBytes;
-  if (dataFrom < (ranges + 1) * LBARD_BYTES) throw invalidInCdb(byteOf(definition, 'dataOffset'));
+  if (dataFrom < scatteredListBytes(ranges)) throw invalidInCdb(byteOf(definition, 'dataOffset'));
   if (blocks > TRANSFER_BLOCKS_MAX) throw invalidInCdb(byteOf(definition, 'blocks'));
-  requireLength(dataOut, blocks * blockBytes);
+  // sg_write_x and scsi_debug count the data blocks alone in BUFFER TRANSFER LENGTH; the whole buffer is taken too.
+  const whole = blocks * blockBytes;
+  requireLength(dataOut, dataOut.length === dataFrom + whole ? dataOut.length : whole);
+  if (dataOut.length < dataFrom) throw new Refusal(SENSE.DATA_TOO_SHORT);
   const jobs: { range: BlockRange; command: Command; records: Uint8Array; known: Knowledge }[] = [];
   let from = dataFrom;
-  for (let i = 0; i < ranges; i++) {
-    const at = (i + 1) * LBARD_BYTES;
-    const descriptor = dataOut.subarray(at, at + LBARD_BYTES);
-    const lba = (BigInt(u32(descriptor, 0)) << 32n) | BigInt(u32(descriptor, 4));
-    const count = u32(descriptor, 8);
+  for (const [i, { lba, blocks: count, ...tags }] of decodeScatteredList(dataOut, ranges).entries()) {
+    const at = scatteredListBytes(i);
     requireOnDisk(disk, lba, BigInt(count));
     const to = from + count * blockBytes;
     if (to > dataOut.length) throw invalidInList(at + 8);
@@ -124,11 +121,6 @@ export const writeScattered: Handler = (disk, command) => {
       (job) => job.range.lba < range.lba + count && range.lba < job.range.lba + job.range.blocks,
     );
     if (overlaps) throw invalidInList(at);
-    const tags = {
-      refTag: u32(descriptor, 12),
-      appTag: u16(descriptor, 16),
-      appTagMask: u16(descriptor, 18),
-    };
     const own = phaseOf(disk, { ...command, fields: { ...fields, ...tags } }, 'write', range);
     const records = receive(disk, own, dataOut.subarray(from, to), range, protect);
     jobs.push({ range, command: own, records, known: knowledgeOf(disk, own, range.lba) });

@@ -1,0 +1,755 @@
+/** The decoders and encoders against sg3_utils, which reads T10's tables on its own: no device takes part. */
+import { spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import t from 'tap';
+import { additionalSenseText } from '../../src/scsi/additional-sense.js';
+import { hex } from '../../src/scsi/bytes.js';
+import { type CdbFields, COMMANDS, decodeCdb, encodeCdb } from '../../src/scsi/commands.js';
+import { decodeInquiry } from '../../src/scsi/inquiry.js';
+import { decodeLbaStatus } from '../../src/scsi/lba-status.js';
+import { decodeLogPage, decodeSupportedLogPages } from '../../src/scsi/log-page.js';
+import { decodeSense, encodeSense, SENSE_KEY, type Sense, senseText } from '../../src/scsi/sense.js';
+import {
+  decodeBlockDeviceCharacteristics,
+  decodeBlockLimits,
+  decodeDeviceIdentification,
+  decodeExtendedInquiry,
+  decodeLogicalBlockProvisioning,
+  decodeSupportedBlockLengths,
+  decodeSupportedPages,
+  decodeUnitSerialNumber,
+  encodeExtendedInquiry,
+} from '../../src/scsi/vpd.js';
+import { installTools } from '../support/install-tools.js';
+import { Random } from '../support/random.js';
+import { bytes } from './hex.js';
+
+installTools({ '/usr/bin/sg_decode_sense': 'sg3-utils' });
+
+/** What a failure prints, and all that is random here. */
+const SEED = randomInt(2 ** 32);
+const random = new Random(SEED);
+t.comment(`seed ${SEED}`);
+
+/** What `script` prints of each line of hex digits, which it has as $hex. One shell for all: there are thousands. */
+function judge(script: string, inputs: readonly Uint8Array[]): string[] {
+  const loop = `while read -r hex; do ${script}; printf '\\036'; done`;
+  const input = inputs.map((one) => `${hex(one, ' ')}\n`).join('');
+  const { stdout } = spawnSync('sh', ['-c', `exec 2>&1; ${loop}`], { input, maxBuffer: 1 << 28 });
+  return stdout.toString('latin1').split('\x1e').slice(0, -1);
+}
+
+/** In one line, its white space single. SENSE DATA SOURCE is left out: sg3_utils counts it from 0, FreeBSD and SPC-4 from 1. */
+const inLine = (text: string) =>
+  text
+    .replace(/ *Sense data source:.*/g, '')
+    .replace(/\s+/g, ' ')
+    .trim();
+
+t.test('every additional sense code', async (t) => {
+  const inputs: Uint8Array[] = [];
+  for (let asc = 0; asc < 0x80; asc++) {
+    const assigned = Array.from({ length: 256 }, (_, ascq) => additionalSenseText(asc, ascq) !== null);
+    // Those of a range are alike; behind the last of the others one more is asked for.
+    const last = assigned.lastIndexOf(true);
+    for (let ascq = 0; ascq <= Math.min(last + 1, 0xff); ascq++)
+      inputs.push(bytes(`72 00 ${hex([asc, ascq])} 00000000`));
+  }
+  const answers = judge('sg_decode_sense $hex', inputs);
+  t.equal(answers.length, inputs.length);
+  t.ok(answers.filter((answer) => answer.includes('Additional sense:')).length > 700);
+  const differing = inputs.flatMap((input, i) => {
+    const [asc, ascq] = [input[2]!, input[3]!];
+    const theirs = plainCode(/Additional sense: (.*)/.exec(answers[i]!)?.[1] ?? null, ascq);
+    const ours = plainCode(additionalSenseText(asc, ascq), ascq);
+    // An older sg3_utils does not know the newest codes.
+    return theirs === ours || theirs === null ? [] : [`${hex([asc, ascq])}: ${ours} / ${theirs}`];
+  });
+  t.same(differing, []);
+});
+
+/** Of 40h the ASCQs below 80h are reserved; sg3_utils names them, and those of 41h and 42h, after obsolete codes. */
+function plainCode(text: string | null, ascq: number): string | null {
+  if (text === null) return null;
+  const obsolete = /^(Ram|Data path|Power-on or self-test) failure \[/.test(text);
+  if (obsolete) return null;
+  const number = ascq.toString(16);
+  return inLine(text)
+    .toLowerCase()
+    .replace(' (should use 40 nn)', '')
+    .replace(`[0x${number}]`, number)
+    .replace(`0x${number}`, number)
+    .replace('of ', '')
+    .replace(', task tag ', ' ')
+    .replace(', short', ' short')
+    .replace(new RegExp(`\\b0?${number}h$`), number);
+}
+
+/** Sense as sg_decode_sense words it: every field that it prints, in its order. */
+function inTheirWords(sense: Sense): string {
+  const { format, deferred, asc, ascq } = sense;
+  const fixed = format === 'fixed';
+  const name = senseText({ ...sense, deferred: false }).split(/ 0/)[0]!;
+  const code = additionalSenseText(asc, ascq);
+  const lines: (string | false | null)[] = [
+    `${format} format, ${deferred ? '<<<deferred>>>' : 'current'}; sense key: ${name}`,
+    sense.overflow && '<<<sense data overflow (SDAT_OVFL)>>>',
+    code === null ? `ASC=${hex([asc])}, ASCQ=${hex([ascq])} (hex)` : `additional sense: ${code}`,
+  ];
+  if (fixed) {
+    const { information } = sense;
+    lines.push(
+      information !== null && `info fld=0x${information.toString(16)} [${information}]`,
+      sense.incorrectLength && 'ILI',
+      sense.replaceableUnit !== null && `field replaceable unit code: ${sense.replaceableUnit}`,
+      keySpecificWords(
+        sense,
+        'sense key specific: error in',
+        (count) => `0x${hex([count >> 8, count & 0xff])}`,
+      ),
+    );
+    return inLine(lines.filter((line) => typeof line === 'string').join(' ')).toLowerCase();
+  }
+  const wide = (value: bigint) => `0x${value.toString(16).padStart(16, '0')}`;
+  const keySpecific = keySpecificWords(sense, 'field pointer: error in', String);
+  const { ataStatus: ata } = sense;
+  lines.push(
+    sense.information !== null && `descriptor type: information: ${wide(sense.information)}`,
+    sense.commandSpecific !== null && `descriptor type: command specific: ${wide(sense.commandSpecific)}`,
+    keySpecific && `descriptor type: sense key specific: ${keySpecific}`,
+    sense.replaceableUnit !== null &&
+      `descriptor type: field replaceable unit code: 0x${sense.replaceableUnit.toString(16)}`,
+    sense.incorrectLength && 'descriptor type: block commands: incorrect length indicator (ILI) set',
+    ata &&
+      `descriptor type: ata status return: extend=${Number(ata.extend)} error=0x${ata.error.toString(16)} count=0x${ata.count.toString(16)} lba=0x${ata.lba.toString(16).padStart(ata.extend ? 12 : 6, '0')} device=0x${ata.device.toString(16)} status=0x${ata.status.toString(16)}`,
+  );
+  for (const { truncated, sense: of } of sense.forwarded) {
+    lines.push(
+      'descriptor type: forwarded sense data',
+      `fsdt: ${truncated ? 'set' : 'clear'}`,
+      'forwarded status: check condition vvvvvvvvvvvvvvvv',
+      of && inTheirWords(of),
+      '^^^^^^^^^^^^^^^^',
+    );
+  }
+  return inLine(lines.filter((line) => typeof line === 'string').join(' ')).toLowerCase();
+}
+
+function keySpecificWords(
+  { key, fieldPointer, progress, retryCount, attentionsLost }: Sense,
+  errorIn: string,
+  count: (n: number) => string,
+): string | null {
+  if (fieldPointer) {
+    const { inCdb, byte, bit } = fieldPointer;
+    return `${errorIn} ${inCdb ? 'command' : 'data parameters'}: byte ${byte}${bit === null ? '' : ` bit ${bit}`}`;
+  }
+  if (progress !== null) return `progress indication: ${(progress * 100).toFixed(2)}%`;
+  if (retryCount !== null) return `actual retry count: ${count(retryCount)}`;
+  if (key === SENSE_KEY.UNIT_ATTENTION && attentionsLost) {
+    return 'unit attention condition queue: overflow flag is 1';
+  }
+  return null;
+}
+
+const CODES = [0x0401, 0x1001, 0x1002, 0x1003, 0x1100, 0x1d00, 0x2400, 0x2901, 0x5d10, 0x0355];
+/** Those with sense-key specific data, and some without. */
+const KEYS = [0x0, 0x1, 0x2, 0x3, 0x4, 0x5, 0x6, 0x7, 0xb, 0xe];
+
+/** SENSE KEY SPECIFIC, of which both say all there is: progress in quarters, and an overflow that is set. */
+function keySpecific(key: number): Uint8Array {
+  const sksv = random.pick([0x00, 0x80]);
+  if (sksv === 0) return bytes('000000');
+  if (key === SENSE_KEY.NO_SENSE || key === SENSE_KEY.NOT_READY)
+    return Uint8Array.of(0x80, 64 * random.below(4), 0);
+  if (key === SENSE_KEY.UNIT_ATTENTION) return bytes('810000');
+  if (key === SENSE_KEY.ILLEGAL_REQUEST) {
+    return Uint8Array.of(random.pick([0x80, 0xc0, 0x88, 0xcf, 0x8b]), random.below(256), random.below(256));
+  }
+  return key < SENSE_KEY.ILLEGAL_REQUEST ? Uint8Array.of(0x80, ...random.bytes(2)) : bytes('000000');
+}
+
+function randomFixed(): Uint8Array {
+  const key = random.pick(KEYS);
+  const code = random.pick(CODES);
+  const valid = random.below(2) === 1;
+  return Uint8Array.of(
+    (valid ? 0xf0 : 0x70) | random.below(2),
+    0,
+    key | random.pick([0x00, 0x10, 0x20, 0x30]),
+    ...(valid ? random.bytes(4) : bytes('00000000')),
+    10,
+    ...random.bytes(4),
+    code >> 8,
+    code & 0xff,
+    random.pick([0, 0x44]),
+    ...keySpecific(key),
+  );
+}
+
+/** Each descriptor, of which some are taken: in the order in which inTheirWords tells of them. */
+function randomDescriptors(): Uint8Array {
+  const key = random.pick(KEYS);
+  const code = random.pick(CODES);
+  const specific = keySpecific(key);
+  const all = [
+    [0x00, 0x0a, 0x80, 0, ...random.bytes(8)],
+    [0x01, 0x0a, 0, 0, ...random.bytes(8)],
+    ...(specific[0] === 0 ? [] : [[0x02, 0x06, 0, 0, ...specific, 0]]),
+    [0x03, 0x02, 0, 1 + random.below(255)],
+    [0x05, 0x02, 0, 0x20],
+    [0x09, 0x0c, random.below(2), ...random.bytes(11)],
+    [0x0c, 0x14, random.pick([0x81, 0x01, 0x82]), 0x02, ...randomFixed()],
+  ];
+  const taken = all.filter(() => random.below(3) > 0).flat();
+  const codes = [random.pick([0x72, 0x73]), key, code >> 8, code & 0xff, random.pick([0x00, 0x80]), 0, 0];
+  return Uint8Array.of(...codes, taken.length, ...taken);
+}
+
+/** All of it in one descriptor, which both word as the others. */
+function directAccess(): Uint8Array {
+  const specific = Uint8Array.of(random.pick([0x80, 0xc0, 0x88, 0xcf]), ...random.bytes(2));
+  const flags = random.pick([0x00, 0x20, 0x80, 0xa0]);
+  const body = [...specific, random.below(256), ...random.bytes(16), ...bytes('0000000000000000')];
+  return Uint8Array.of(...bytes('72 05 24 00 000000 20 0d 1e'), flags, 0, ...body);
+}
+
+t.test('sense data, every word of it', async (t) => {
+  const inputs = Array.from({ length: 600 }, (_, i) => (i % 2 === 0 ? randomFixed() : randomDescriptors()));
+  const answers = judge('sg_decode_sense $hex', inputs);
+  t.equal(answers.length, inputs.length);
+  for (const [i, input] of inputs.entries()) {
+    t.equal(inLine(answers[i]!).toLowerCase(), inTheirWords(decodeSense(input)!), hex(input, ' '));
+  }
+});
+
+t.test('the sense descriptor of disks', async (t) => {
+  const inputs = Array.from({ length: 50 }, directAccess);
+  for (const [i, answer] of judge('sg_decode_sense $hex', inputs).entries()) {
+    const sense = decodeSense(inputs[i]!)!;
+    const { fieldPointer, information, commandSpecific, replaceableUnit } = sense;
+    const number = (pattern: RegExp) => {
+      const found = pattern.exec(answer)?.[1];
+      return found === undefined ? null : BigInt(found);
+    };
+    t.same(
+      {
+        byte: number(/byte (\d+)/),
+        bit: number(/bit (\d)/),
+        inCdb: answer.includes('Error in Command'),
+        ili: answer.includes('ILI (incorrect length indication) set'),
+        information: number(/Information: (\w+)/),
+        commandSpecific: number(/Command specific: (\w+)/),
+        replaceableUnit: number(/unit code: (\w+)/) || null,
+      },
+      {
+        byte: BigInt(fieldPointer!.byte),
+        bit: fieldPointer!.bit === null ? null : BigInt(fieldPointer!.bit),
+        inCdb: fieldPointer!.inCdb,
+        ili: sense.incorrectLength,
+        information,
+        commandSpecific,
+        replaceableUnit: replaceableUnit === null ? null : BigInt(replaceableUnit),
+      },
+      hex(inputs[i]!, ' '),
+    );
+  }
+});
+
+t.test('sense that is encoded here', async (t) => {
+  const inputs = Array.from({ length: 100 }, (_, i) => {
+    const code = random.pick(CODES);
+    return encodeSense({
+      descriptor: i % 2 === 1,
+      deferred: random.below(2) === 1,
+      key: random.pick(KEYS),
+      asc: code >> 8,
+      ascq: code & 0xff,
+      ...(random.below(2) === 1 && { information: BigInt(random.below(2 ** 32)) }),
+      ...(random.below(2) === 1 && { replaceableUnit: 1 + random.below(255) }),
+    });
+  });
+  for (const [i, answer] of judge('sg_decode_sense $hex', inputs).entries()) {
+    t.equal(inLine(answer).toLowerCase(), inTheirWords(decodeSense(inputs[i]!)!), hex(inputs[i]!, ' '));
+  }
+});
+
+/** How sg3_utils labels a field; its first group is the value. */
+type Labels = Readonly<Record<string, RegExp>>;
+
+interface JudgedPage {
+  readonly name: string;
+  readonly decode: (page: Uint8Array) => object;
+  readonly header: string;
+  readonly length: number;
+  readonly labels: Labels;
+}
+
+const PAGES: readonly JudgedPage[] = [
+  {
+    name: '86h',
+    decode: decodeExtendedInquiry,
+    header: '00 86 003c',
+    length: 60,
+    labels: {
+      activateMicrocode: /ACTIVATE_MICROCODE=(\d)/,
+      guardCheck: /GRD_CHK=(\d)/,
+      appCheck: /APP_CHK=(\d)/,
+      refCheck: /REF_CHK=(\d)/,
+      attentionsTellOverflow: /UASK_SUP=(\d)/,
+      groupNumbers: /GROUP_SUP=(\d)/,
+      priorities: /PRIOR_SUP=(\d)/,
+      headOfQueue: /HEADSUP=(\d)/,
+      ordered: /ORDSUP=(\d)/,
+      simple: /SIMPSUP=(\d)/,
+      writeUncorrectable: /WU_SUP=(\d)/,
+      correctionDisabled: /CRD_SUP=(\d)/,
+      nonVolatileCache: /NV_SUP=(\d)/,
+      volatileCache: /[^N]V_SUP=(\d)/,
+      noPiCheck: /NO_PI_CHK=(\d)/,
+      multipleIntervals: /P_I_I_SUP=(\d)/,
+      clearsAttentions: /LUICLR=(\d)/,
+      referrals: /\bR_SUP=(\d)/,
+      revertToDefaults: /RTD_SUP=(\d)/,
+      releasesSnapshots: /HSSRELEF=(\d)/,
+      microcodeFromSeveral: /Multi I_T nexus microcode download=(\d+)/,
+      selfTestMinutes: /Extended self-test completion minutes=(\d+)/,
+      powerOnActivates: /POA_SUP=(\d)/,
+      resetActivates: /HRA_SUP=(\d)/,
+      vendorActivates: /VSA_SUP=(\d)/,
+      senseLengthMax: /Maximum supported sense data length=(\d+)/,
+    },
+  },
+  {
+    name: 'B0h',
+    decode: decodeBlockLimits,
+    header: '00 b0 003c',
+    length: 60,
+    labels: {
+      writeSameNonZero: /\(WSNZ\): (\d)/,
+      compareAndWriteBlocksMax: /Maximum compare and write length: (\d+)/,
+      transferGranularity: /Optimal transfer length granularity: (\d+)/,
+      transferBlocksMax: /Maximum transfer length: (\d+)/,
+      transferBlocksOptimal: /Optimal transfer length: (\d+)/,
+      prefetchBlocksMax: /Maximum prefetch transfer length: (\d+)/,
+      unmapBlocksMax: /Maximum unmap LBA count: (\d+)/,
+      unmapDescriptorsMax: /Maximum unmap block descriptor count: (\d+)/,
+      unmapGranularity: /Optimal unmap granularity: (\d+)/,
+      unmapAligned: /Unmap granularity alignment valid: (\w+)/,
+      unmapAlignment: /Unmap granularity alignment: (\d+)/,
+      writeSameBlocksMax: /Maximum write same length: (\w+)/,
+      atomicBlocksMax: /Maximum atomic transfer length: (\d+)/,
+      atomicAlignment: /Atomic alignment: (\d+)/,
+      atomicGranularity: /Atomic transfer length granularity: (\d+)/,
+      atomicBlocksWithBoundaryMax: /Maximum atomic transfer length with atomic boundary: (\d+)/,
+      atomicBoundaryMax: /Maximum atomic boundary size: (\d+)/,
+    },
+  },
+  {
+    name: 'B1h',
+    decode: decodeBlockDeviceCharacteristics,
+    // Rates below 0401h are reserved, and told as that.
+    header: '00 b1 003c 1c',
+    length: 59,
+    labels: {
+      rotationRate: /Nominal rotation rate: (\d+)/,
+      afterBlockErase: /WABEREQ=(\d)/,
+      afterCryptoErase: /WACEREQ=(\d)/,
+      zoned: /ZONED=(\d)/,
+      reassignedReadZeros: /RBWZ=(\d)/,
+      backgroundControl: /BOCS=(\d)/,
+      fuaBehaviour: /FUAB=(\d)/,
+      verifyUnmapped: /VBULS=(\d)/,
+      depopulationSeconds: /DEPOPULATION_TIME=(\d+)/,
+    },
+  },
+  {
+    name: 'B2h',
+    decode: decodeLogicalBlockProvisioning,
+    header: '00 b2 0004',
+    length: 4,
+    labels: {
+      unmap: /\(LBPU\): (\d)/,
+      writeSame16: /\(LBPWS\): (\d)/,
+      writeSame10: /\(LBPWS10\): (\d)/,
+      readZeros: /\(LBPRZ\): (\d)/,
+      anchor: /\(ANC_SUP\): (\d)/,
+      thresholdExponent: /Threshold exponent: (\d+)/,
+      group: /\(DP\): (\d)/,
+      minimumPercentage: /Minimum percentage: (\d+)/,
+      provisioningType: /Provisioning type: (\d)/,
+      thresholdPercentage: /Threshold percentage: (\d+)/,
+    },
+  },
+  {
+    name: 'B4h',
+    decode: (page) => {
+      const [{ types, ...rest } = { types: [] as readonly number[] }] = decodeSupportedBlockLengths(page);
+      return {
+        ...rest,
+        ...Object.fromEntries([0, 1, 2, 3].map((type) => [`type${type}`, types.includes(type)])),
+      };
+    },
+    header: '00 b4 0008',
+    length: 8,
+    labels: {
+      blockSize: /Logical block length: (\d+)/,
+      multipleIntervals: /P_I_I_SUP: (\d)/,
+      noPiCheck: /NO_PI_CHK: (\d)/,
+      guardCheck: /GRD_CHK: (\d)/,
+      appCheck: /APP_CHK: (\d)/,
+      refCheck: /REF_CHK: (\d)/,
+      type0: /T0PS: (\d)/,
+      type1: /T1PS: (\d)/,
+      type2: /T2PS: (\d)/,
+      type3: /T3PS: (\d)/,
+    },
+  },
+];
+
+const WORDS: Readonly<Record<string, bigint>> = { true: 1n, false: 0n };
+
+function told(answer: string, label: RegExp): bigint | null {
+  const found = label.exec(answer)?.[1];
+  return found === undefined ? null : (WORDS[found] ?? BigInt(found));
+}
+
+// Not with --long, in which sg_vpd 1.46 takes P_I_I_SUP for NO_PI_CHK.
+t.test('VPD pages of fields, with anything in them', async (t) => {
+  for (const { name, decode, header, length, labels } of PAGES) {
+    const pages = Array.from({ length: 40 }, () => Uint8Array.of(...bytes(header), ...random.bytes(length)));
+    for (const [i, answer] of judge('echo $hex | sg_vpd --inhex=-', pages).entries()) {
+      const ours = decode(pages[i]!) as Record<string, bigint | number | boolean>;
+      const fields = Object.keys(labels);
+      t.same(
+        Object.fromEntries(fields.map((field) => [field, told(answer, labels[field]!)])),
+        Object.fromEntries(fields.map((field) => [field, BigInt(ours[field]!)])),
+        `${name} ${hex(pages[i]!, ' ')}`,
+      );
+    }
+  }
+});
+
+t.test('SPT of page 86h', async (t) => {
+  const pages = [[1], [1, 2], [2], [1, 3], [3], [2, 3], null, [1, 2, 3]].map((supportedTypes) =>
+    encodeExtendedInquiry({ supportedTypes }),
+  );
+  t.same(
+    judge('echo $hex | sg_vpd --inhex=-', pages).map((answer) => told(answer, /SPT=(\d)/)),
+    pages.map((_, spt) => BigInt(spt)),
+  );
+});
+
+t.test('VPD 00h, 80h and 83h', async (t) => {
+  const codes = [0x00, 0x80, 0x83, 0x86, 0xb0, 0xb4];
+  const supported = bytes(`00 00 0006 ${hex(codes)}`);
+  const [list = ''] = judge('echo $hex | sg_vpd --long --inhex=-', [supported]);
+  t.same(
+    [...list.matchAll(/^\s+0x([0-9a-f]{2})/gm)].map(([, code]) => Number(`0x${code}`)),
+    codes,
+  );
+  t.same(decodeSupportedPages(supported), codes);
+
+  const serial = bytes('00 80 0008 20204142433a2031');
+  const [text = ''] = judge('echo $hex | sg_vpd --inhex=-', [serial]);
+  t.equal(/Unit serial number: (.*)/.exec(text)?.[1]?.trim(), decodeUnitSerialNumber(serial));
+
+  const types = ['T10 vendor identification', 'EUI-64 based', 'NAA'];
+  for (const name of ['5000c50012345679', '5000c500aabbccdd']) {
+    const page = bytes(
+      `00 83 0024 61 93 0008 ${name} 01 02 0008 0025385b71b0a1c2 02 01 0008 4142434445464748`,
+    );
+    const [answer = ''] = judge('echo $hex | sg_vpd --inhex=-', [page]);
+    const { designators, identity } = decodeDeviceIdentification(page);
+    const found = [...answer.matchAll(/designator type: ([^,]*), +code set: (\w+)/g)];
+    t.same(
+      found.map(([, type, set]) => [types.indexOf(type!) + 1, set]).sort(),
+      designators.map(({ type, codeSet }) => [type, ['', 'Binary', 'ASCII'][codeSet]]).sort(),
+    );
+    t.match(answer, /transport: Serial Attached SCSI/, 'protocol 6');
+    t.equal(designators[0]!.protocol, 6);
+    t.match(answer, `0x${hex(designators[0]!.bytes)}`);
+    t.match(answer, identity!.replace('eui.', '0x'));
+  }
+});
+
+t.test('standard INQUIRY data', async (t) => {
+  const inputs = Array.from({ length: 20 }, () => {
+    const text = Buffer.from('Linux   scsi_debug      0191', 'latin1');
+    const data = Uint8Array.of(random.pick([0x00, 0x14, 0x20]), 0, 6, 2, 91, random.below(2), 0, 2, ...text);
+    return Uint8Array.of(...data, ...new Uint8Array(60));
+  });
+  for (const [i, answer] of judge('echo $hex | sg_inq --inhex=-', inputs).entries()) {
+    const ours = decodeInquiry(inputs[i]!);
+    t.same(
+      [/PQual=(\d)/, /PDT=(\d+)/, /version=(\w+)/, /Protect=(\d)/].map((label) => told(answer, label)),
+      [ours.peripheralQualifier, ours.peripheralType, ours.version, Number(ours.protect)].map(BigInt),
+    );
+    t.same(
+      ['Vendor identification', 'Product identification', 'Product revision level'].map((label) =>
+        new RegExp(`${label}: (.*)`).exec(answer)?.[1]?.trim(),
+      ),
+      [ours.vendor, ours.product, ours.revision],
+    );
+  }
+});
+
+t.test('log pages', async (t) => {
+  const all = bytes('00 00 0004 00 0d 10 2f');
+  const [codes = ''] = judge('echo $hex | sg_logs --in=-', [all]);
+  t.same(
+    [...codes.matchAll(/^\s+0x(\w\w) /gm)].map(([, page]) => ({ page: Number(`0x${page}`), subpage: 0 })),
+    decodeSupportedLogPages(all),
+  );
+  const both = bytes('40 ff 0008 00 00 00 ff 0d 00 19 20');
+  const [pairs = ''] = judge('echo $hex | sg_logs --in=-', [both]);
+  t.same(
+    [...pairs.matchAll(/^\s+0x(\w\w)(?:,0x(\w\w))? /gm)].map(([, page, subpage = '00']) => ({
+      page: Number(`0x${page}`),
+      subpage: Number(`0x${subpage}`),
+    })),
+    decodeSupportedLogPages(both),
+  );
+  const temperature = bytes('8d 00 000c 0000 03 02 0025 0001 03 02 0046');
+  const [degrees = ''] = judge('echo $hex | sg_logs --in=-', [temperature]);
+  t.same(
+    [/Current temperature = (\d+)/, /Reference temperature = (\d+)/].map((label) => told(degrees, label)),
+    decodeLogPage(temperature).parameters.map(({ bytes: [, value] }) => BigInt(value!)),
+  );
+});
+
+t.test('GET LBA STATUS data', async (t) => {
+  const inputs = Array.from({ length: 20 }, () => {
+    const ranges = 1 + random.below(5);
+    const body = Array.from({ length: ranges }, () => [
+      ...random.bytes(12),
+      random.below(5),
+      random.below(2),
+      0,
+      0,
+    ]);
+    return Uint8Array.of(0, 0, 0, 4 + 16 * ranges, 0, 0, 0, random.below(4) << 1, ...body.flat());
+  });
+  const answers = judge('echo $hex | sg_get_lba_status --brief --maxlen=128 --inhex=-', inputs);
+  for (const [i, answer] of answers.entries()) {
+    const ours = decodeLbaStatus(inputs[i]!);
+    t.equal(told(answer, /Completion condition=(\d)/), BigInt(ours.completion));
+    t.same(
+      [...answer.matchAll(/^(0x\w{16}) +(0x\w+) +(\d+) +(\d+)/gm)].map(([, ...numbers]) =>
+        numbers.map(BigInt),
+      ),
+      ours.ranges.map(({ lba, blocks, status, additional }) => [lba, blocks, status, additional].map(BigInt)),
+      answer,
+    );
+  }
+});
+
+/** What ours are called there. */
+const NAMES: Readonly<Record<string, string>> = { 'WRITE ATOMIC(32)': 'Atomic write(32)' };
+
+t.test('what each command is called', async (t) => {
+  const cdbs = COMMANDS.map(({ name }) => encodeCdb(name, {}));
+  for (const [i, answer] of judge('sg_decode_sense --cdb $hex', cdbs).entries()) {
+    const { name } = COMMANDS[i]!;
+    t.equal(inLine(answer).toLowerCase(), (NAMES[name] ?? name).toLowerCase(), name);
+  }
+});
+
+/** Of these programs the CDB, printed before /dev/null turns it down, and the same command as it is encoded here. */
+const SENT: readonly (readonly [program: string, name: string, fields: CdbFields])[] = [
+  [
+    'sg_write_x --32 --normal --lba=0x123456789a --num=1 --dld=5 --ref-tag=0x11223344 --app-tag=0x5566 --tag-mask=0x7788 --wrprotect=3 --grpnum=9 --dpo --fua --bs=512 --in=/dev/zero',
+    'WRITE(32)',
+    {
+      lba: 0x123456789an,
+      blocks: 1,
+      durationLimit: 5,
+      refTag: 0x11223344,
+      appTag: 0x5566,
+      appTagMask: 0x7788,
+      protect: 3,
+      group: 9,
+      dpo: true,
+      fua: true,
+    },
+  ],
+  [
+    'sg_write_x --16 --normal --lba=0x123456789a --num=1 --dld=6 --wrprotect=5 --grpnum=9 --fua --bs=512 --in=/dev/zero',
+    'WRITE(16)',
+    { lba: 0x123456789an, blocks: 1, durationLimit: 6, protect: 5, group: 9, fua: true },
+  ],
+  [
+    'sg_write_x --16 --scattered=2 --lba=8,20 --num=1,1 --dld=7 --wrprotect=3 --bs=512 --in=/dev/zero',
+    'WRITE SCATTERED(16)',
+    { dataOffset: 1, ranges: 2, blocks: 2, durationLimit: 7, protect: 3 },
+  ],
+  [
+    'sg_write_x --32 --scattered=2 --lba=8,20 --num=1,1 --wrprotect=3 --fua --bs=512 --in=/dev/zero',
+    'WRITE SCATTERED(32)',
+    { dataOffset: 1, ranges: 2, blocks: 2, protect: 3, fua: true },
+  ],
+  [
+    'sg_write_x --16 --atomic=3 --lba=8 --num=2 --wrprotect=3 --bs=512 --in=/dev/zero',
+    'WRITE ATOMIC(16)',
+    { lba: 8n, blocks: 2, boundary: 3, protect: 3 },
+  ],
+  [
+    'sg_write_x --32 --atomic=3 --lba=8 --num=2 --ref-tag=8 --app-tag=1 --tag-mask=2 --bs=512 --in=/dev/zero',
+    'WRITE ATOMIC(32)',
+    { lba: 8n, blocks: 2, boundary: 3, refTag: 8, appTag: 1, appTagMask: 2 },
+  ],
+  [
+    'sg_write_x --16 --stream=3 --lba=8 --num=2 --wrprotect=3 --bs=512 --in=/dev/zero',
+    'WRITE STREAM(16)',
+    { lba: 8n, blocks: 2, streamId: 3, protect: 3 },
+  ],
+  [
+    'sg_write_x --32 --stream=3 --lba=8 --num=2 --ref-tag=8 --app-tag=1 --tag-mask=2 --bs=512 --in=/dev/zero',
+    'WRITE STREAM(32)',
+    { lba: 8n, blocks: 2, streamId: 3, refTag: 8, appTag: 1, appTagMask: 2 },
+  ],
+  [
+    'sg_write_x --16 --or --lba=8 --num=2 --wrprotect=3 --bs=512 --in=/dev/zero',
+    'ORWRITE(16)',
+    { lba: 8n, blocks: 2, protect: 3 },
+  ],
+  [
+    'sg_write_x --32 --or --bmop=1,2 --generation=5,6 --lba=8 --num=2 --wrprotect=3 --bs=512 --in=/dev/zero',
+    'ORWRITE(32)',
+    {
+      lba: 8n,
+      blocks: 2,
+      bitmaskOperation: 1,
+      previousGeneration: 2,
+      expectedGeneration: 5,
+      newGeneration: 6,
+      protect: 3,
+    },
+  ],
+  [
+    'sg_write_x --16 --same=0 --unmap=3 --lba=8 --num=2 --wrprotect=3 --bs=512 --in=/dev/zero',
+    'WRITE SAME(16)',
+    { lba: 8n, blocks: 2, unmap: true, anchor: true, protect: 3 },
+  ],
+  [
+    'sg_write_x --32 --same=1 --unmap=1 --lba=8 --num=2 --ref-tag=8 --app-tag=1 --tag-mask=2 --bs=512',
+    'WRITE SAME(32)',
+    { lba: 8n, blocks: 2, unmap: true, noDataOut: true, refTag: 8, appTag: 1, appTagMask: 2 },
+  ],
+  [
+    'sg_write_same --10 --lba=8 --num=2 --unmap --wrprotect=3 --in=/dev/zero --xferlen=520',
+    'WRITE SAME(10)',
+    { lba: 8n, blocks: 2, unmap: true, protect: 3 },
+  ],
+  [
+    'sg_read_long --lba=8 --correct --xfer_len=520',
+    'READ LONG(10)',
+    { lba: 8n, corrected: true, byteLength: 520 },
+  ],
+  [
+    'sg_read_long --16 --lba=0x123456789a --pblock --xfer_len=520',
+    'READ LONG(16)',
+    { lba: 0x123456789an, physicalBlock: true, byteLength: 520 },
+  ],
+  [
+    'sg_write_long --lba=8 --cor_dis --pblock --xfer_len=0',
+    'WRITE LONG(10)',
+    { lba: 8n, correctionDisabled: true, physicalBlock: true },
+  ],
+  [
+    'sg_write_long --16 --lba=0x123456789a --wr_uncor --xfer_len=0',
+    'WRITE LONG(16)',
+    { lba: 0x123456789an, writeUncorrectable: true },
+  ],
+  [
+    'sg_sync --count=3 --lba=8 --group=5 --immed',
+    'SYNCHRONIZE CACHE(10)',
+    { lba: 8n, blocks: 3, group: 5, immediate: true },
+  ],
+  [
+    'sg_sync --16 --count=3 --lba=0x123456789a --group=5',
+    'SYNCHRONIZE CACHE(16)',
+    { lba: 0x123456789an, blocks: 3, group: 5 },
+  ],
+  [
+    'sg_verify --lba=8 --count=3 --bpc=3 --vrprotect=3 --dpo',
+    'VERIFY(10)',
+    { lba: 8n, blocks: 3, protect: 3, dpo: true },
+  ],
+  [
+    'sg_verify --16 --lba=0x123456789a --count=3 --bpc=3 --vrprotect=5 --group=5',
+    'VERIFY(16)',
+    { lba: 0x123456789an, blocks: 3, protect: 5, group: 5 },
+  ],
+  [
+    'sg_write_verify --lba=8 --num=1 --wrprotect=1 --dpo --group=3 --ilen=520 --in=/dev/zero',
+    'WRITE AND VERIFY(10)',
+    { lba: 8n, blocks: 1, protect: 1, dpo: true, group: 3 },
+  ],
+  [
+    'sg_write_verify --16 --lba=8 --num=1 --bytchk=1 --wrprotect=1 --ilen=520 --in=/dev/zero',
+    'WRITE AND VERIFY(16)',
+    { lba: 8n, blocks: 1, protect: 1, byteCheck: 1 },
+  ],
+  [
+    'sg_compare_and_write --lba=0x123456789a --num=1 --xferlen=1040 --wrprotect=1 --group=5 --dpo --in=/dev/zero',
+    'COMPARE AND WRITE',
+    { lba: 0x123456789an, blocks: 1, protect: 1, group: 5, dpo: true },
+  ],
+  [
+    'sg_unmap --lba=8 --num=3 --anchor --grpnum=4 --force',
+    'UNMAP',
+    { anchor: true, group: 4, parameterListLength: 24 },
+  ],
+  [
+    'sg_get_lba_status --32 --lba=8 --element-id=0x1122 --scan-len=0x99 --report-type=2 --maxlen=256',
+    'GET LBA STATUS(32)',
+    { lba: 8n, elementId: 0x1122, scanLength: 0x99, reportType: 2, allocationLength: 256 },
+  ],
+  [
+    'sg_get_lba_status --16 --lba=8 --report-type=2 --maxlen=96',
+    'GET LBA STATUS(16)',
+    { lba: 8n, reportType: 2, allocationLength: 96 },
+  ],
+  [
+    'sg_opcodes --no-inquiry --opcode=0x7f,9 --rctd',
+    'REPORT SUPPORTED OPERATION CODES',
+    {
+      reportingOptions: 2,
+      requestedOpcode: 0x7f,
+      requestedServiceAction: 9,
+      returnTimeouts: true,
+      allocationLength: 8192,
+    },
+  ],
+  [
+    'sg_wr_mode --page=10 --contents=0 --save --rtd',
+    'MODE SELECT(10)',
+    { revertToDefaults: true, savePages: true },
+  ],
+  ['sg_vpd --force --page=0xb2', 'INQUIRY', { evpd: true, page: 0xb2, allocationLength: 252 }],
+  ['sg_inq', 'INQUIRY', { allocationLength: 36 }],
+  ['sg_readcap', 'READ CAPACITY(10)', {}],
+  ['sg_readcap --16', 'READ CAPACITY(16)', { allocationLength: 32 }],
+  ['sg_requests --desc', 'REQUEST SENSE', { descriptorSense: true, allocationLength: 252 }],
+  ['sg_turs', 'TEST UNIT READY', {}],
+  ['sg_luns --select=2 --maxlen=256', 'REPORT LUNS', { selectReport: 2, allocationLength: 256 }],
+  [
+    'sg_start --start --immed --pc=3 --mod=2',
+    'START STOP UNIT',
+    { immediate: true, powerCondition: 3, powerConditionModifier: 2 },
+  ],
+  ['sg_prevent --prevent=1', 'PREVENT ALLOW MEDIUM REMOVAL', { prevent: 1 }],
+];
+
+t.test('CDBs that programs send', async (t) => {
+  for (const [program, name, fields] of SENT) {
+    const [command, ...args] = program.split(' ');
+    const { stdout, stderr } = spawnSync(command!, [...args, '-vvv', '/dev/null'], { encoding: 'latin1' });
+    const printed = [...`${stdout}${stderr}`.matchAll(/\[((?:[0-9a-f]{2} ){5,}[0-9a-f]{2})\]/g)].at(-1)?.[1];
+    if (!t.ok(printed, program)) continue;
+    const cdb = bytes(printed!);
+    t.equal(hex(encodeCdb(name, fields), ' '), printed, program);
+    t.match(decodeCdb(cdb), { command: { name }, fields }, `${program}: decoded`);
+  }
+});
