@@ -520,12 +520,9 @@ function readField(
   { runs, zeroMeans = 0 }: FieldPlace,
 ): bigint | number | boolean {
   let value = 0;
-  let width = 0;
-  for (const run of runs) {
-    value = value * 2 ** widthOf(run) + partOf(cdb, run);
-    width += widthOf(run);
-  }
-  if (width === 1) return value === 1;
+  for (const run of runs) value = value * (maskOf(run) + 1) + partOf(cdb, run);
+  const [{ high, low }] = runs as [BitRun];
+  if (runs.length === 1 && high === low) return value === 1;
   if (name !== 'lba') return value || zeroMeans;
   // Bigints are slow, and few LBAs need them from the first byte on.
   return value <= Number.MAX_SAFE_INTEGER

@@ -127,7 +127,7 @@ export function decodeSense(bytes: Uint8Array): Sense | null {
   const kind = RESPONSE_CODES[sense.bits(0, 6, 0)];
   if (!kind) throw sense.malformed(0, `response code ${byteText(sense.bits(0, 6, 0))} is none of 70h to 73h`);
   const told = kind.format === 'fixed' ? decodeFixed(sense) : decodeDescriptors(sense);
-  return { ...kind, ...NOTHING_TOLD, ...told };
+  return { ...NOTHING_TOLD, ...kind, ...told };
 }
 
 type Content = Omit<Sense, 'format' | 'deferred'>;
