@@ -57,6 +57,8 @@ const TOOLS: Readonly<Record<string, string>> = {
 };
 
 t.setTimeout(LIMIT_MS * KERNELS.length);
+// A guest has one processor.
+t.jobs = 2;
 installTools(TOOLS);
 for (const kernel of KERNELS) {
   t.spawn(
@@ -69,7 +71,7 @@ for (const kernel of KERNELS) {
       ...(long ? LONG_SUITES : SUITES)[kernel]!,
       ...RANDOM_IO,
     ],
-    { cwd: root, timeout: LIMIT_MS },
+    { cwd: root, timeout: LIMIT_MS, buffered: true },
     `kernel ${kernel}`,
   );
 }
