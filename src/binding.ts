@@ -111,6 +111,23 @@ export interface NodeStatus {
   readonly sizeBytes: bigint;
 }
 
+/** A device node that a process has open. */
+export interface OpenNode {
+  readonly pid: number;
+  readonly command: string;
+  readonly type: 'block' | 'character';
+  readonly major: number;
+  readonly minor: number;
+}
+
+export interface OpenNodes {
+  /** Of reading /proc itself. */
+  readonly errno: number;
+  readonly nodes: readonly OpenNode[];
+  /** Process ids whose files may not be looked at. */
+  readonly hidden: readonly number[];
+}
+
 /**
  * One open device node with a thread of its own: calls on it run one after the other on that thread, never on libuv's pool.
  * Every call answers with an errno (positive, 0 for success) instead of throwing; a call after close() answers EBADF (9), one
@@ -249,6 +266,8 @@ export interface NativeBinding {
   alignedOffset(buffer: ArrayBuffer, alignment: number): number;
   /** io_uring's features word of the running kernel, or the errno of io_uring_setup. */
   ioUringFeatures(): { readonly errno: number; readonly features: number };
+  /** Device nodes that processes have open, by `proc`/PID/fd; `proc` is /proc, or a folder like it in tests. */
+  openNodes(proc: string): Promise<OpenNodes>;
   /**
    * One snapshot below `root`: each pattern is a relative path in which a component `*` stands for every entry. A pattern
    * that ends in '@' reads a symbolic link's target, one that ends in '/' lists a folder (names joined with newlines), any other reads

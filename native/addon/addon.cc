@@ -5,6 +5,7 @@
 
 #include "addon/convert.h"
 #include "addon/handle.h"
+#include "addon/open_nodes.h"
 #include "addon/snapshot.h"
 #include "addon/tcmu_server.h"
 #include "addon/tuples.h"
@@ -59,6 +60,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("ioUringFeatures", Napi::Function::New<io_uring_features_of_kernel>(env, "ioUringFeatures"));
   export_tuples(env, exports);
   export_snapshot(env, exports);
+  export_open_nodes(env, exports);
   return exports;
 }
 

@@ -3,11 +3,11 @@
  */
 import type { Answer, BlocksRead } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
-import { requireOurs } from '../device/hold.js';
 import { testbedKind } from '../device/ours.js';
+import { requireAllowed } from '../device/permission.js';
 import { PROTECT, seedOf } from '../device/protected-range.js';
 import type { Region } from '../device/region.js';
-import { claimRegion } from '../device/safeguard.js';
+import { type ClaimOptions, claimRegion } from '../device/safeguard.js';
 import { IntegrityError } from '../errors.js';
 import { defaultEngine } from '../pi/engine.js';
 import type { Finding, ProveReport, RangeReport } from '../report/model.js';
@@ -17,10 +17,9 @@ import { finding } from './judge.js';
 import { tuplesBy } from './mirror.js';
 import { summarise } from './summary.js';
 
-export interface ProveOptions {
+export interface ProveOptions extends ClaimOptions {
   /** The block to plant the fault in; the middle of the disk without it. */
   readonly lba?: bigint | undefined;
-  readonly signal?: AbortSignal | undefined;
   /** Called with each step in words, before it is taken. */
   readonly onStep?: (step: string) => void;
 }
@@ -39,7 +38,7 @@ const REFUSALS: readonly Verdict[] = ['guard', 'app', 'ref', 'protection'];
 export async function prove(disk: Disk, options: ProveOptions = {}): Promise<ProveReport> {
   const { signal, onStep = () => {} } = options;
   const lba = options.lba ?? disk.blocks / 2n;
-  requireOurs(disk);
+  requireAllowed(disk, options);
   const crosses = await disk.tuplesCross(PROTECT.unchecked, signal);
   if (!crosses && !keepsTuples(disk)) {
     throw new IntegrityError(
@@ -53,7 +52,7 @@ export async function prove(disk: Disk, options: ProveOptions = {}): Promise<Pro
     );
   }
   onStep(`claim block ${lba} and save it`);
-  await using region = await claimRegion(disk, { lba, blocks: 1 }, signal);
+  await using region = await claimRegion(disk, { lba, blocks: 1 }, options);
   await makeCheckable(region, onStep);
   await requireClean(disk, lba, signal);
 

@@ -5,7 +5,7 @@ import { randomFillSync } from 'node:crypto';
 import type { Disk } from '../device/disk.js';
 import { PROTECT } from '../device/protected-range.js';
 import type { Region } from '../device/region.js';
-import { claimRegion } from '../device/safeguard.js';
+import { type ClaimOptions, claimRegion } from '../device/safeguard.js';
 import type { Finding, WriteReport } from '../report/model.js';
 import type { PathName } from '../words.js';
 import { finding } from './judge.js';
@@ -22,14 +22,15 @@ const WRITING_PATHS = ['block', 'block-pi', 'passthrough'] as const;
 export async function writeCheck(
   disk: Disk,
   range: BlockRange,
-  signal?: AbortSignal,
+  options: ClaimOptions = {},
 ): Promise<{ written: WriteReport; findings: Finding[] }> {
+  const { signal } = options;
   const findings: Finding[] = [];
   const crosses = await disk.tuplesCross(PROTECT.checked, signal);
   const paths = WRITING_PATHS.filter(
     (path) => disk.paths.includes(path) && (path !== 'passthrough' || crosses),
   );
-  await using region = await claimRegion(disk, range, signal);
+  await using region = await claimRegion(disk, range, options);
   for (const path of paths) {
     for (let at = 0; at < range.blocks; at += disk.transferBlocksMax) {
       signal?.throwIfAborted();

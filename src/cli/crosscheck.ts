@@ -51,7 +51,7 @@ export function crosscheckCommand(io: CommandIo): Command {
         const read = await crosscheck(disk, { ranges, note, signal: io.signal });
         // What is wrong already would be written over: it is reported instead.
         const writes = options.write && read.findings.length === 0;
-        const check = writes ? await writeCheck(disk, ranges[0]!, io.signal) : null;
+        const check = writes ? await writeCheck(disk, ranges[0]!, { signal: io.signal }) : null;
         const report = check
           ? { ...read, written: check.written, findings: [...read.findings, ...check.findings] }
           : read;

@@ -5,7 +5,7 @@ import { constants } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { type NativeHandle, native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
-import type { DeviceNode } from '../sysfs/disks.js';
+import type { DeviceNode, DeviceNumber } from '../sysfs/disks.js';
 import { ERRNO, errnoError } from './errno.js';
 
 /** The device number of a block or character node. Anything else is ERR_NOT_A_DISK, no such node ERR_NO_DEVICE. */
@@ -25,13 +25,12 @@ export async function deviceNumber(
       advice: 'Name a disk: /dev/sdX, /dev/sgN or /dev/nvmeXnY. For files use `blk-integrity verify`.',
     });
   }
-  const rdev = Number(status.rdev);
-  return {
-    type: status.isBlockDevice() ? 'block' : 'character',
-    // glibc's dev_t: the 12 low bits of the major from bit 8 on, the minor around them.
-    major: (rdev >>> 8) & 0xfff,
-    minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00),
-  };
+  return { type: status.isBlockDevice() ? 'block' : 'character', ...numberOf(status.rdev) };
+}
+
+/** glibc's dev_t: the 12 low bits of the major from bit 8 on, the minor around them. */
+export function numberOf(dev: number): DeviceNumber {
+  return { major: (dev >>> 8) & 0xfff, minor: (dev & 0xff) | ((dev >>> 12) & 0xfff00) };
 }
 
 /** Opens a node and makes sure that it is still the device that sysfs spoke of: names move. */

@@ -8,6 +8,8 @@ import type { Answer } from './blocks.js';
 import { alignedBuffer } from './buffers.js';
 import type { Disk } from './disk.js';
 import { type Hold, requireSameDisk } from './hold.js';
+import type { Journal } from './journal.js';
+import { digestOf, type Extent, type JournalStep, type JournalWrite } from './journal-format.js';
 import type { SgTransport } from './transport.js';
 import { WAYS, type WayName } from './ways.js';
 
@@ -42,8 +44,8 @@ const RESTORING: Readonly<Record<Touched, readonly WayName[]>> = {
 
 interface Written {
   touched: Touched;
-  /** All that was sent to this block: the medium holds one of them, or the saved data. */
-  readonly versions: Uint8Array[];
+  /** Digests of all that was sent to this block: the medium holds one of them, or the saved data. */
+  readonly versions: string[];
 }
 
 /** Blocks of a region, by their place in it, that were touched alike. */
@@ -51,6 +53,15 @@ interface Run {
   readonly index: number;
   blocks: number;
   readonly touched: Touched;
+}
+
+/** What a region is made of. */
+export interface RegionParts {
+  readonly disk: Disk;
+  readonly range: RegionRange;
+  readonly saved: Saved;
+  readonly hold: Hold;
+  readonly journal: Journal | null;
 }
 
 /** A disk that does not answer while it is put back is asked again after these pauses, in milliseconds. */
@@ -65,18 +76,38 @@ export class Region implements AsyncDisposable {
   readonly range: RegionRange;
   readonly #saved: Saved;
   readonly #hold: Hold;
+  readonly #journal: Journal | null;
   readonly #written: Map<number, Written> = new Map();
   /** The end of what was asked for last: writes and restores go one after the other. */
   #last: Promise<unknown> = Promise.resolve();
   #closing = false;
   #uncertain = false;
+  #timedOut = false;
 
   /** @internal Use claimRegion. */
-  constructor(disk: Disk, range: RegionRange, saved: Saved, hold: Hold) {
-    this.disk = disk;
-    this.range = range;
-    this.#saved = saved;
-    this.#hold = hold;
+  constructor(parts: RegionParts) {
+    this.disk = parts.disk;
+    this.range = parts.range;
+    this.#saved = parts.saved;
+    this.#hold = parts.hold;
+    this.#journal = parts.journal;
+  }
+
+  /** @internal A region of an interrupted run, as its journal tells of it: nothing but to be restored. */
+  static resume(parts: RegionParts, steps: readonly JournalStep[]): Region {
+    const region = new Region(parts);
+    region.#closing = true;
+    for (const step of steps) {
+      if (step.kind === 'kept') region.#written.clear();
+      else if (step.kind === 'restored') region.#forget(step);
+      else region.#markAll(step);
+    }
+    return region;
+  }
+
+  /** Blocks that were written and are not back. */
+  get writtenBlocks(): number {
+    return this.#written.size;
   }
 
   /** The data of the whole region as it was; a copy. */
@@ -117,14 +148,24 @@ export class Region implements AsyncDisposable {
     return this.#inTurn(async () => {
       await requireSameDisk(this.disk, this.#descriptorOf(way));
       if (!(await WAYS[way].available(this.disk))) throw await this.#noWay(way);
-      for (let i = 0; i < blocks; i++) this.#mark(first + i, way, blockOf(own.data, i, blocks));
+      if (this.#timedOut) {
+        const message = `${disk}: a command of this region has timed out: nothing more is written`;
+        throw new IntegrityError('ERR_TIMEOUT', message, { disk });
+      }
+      const digests = Array.from({ length: blocks }, (_, i) => digestOf(blockOf(own.data, i, blocks)));
+      const write = { index: first, blocks, touchesTuples: way !== 'plain', digests };
+      await this.#journal?.writing(write);
+      this.#markAll(write);
       return this.#send(way, lba, own.data, own.tuples);
     });
   }
 
   /** What was written so far stays: it is not put back. */
   async keep(): Promise<void> {
-    await this.#inTurn(async () => this.#written.clear());
+    await this.#inTurn(async () => {
+      await this.#journal?.kept();
+      this.#written.clear();
+    });
   }
 
   /**
@@ -141,8 +182,12 @@ export class Region implements AsyncDisposable {
     this.#closing = true;
     try {
       await this.restore();
-    } finally {
       await this.#hold.release();
+      await this.#journal?.finish();
+    } catch (error) {
+      await this.#hold.release();
+      await this.#journal?.leave();
+      throw error;
     }
   }
 
@@ -185,11 +230,17 @@ export class Region implements AsyncDisposable {
     });
   }
 
-  #mark(index: number, way: WayName, version: Uint8Array): void {
-    const written = this.#written.get(index) ?? { touched: 'data', versions: [] };
-    if (way !== 'plain') written.touched = 'data and tuples';
-    written.versions.push(version);
-    this.#written.set(index, written);
+  #markAll({ index, touchesTuples, digests }: JournalWrite): void {
+    digests.forEach((digest, i) => {
+      const written = this.#written.get(index + i) ?? { touched: 'data', versions: [] };
+      if (touchesTuples) written.touched = 'data and tuples';
+      if (!written.versions.includes(digest)) written.versions.push(digest);
+      this.#written.set(index + i, written);
+    });
+  }
+
+  #forget({ index, blocks }: Extent): void {
+    for (let i = 0; i < blocks; i++) this.#written.delete(index + i);
   }
 
   /** Names move: before each write the descriptor that carries it is asked again who it is. */
@@ -199,7 +250,10 @@ export class Region implements AsyncDisposable {
 
   async #send(way: WayName, lba: bigint, data: Uint8Array, tuples: Uint8Array | null): Promise<Answer> {
     const answer = await WAYS[way].send(this.disk, this.#hold, { lba, data, tuples });
-    if (answer.kind === 'failed') this.#uncertain = true;
+    if (answer.kind === 'failed') {
+      this.#uncertain = true;
+      this.#timedOut ||= answer.error.code === 'ERR_TIMEOUT';
+    }
     return answer;
   }
 
@@ -223,7 +277,8 @@ export class Region implements AsyncDisposable {
     }
     for (const run of runs) {
       if (failures.some((failure) => failure.run === run)) continue;
-      for (let i = 0; i < run.blocks; i++) this.#written.delete(run.index + i);
+      await this.#journal?.restored({ index: run.index, blocks: run.blocks });
+      this.#forget(run);
     }
     const [first] = failures;
     if (first === undefined) return restored;
@@ -232,7 +287,9 @@ export class Region implements AsyncDisposable {
     const message = `${disk}: not put back, from block (count): ${blocks}: ${(first.error as Error).message}`;
     throw new IntegrityError('ERR_RESTORE', message, {
       disk,
-      advice: 'It is a testbed disk: remove it and make it again.',
+      advice: this.#journal
+        ? `Its journal stays: blk-integrity restore ${this.#journal.path}`
+        : 'It is a testbed disk: remove it and make it again.',
       cause: first.error,
     });
   }
@@ -310,8 +367,8 @@ export class Region implements AsyncDisposable {
     const { data: saved } = this.#savedOf(run);
     for (let i = 0; i < run.blocks; i++) {
       const now = blockOf(medium, i, run.blocks);
-      const known = [blockOf(saved, i, run.blocks), ...(this.#written.get(run.index + i)?.versions ?? [])];
-      if (known.some((version) => same(version, now))) continue;
+      const versions = this.#written.get(run.index + i)?.versions ?? [];
+      if (same(blockOf(saved, i, run.blocks), now) || versions.includes(digestOf(now))) continue;
       const lba = this.#lbaOf(run) + BigInt(i);
       const { device: disk } = this.disk;
       throw new IntegrityError(

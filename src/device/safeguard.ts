@@ -1,39 +1,83 @@
 /**
- * The one door through which anything is written. It opens only for disks that this package's own testbed made, holds the disk
- * exclusively, and saves the region first.
+ * The one door through which anything is written. It opens for disks that this package's own testbed made or that their owner names,
+ * holds the disk exclusively, and saves the region first.
  */
 import { IntegrityError } from '../errors.js';
 import { defaultEngine } from '../pi/engine.js';
 import type { PathName } from '../words.js';
 import type { BlocksRead } from './blocks.js';
 import type { Disk } from './disk.js';
-import { holdDisk, requireOurs } from './hold.js';
+import { holdDisk } from './hold.js';
+import { headOf, Journal } from './journal.js';
+import { requireSafePlace } from './journal-place.js';
+import { isOurs, type Ownership, requireAllowed, requirePlace } from './permission.js';
 import { Region, type RegionRange, type Saved } from './region.js';
 
 /** Bytes that one region may hold: it is saved in memory. */
 const REGION_BYTES_MAX = 256 * 1024 * 1024;
 
+export interface ClaimOptions extends Ownership {
+  /**
+   * The file in which the region is saved before the first write. Without it a disk of the testbed is saved in memory alone; any other
+   * needs one.
+   */
+  readonly journal?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * Claims blocks of a testbed disk for writing: holds the disk with O_EXCL and flock(2), makes sure that both of its descriptors are that
- * disk, and saves data and tuples.
- * Errors: ERR_NOT_OURS, ERR_BUSY, ERR_PERMISSION, ERR_OUT_OF_RANGE, ERR_DEVICE_GONE, and ERR_IO for a region that does not read well by
- * every path.
+ * Claims blocks for writing: holds the disk with O_EXCL and flock(2), makes sure that nobody else uses it and that its descriptors are
+ * that disk, and saves data and tuples. It opens for disks that this package's testbed made, and for those that their owner names.
+ * Errors: ERR_NOT_OURS, ERR_USAGE without a journal or for one in a bad place, ERR_BUSY, ERR_PERMISSION, ERR_OUT_OF_RANGE, ERR_NOT_A_DISK,
+ * ERR_NO_PATH where no path shows the tuples of a disk that is not ours, ERR_DEVICE_GONE, and ERR_IO for a region that does not read well
+ * by every path.
  */
 export async function claimRegion(
   disk: Disk,
   { lba, blocks }: RegionRange,
-  signal?: AbortSignal,
+  options: ClaimOptions = {},
 ): Promise<Region> {
   const range = Object.freeze({ lba, blocks });
-  requireOurs(disk);
+  const { device, blockSize } = disk;
+  const { journal: path, signal } = options;
+  requireAllowed(disk, options);
   disk.requireRange(lba, BigInt(blocks));
-  if (blocks * disk.blockSize > REGION_BYTES_MAX) {
+  if (blocks * blockSize > REGION_BYTES_MAX) {
     const message = `a region of ${blocks} blocks is larger than ${REGION_BYTES_MAX} bytes`;
-    throw new IntegrityError('ERR_OUT_OF_RANGE', message, { disk: disk.device });
+    throw new IntegrityError('ERR_OUT_OF_RANGE', message, { disk: device });
+  }
+  const ours = isOurs(disk);
+  if (!ours && path === undefined) {
+    throw new IntegrityError(
+      'ERR_USAGE',
+      `${device} is not the testbed's: it is not written without a journal`,
+      {
+        disk: device,
+        advice: 'Name a file on another disk: --journal FILE.',
+      },
+    );
   }
   const hold = await holdDisk(disk);
   try {
-    return new Region(disk, range, await save(disk, range, signal), hold);
+    if (!ours && hold.listed) {
+      const { sysfs, disks } = hold.listed;
+      requirePlace(disk, sysfs, range, options);
+      await requireSafePlace(path as string, sysfs, disks);
+    }
+    const saved = await save(disk, range, signal);
+    if (!ours && disk.profile !== null && saved.tuples.size === 0) {
+      throw new IntegrityError(
+        'ERR_NO_PATH',
+        `${device}: no path shows its tuples, so they could not be put back`,
+        {
+          disk: device,
+        },
+      );
+    }
+    const { data, tuples } = saved;
+    const journal =
+      path === undefined ? null : await Journal.make(path, headOf(disk, range, tuples), data, tuples);
+    return new Region({ disk, range, saved, hold, journal });
   } catch (error) {
     await hold.release();
     throw error;

@@ -42,7 +42,7 @@ function writeRight(region: Region, lba: bigint, data: Uint8Array): Promise<Answ
 
 async function fillPiece(disk: Disk, first: number, blocks: number, signal?: AbortSignal): Promise<void> {
   const { blockSize, transferBlocksMax } = disk;
-  await using region = await claimRegion(disk, { lba: BigInt(first), blocks }, signal);
+  await using region = await claimRegion(disk, { lba: BigInt(first), blocks }, { signal });
   for (let at = first; at < first + blocks; at += transferBlocksMax) {
     signal?.throwIfAborted();
     const count = Math.min(transferBlocksMax, first + blocks - at);

@@ -1,0 +1,192 @@
+/**
+ * The journal's bytes: records that each carry their length and a checksum, one after the other. Pure.
+ *
+ * A record is a magic word, its type, the length of its payload, the payload, and the SHA-256 of all that; numbers big endian. A file
+ * that was cut off in the middle of a record ends before it.
+ */
+import { createHash } from 'node:crypto';
+import { IntegrityError } from '../errors.js';
+import type { PathName } from '../words.js';
+import type { DiskIdentity } from './facts.js';
+
+export const JOURNAL_VERSION = 1;
+
+/** The disk, and what is saved of it. */
+export interface JournalHead {
+  readonly version: number;
+  /** ISO 8601, for people. */
+  readonly made: string;
+  readonly device: string;
+  readonly vendor: string;
+  readonly product: string;
+  /** VPD 83h name and VPD 80h serial number. */
+  readonly identity: string | null;
+  readonly serial: string | null;
+  readonly blockSize: number;
+  readonly diskBlocks: string;
+  readonly protectionType: number;
+  readonly intervalExponent: number;
+  /** The region. */
+  readonly lba: string;
+  readonly blocks: number;
+  /** Paths whose tuples are saved, with bytes a block of each. */
+  readonly tuples: readonly { readonly path: PathName; readonly bytesPerBlock: number }[];
+}
+
+/** Blocks of the region by their place in it. */
+export interface Extent {
+  readonly index: number;
+  readonly blocks: number;
+}
+
+export interface JournalWrite extends Extent {
+  readonly touchesTuples: boolean;
+  /** SHA-256 of the data that is sent to each block, in hexadecimal digits. */
+  readonly digests: readonly string[];
+}
+
+/** Everything that a journal says. */
+export interface JournalContent {
+  readonly head: JournalHead;
+  readonly data: Uint8Array;
+  readonly tuples: ReadonlyMap<PathName, Uint8Array>;
+  /** The whole region was saved: before that nothing was written. */
+  readonly armed: boolean;
+  /** In their order; what is written and restored afterwards. */
+  readonly steps: readonly JournalStep[];
+  /** Bytes of whole records; what is behind them was cut off. */
+  readonly length: number;
+}
+
+export type JournalStep =
+  | ({ readonly kind: 'writing' } & JournalWrite)
+  | ({ readonly kind: 'restored' } & Extent)
+  | { readonly kind: 'kept' };
+
+const MAGIC = 0x424c4b4a; // "BLKJ"
+const TYPE = { head: 1, data: 2, tuples: 3, armed: 4, writing: 5, restored: 6, kept: 7 } as const;
+type TypeName = keyof typeof TYPE;
+
+const PREFIX_BYTES = 12;
+const DIGEST_BYTES = 32;
+/** A record holds at most a piece of the region. */
+const PAYLOAD_MAX = 64 * 1024 * 1024;
+
+function record(type: TypeName, payload: Uint8Array): Buffer {
+  const bytes = Buffer.alloc(PREFIX_BYTES + payload.length + DIGEST_BYTES);
+  bytes.writeUInt32BE(MAGIC, 0);
+  bytes.writeUInt32BE(TYPE[type], 4);
+  bytes.writeUInt32BE(payload.length, 8);
+  bytes.set(payload, PREFIX_BYTES);
+  const digest = createHash('sha256').update(bytes.subarray(0, -DIGEST_BYTES)).digest();
+  bytes.set(digest, PREFIX_BYTES + payload.length);
+  return bytes;
+}
+
+const json = (value: unknown) => Buffer.from(JSON.stringify(value));
+
+/** The records up to the moment from which on blocks may be written. */
+export function* savedRecords(
+  head: JournalHead,
+  data: Uint8Array,
+  tuples: ReadonlyMap<PathName, Uint8Array>,
+): Generator<Buffer> {
+  yield record('head', json(head));
+  for (const piece of pieces(data)) yield record('data', piece);
+  for (const { path } of head.tuples) {
+    for (const piece of pieces(tuples.get(path) as Uint8Array)) yield record('tuples', piece);
+  }
+  yield record('armed', new Uint8Array(0));
+}
+
+export function stepRecord({ kind, ...step }: JournalStep): Buffer {
+  return record(kind, json(step));
+}
+
+function* pieces(bytes: Uint8Array): Generator<Uint8Array> {
+  const size = PAYLOAD_MAX / 4;
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}
+
+interface Raw {
+  readonly type: TypeName;
+  readonly payload: Buffer;
+  /** Where it ends in the file. */
+  readonly end: number;
+}
+
+/** The whole records at the beginning of the file. */
+function* records(file: Buffer): Generator<Raw> {
+  let at = 0;
+  while (at + PREFIX_BYTES + DIGEST_BYTES <= file.length) {
+    const length = file.readUInt32BE(at + 8);
+    const end = at + PREFIX_BYTES + length;
+    if (file.readUInt32BE(at) !== MAGIC || length > PAYLOAD_MAX || end + DIGEST_BYTES > file.length) return;
+    const digest = createHash('sha256').update(file.subarray(at, end)).digest();
+    if (!digest.equals(file.subarray(end, end + DIGEST_BYTES))) return;
+    const number = file.readUInt32BE(at + 4);
+    const type = (Object.keys(TYPE) as TypeName[]).find((name) => TYPE[name] === number);
+    if (type === undefined) return;
+    const payload = file.subarray(at + PREFIX_BYTES, end);
+    at = end + DIGEST_BYTES;
+    yield { type, payload, end: at };
+  }
+}
+
+/** @throws ERR_MALFORMED_RESPONSE for a file that is no journal, or one of another version. */
+export function parseJournal(file: Buffer, name: string): JournalContent {
+  const bad = (why: string) =>
+    new IntegrityError('ERR_MALFORMED_RESPONSE', `${name} is no journal of this package: ${why}`);
+  const all = [...records(file)];
+  const [first] = all;
+  if (first?.type !== 'head') throw bad('it does not begin with the record of a disk');
+  const head = headOf(first.payload, bad);
+  const bytesOf = (type: TypeName) =>
+    Buffer.concat(all.filter((one) => one.type === type).map(({ payload }) => payload));
+  const data = bytesOf('data');
+  const tupleBytes = bytesOf('tuples');
+  const armed = all.some(({ type }) => type === 'armed');
+  const tuples = new Map<PathName, Uint8Array>();
+  let at = 0;
+  for (const { path, bytesPerBlock } of head.tuples) {
+    tuples.set(path, tupleBytes.subarray(at, at + bytesPerBlock * head.blocks));
+    at += bytesPerBlock * head.blocks;
+  }
+  if (armed && (data.length !== head.blocks * head.blockSize || tupleBytes.length !== at))
+    throw bad('what it saved is not as long as the region');
+  const steps = all.flatMap(({ type, payload }) => stepOf(type, payload, head, bad));
+  return { head, data, tuples, armed, steps, length: all.at(-1)!.end };
+}
+
+type Bad = (why: string) => IntegrityError;
+
+function headOf(payload: Buffer, bad: Bad): JournalHead {
+  const head = JSON.parse(payload.toString()) as JournalHead;
+  if (head.version !== JOURNAL_VERSION)
+    throw bad(`version ${head.version}, this package knows ${JOURNAL_VERSION}`);
+  return head;
+}
+
+function stepOf(type: TypeName, payload: Buffer, head: JournalHead, bad: Bad): JournalStep[] {
+  if (type !== 'writing' && type !== 'restored' && type !== 'kept') return [];
+  const step = { kind: type, ...JSON.parse(payload.toString()) } as JournalStep;
+  if (step.kind === 'kept') return [step];
+  const { index, blocks } = step;
+  if (!(index >= 0 && blocks > 0 && index + blocks <= head.blocks)) throw bad('a step outside the region');
+  return [step];
+}
+
+/** SHA-256 of a block, in hexadecimal digits. */
+export function digestOf(block: Uint8Array): string {
+  return createHash('sha256').update(block).digest('hex');
+}
+
+/** Who the head speaks of. */
+export function namesSameDisk(head: JournalHead, { inquiry, identity, serial }: DiskIdentity): boolean {
+  return (
+    head.vendor === inquiry.vendor &&
+    head.product === inquiry.product &&
+    head.identity === identity &&
+    head.serial === serial
+  );
+}

@@ -1,0 +1,98 @@
+/**
+ * Puts back what an interrupted run had saved, by its journal.
+ */
+import { IntegrityError } from '../errors.js';
+import { interpret } from '../sysfs/disks.js';
+import { readSnapshot } from '../sysfs/snapshot.js';
+import { type Disk, type OpenDiskOptions, openDevice } from './disk.js';
+import { holdDisk } from './hold.js';
+import { Journal } from './journal.js';
+import { type JournalContent, type JournalHead, namesSameDisk } from './journal-format.js';
+import { Region, type Restored } from './region.js';
+
+export interface Recovery {
+  readonly device: string;
+  readonly lba: bigint;
+  readonly blocks: number;
+  /** Blocks that may have been written and were put back. */
+  readonly writtenBlocks: number;
+  /** `untouched`: the run ended before its first write, or after everything was back. */
+  readonly outcome: Restored | 'untouched';
+}
+
+/**
+ * Opens the disk that the journal names, holds it, puts back every block that holds what the run wrote, and removes the journal.
+ * Errors: ERR_NO_DEVICE without the file or the disk; ERR_MALFORMED_RESPONSE for a file that is no journal; ERR_NOT_OURS when `disk` is
+ * another or was formatted anew; ERR_RESTORE, naming the blocks that hold something else and were left: the journal stays.
+ */
+export async function recover(
+  path: string,
+  { disk, signal }: OpenDiskOptions & { readonly disk?: Disk } = {},
+): Promise<Recovery> {
+  const { journal, content } = await Journal.resume(path);
+  try {
+    const { head, armed } = content;
+    const region = { lba: BigInt(head.lba), blocks: head.blocks };
+    if (!armed) {
+      await journal.finish();
+      return { device: head.device, ...region, writtenBlocks: 0, outcome: 'untouched' };
+    }
+    if (disk) return await putBack(journal, content, disk);
+    await using found = await findNamed(head, signal);
+    return await putBack(journal, content, found);
+  } catch (error) {
+    await journal.leave();
+    throw error;
+  }
+}
+
+async function putBack(
+  journal: Journal,
+  { head, data, tuples, steps }: JournalContent,
+  disk: Disk,
+): Promise<Recovery> {
+  requireNamed(disk, head);
+  const range = { lba: BigInt(head.lba), blocks: head.blocks };
+  const hold = await holdDisk(disk);
+  const region = Region.resume({ disk, range, saved: { data, tuples }, hold, journal: null }, steps);
+  const { writtenBlocks } = region;
+  const outcome = await region.restore().finally(() => hold.release());
+  await journal.finish();
+  return {
+    device: disk.device,
+    ...range,
+    writtenBlocks,
+    outcome: writtenBlocks === 0 ? 'untouched' : outcome,
+  };
+}
+
+/** The journal is its owner's word for this very disk, as it was formatted then. */
+function requireNamed(disk: Disk, head: JournalHead): void {
+  const { device, facts, blockSize, blocks } = disk;
+  const refuse = (why: string) =>
+    new IntegrityError('ERR_NOT_OURS', `${device} ${why}: nothing is written to it`, { disk: device });
+  if (facts === null || !namesSameDisk(head, facts)) throw refuse(`is not ${nameOf(head)}`);
+  const { capacity } = facts;
+  const same =
+    blockSize === head.blockSize &&
+    String(blocks) === head.diskBlocks &&
+    (capacity?.protectionType ?? 0) === head.protectionType &&
+    (capacity?.intervalExponent ?? 0) === head.intervalExponent;
+  if (!same) throw refuse('was formatted anew since the journal was made');
+}
+
+const nameOf = ({ identity, serial, device }: JournalHead) => identity ?? serial ?? device;
+
+/** Names move: each disk of the host is asked. One that cannot be is another one. */
+async function findNamed(head: JournalHead, signal?: AbortSignal): Promise<Disk> {
+  for (const { name, hctl } of interpret(await readSnapshot())) {
+    if (hctl === null) continue;
+    const disk = await openDevice(`/dev/${name}`, signal ? { signal } : {}).catch(() => null);
+    if (disk === null) continue;
+    if (disk.facts !== null && namesSameDisk(head, disk.facts)) return disk;
+    await disk.close();
+  }
+  throw new IntegrityError('ERR_NO_DEVICE', `no disk of this host is ${nameOf(head)} (then ${head.device})`, {
+    advice: 'Connect it, or run this on the host that has it.',
+  });
+}

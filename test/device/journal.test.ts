@@ -1,0 +1,157 @@
+/** The journal: what it holds, where it is cut off, and that a region comes back by it alone. */
+import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import type { Disk } from '../../src/device/disk.js';
+import { parseJournal } from '../../src/device/journal-format.js';
+import { tuplesFor } from '../../src/device/protected-range.js';
+import { recover } from '../../src/device/recover.js';
+import type { Region } from '../../src/device/region.js';
+import { claimRegion } from '../../src/device/safeguard.js';
+import { EmulatedDisk } from '../../src/testbed/disk/emulated-disk.js';
+import { fillDisk, pattern } from '../../src/testbed/fill.js';
+
+const RANGE = { lba: 100n, blocks: 16 };
+
+async function filled(t: Test): Promise<{ emulated: EmulatedDisk; disk: Disk; path: string }> {
+  const emulated = await EmulatedDisk.create({ type: 1, blocks: 1024 });
+  const disk = await emulated.open();
+  await fillDisk(disk);
+  t.teardown(() => emulated.close());
+  return { emulated, disk, path: join(t.testdir(), 'region.journal') };
+}
+
+const look = async (disk: Disk) => {
+  const { data, tuples } = await disk.readMedium(0n, 128);
+  return Buffer.concat([data!, tuples!]);
+};
+
+const right = (disk: Disk, lba: bigint, data: Uint8Array) =>
+  tuplesFor({ profile: disk.diskProfile!, blockSize: disk.blockSize, lba }, data);
+
+/** The run ends here: nothing is put back, nobody holds the disk any more. What is left is the journal. */
+async function crash(emulated: EmulatedDisk): Promise<Disk> {
+  return emulated.open();
+}
+
+t.test('a region that is put back leaves no journal', async (t) => {
+  const { disk, path } = await filled(t);
+  const before = await look(disk);
+  {
+    await using region = await claimRegion(disk, RANGE, { journal: path });
+    t.equal(statSync(path).mode & 0o777, 0o600, 'it holds the data of the disk');
+    const { head, data, tuples, armed, steps } = parseJournal(readFileSync(path), path);
+    t.match(head, { version: 1, serial: disk.facts!.serial, lba: '100', blocks: 16, protectionType: 1 });
+    t.ok(armed);
+    t.same(Buffer.from(data), Buffer.from(region.savedData()));
+    t.same(Buffer.from(tuples.get('passthrough')!), Buffer.from(region.savedTuples()!));
+    t.same(steps, []);
+    const changed = pattern(2 * 512, 77);
+    await region.write('passthrough', 104n, changed, right(disk, 104n, changed));
+    t.match(parseJournal(readFileSync(path), path).steps, [
+      { kind: 'writing', index: 4, blocks: 2, touchesTuples: true },
+    ]);
+  }
+  t.same(await look(disk), before);
+  t.throws(() => statSync(path), { code: 'ENOENT' });
+});
+
+t.test('what an interrupted run wrote comes back, at whatever record the journal ends', async (t) => {
+  const { emulated, disk, path } = await filled(t);
+  const before = await look(disk);
+  const region: Region = await claimRegion(disk, RANGE, { journal: path });
+  const states = [before];
+  for (const lba of [101n, 105n, 101n]) {
+    const changed = pattern(3 * 512, Number(lba) + states.length);
+    await region.write('passthrough', lba, changed, right(disk, lba, changed));
+    states.push(await look(disk));
+  }
+  const bytes = readFileSync(path);
+  // The disk in this process is still held by the run that "died": the rest is done on a copy of its journal.
+  await region[Symbol.asyncDispose]();
+  t.same(await look(disk), before);
+
+  // A record is on the medium before its write is sent: with the last record cut off, that write never was.
+  for (const [cut, after] of [
+    [0, states[3]!],
+    [0, states[2]!],
+    [5, states[2]!],
+    [40, states[2]!],
+  ] as const) {
+    writeFileSync(path, bytes);
+    truncateSync(path, bytes.length - cut);
+    const again = await crash(emulated);
+    await replay(again, after);
+    t.match(
+      await recover(path, { disk: again }),
+      { lba: 100n, blocks: 16, writtenBlocks: 6, outcome: 'exact' },
+      `cut by ${cut}`,
+    );
+    t.same(await look(again), before);
+    t.throws(() => statSync(path), { code: 'ENOENT' });
+  }
+});
+
+/** Puts the blocks under the safeguard's feet back into the state of the crash. */
+async function replay(disk: Disk, bytes: Buffer): Promise<void> {
+  await using region = await claimRegion(disk, { lba: 0n, blocks: 128 });
+  const data = bytes.subarray(0, 128 * 512);
+  await region.write('passthrough', 0n, data, bytes.subarray(128 * 512), { checked: false });
+  await region.keep();
+}
+
+t.test('a block that holds neither is left, and the journal with it', async (t) => {
+  const { disk, path } = await filled(t);
+  const region = await claimRegion(disk, RANGE, { journal: path });
+  const changed = pattern(4 * 512, 7);
+  await region.write('passthrough', 101n, changed, right(disk, 101n, changed));
+  const bytes = readFileSync(path);
+  const after = await look(disk);
+  await region[Symbol.asyncDispose]();
+  await replay(disk, after);
+  {
+    await using other = await claimRegion(disk, { lba: 102n, blocks: 1 });
+    await other.write('passthrough', 102n, pattern(512, 999));
+    await other.keep();
+  }
+  writeFileSync(path, bytes);
+  await t.rejects(recover(path, { disk }), { code: 'ERR_RESTORE', message: /block 102 .*somebody else/ });
+  t.ok(statSync(path).size > 0, 'the journal stays');
+  t.same((await disk.readMedium(102n, 1)).data, pattern(512, 999), 'theirs is left');
+});
+
+t.test('only the disk of the journal, formatted as it was', async (t) => {
+  const { disk, path } = await filled(t);
+  const region = await claimRegion(disk, RANGE, { journal: path });
+  const bytes = readFileSync(path);
+  await region[Symbol.asyncDispose]();
+  writeFileSync(path, bytes);
+  await using stranger = await EmulatedDisk.create({ type: 1, blocks: 1024 });
+  await t.rejects(recover(path, { disk: await stranger.open() }), { code: 'ERR_NOT_OURS' });
+  await t.rejects(recover(path), { code: 'ERR_NO_DEVICE', message: /no disk of this host is naa\./ });
+  t.equal(statSync(path).size, bytes.length);
+});
+
+t.test('files that are no journal', async (t) => {
+  const { disk, path } = await filled(t);
+  await t.rejects(recover(path), { code: 'ERR_IO' });
+  for (const bytes of [Buffer.alloc(0), Buffer.from('hello'), Buffer.alloc(4096, 0x42)]) {
+    writeFileSync(path, bytes);
+    await t.rejects(recover(path, { disk }), { code: 'ERR_MALFORMED_RESPONSE' });
+    t.same(readFileSync(path), bytes, 'left as it is');
+  }
+  await t.rejects(claimRegion(disk, RANGE, { journal: path }), { code: 'ERR_USAGE', message: /EEXIST/ });
+  await t.rejects(claimRegion(disk, RANGE, { journal: join(path, 'below') }), { code: 'ERR_IO' });
+  await using region = await claimRegion(disk, RANGE);
+  t.ok(region, 'and the disk was let go each time');
+});
+
+t.test('a run that died while it saved has written nothing', async (t) => {
+  const { disk, path } = await filled(t);
+  const region = await claimRegion(disk, RANGE, { journal: path });
+  const bytes = readFileSync(path);
+  await region[Symbol.asyncDispose]();
+  writeFileSync(path, bytes.subarray(0, bytes.length - 44));
+  t.match(await recover(path, { disk }), { outcome: 'untouched', writtenBlocks: 0 });
+  t.throws(() => statSync(path), { code: 'ENOENT' });
+});
