@@ -8,9 +8,10 @@ import { crosscheckText } from '../report/text.js';
 import type { CommandIo } from './io.js';
 import { BLOCK_COUNT, LBA, parseInteger } from './options.js';
 import { type OutputOptions, printReport } from './output.js';
+import { addOwnershipOptions, claimOptions, type OwnershipOptions, ownershipWords } from './ownership.js';
 import { TESTBED_OPTION, withDisk } from './testbeds.js';
 
-interface CrosscheckOptions extends OutputOptions {
+interface CrosscheckOptions extends OutputOptions, OwnershipOptions {
   readonly lba?: string;
   readonly blocks?: string;
   readonly testbed?: string;
@@ -19,7 +20,7 @@ interface CrosscheckOptions extends OutputOptions {
 
 /** `crosscheck [DEVICE]`: reads by every path, judges by every checker. Exit status 1 with any finding. */
 export function crosscheckCommand(io: CommandIo): Command {
-  return new Command('crosscheck')
+  const command = new Command('crosscheck')
     .description(
       'read by every path, judge by every checker, print the matrix and each disagreement; reads only, unless --write',
     )
@@ -29,11 +30,12 @@ export function crosscheckCommand(io: CommandIo): Command {
     .option(...TESTBED_OPTION)
     .option(
       '--write',
-      'also write by each path and compare the tuples; testbed disks only, needs --lba and --blocks',
+      'also write by each path and compare the tuples; disks of the testbed, and yours with --i-own; needs --lba and --blocks',
     )
     .option('--json', 'one JSON object')
-    .option('--tap', 'TAP: a line for each range × checker × path')
-    .action(async (device: string | undefined, options: CrosscheckOptions) => {
+    .option('--tap', 'TAP: a line for each range × checker × path');
+  return addOwnershipOptions(command).action(
+    async (device: string | undefined, options: CrosscheckOptions) => {
       const lba = options.lba === undefined ? undefined : parseInteger('--lba', options.lba, LBA);
       const blocks =
         options.blocks === undefined ? undefined : parseInteger('--blocks', options.blocks, BLOCK_COUNT);
@@ -51,14 +53,16 @@ export function crosscheckCommand(io: CommandIo): Command {
         const read = await crosscheck(disk, { ranges, note, signal: io.signal });
         // What is wrong already would be written over: it is reported instead.
         const writes = options.write && read.findings.length === 0;
-        const check = writes ? await writeCheck(disk, ranges[0]!, { signal: io.signal }) : null;
+        const claim = writes ? await claimOptions(disk, options, io.signal) : null;
+        const check = claim ? await writeCheck(disk, ranges[0]!, claim) : null;
         const report = check
           ? { ...read, written: check.written, findings: [...read.findings, ...check.findings] }
           : read;
         printReport(io, options, report, { text: crosscheckText, tap: crosscheckTap });
         if (report.findings.length > 0) io.setExitStatus(1);
       });
-    });
+    },
+  );
 }
 
 /** The verb and its options as they were given, to be said again elsewhere. */
@@ -69,6 +73,7 @@ export function verbLine(verb: string, options: CrosscheckOptions): string[] {
     ...(lba === undefined ? [] : ['--lba', lba]),
     ...(blocks === undefined ? [] : ['--blocks', blocks]),
     ...(write ? ['--write'] : []),
+    ...ownershipWords(options),
     ...(json ? ['--json'] : []),
     ...(tap ? ['--tap'] : []),
   ];

@@ -7,9 +7,10 @@ import { verbLine } from './crosscheck.js';
 import type { CommandIo } from './io.js';
 import { LBA, parseInteger } from './options.js';
 import { type OutputOptions, printReport } from './output.js';
+import { addOwnershipOptions, claimOptions, type OwnershipOptions } from './ownership.js';
 import { TESTBED_OPTION, withDisk } from './testbeds.js';
 
-interface ProveOptions extends OutputOptions {
+interface ProveOptions extends OutputOptions, OwnershipOptions {
   readonly lba?: string;
   readonly testbed?: string;
 }
@@ -18,25 +19,25 @@ const EXIT_STATUS: Readonly<Record<ProveReport['outcome'], number>> = { caught: 
 
 /** `prove [DEVICE]`: plants one fault on a testbed disk and says who noticed. Exit status 0 caught, 1 delivered, 3 vacuous. */
 export function proveCommand(io: CommandIo): Command {
-  return new Command('prove')
+  const command = new Command('prove')
     .description(
-      'plant one genuine fault on a testbed disk, name every checker that stayed silent, put the block back',
+      'plant one genuine fault, name every checker that stayed silent, put the block back; disks of the testbed, and yours with --i-own',
     )
     .argument('[device]')
     .option('--lba <n>', 'the block to use; the middle of the disk without it')
     .option(...TESTBED_OPTION)
     .option('--json', 'one JSON object')
-    .option('--tap', 'TAP: a line for each checker × path')
-    .action(async (device: string | undefined, options: ProveOptions) => {
-      const lba = options.lba === undefined ? undefined : parseInteger('--lba', options.lba, LBA);
-      await withDisk(io, device, options.testbed, verbLine('prove', options), async (disk) => {
-        const talk = 'isTTY' in io.stderr && io.stderr.isTTY === true;
-        const onStep = (step: string) => {
-          if (talk) io.stderr.write(`${step}\n`);
-        };
-        const report = await prove(disk, { lba, signal: io.signal, onStep });
-        printReport(io, options, report, { text: proveText, tap: proveTap });
-        io.setExitStatus(EXIT_STATUS[report.outcome]);
-      });
+    .option('--tap', 'TAP: a line for each checker × path');
+  return addOwnershipOptions(command).action(async (device: string | undefined, options: ProveOptions) => {
+    const lba = options.lba === undefined ? undefined : parseInteger('--lba', options.lba, LBA);
+    await withDisk(io, device, options.testbed, verbLine('prove', options), async (disk) => {
+      const talk = 'isTTY' in io.stderr && io.stderr.isTTY === true;
+      const onStep = (step: string) => {
+        if (talk) io.stderr.write(`${step}\n`);
+      };
+      const report = await prove(disk, { ...(await claimOptions(disk, options, io.signal)), lba, onStep });
+      printReport(io, options, report, { text: proveText, tap: proveTap });
+      io.setExitStatus(EXIT_STATUS[report.outcome]);
     });
+  });
 }

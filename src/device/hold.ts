@@ -11,7 +11,6 @@ import { learnCapacity, learnIdentity, sameCapacity, sameIdentity } from './fact
 import { type Listed, listed, requireUnopened, requireUnused } from './idle.js';
 import { inProcessNode } from './in-process.js';
 import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from './node.js';
-import { testbedKind } from './ours.js';
 import type { CommandNode, SgTransport } from './transport.js';
 
 /** How long, and how often, to ask for a lock that somebody holds. */
@@ -63,8 +62,8 @@ async function holdNodes(disk: Disk): Promise<Hold> {
   requireWritable(disk, before.sysfs.readOnly);
   await requireUnused(disk.device, before);
   const { block: blockNode, sg: sgNode } = before.sysfs;
-  // sd is kept from an emulated disk with protection, and what has no block node nobody mounts.
-  const needsBlock = disk.paths.includes('block') || testbedKind(before.sysfs, disk.facts) !== 'emulated';
+  // What has no block node nobody mounts.
+  const needsBlock = disk.paths.includes('block');
   if (!sgNode || (!blockNode && needsBlock)) {
     const message = `${disk.device} needs ${needsBlock ? 'a block node and ' : ''}an sg node to be written`;
     throw new IntegrityError('ERR_NO_PATH', message, { disk: disk.device, advice: 'modprobe sd_mod sg' });

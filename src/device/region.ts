@@ -97,6 +97,8 @@ export class Region implements AsyncDisposable {
   static resume(parts: RegionParts, steps: readonly JournalStep[]): Region {
     const region = new Region(parts);
     region.#closing = true;
+    // A command that was under way when the run ended may still come.
+    region.#uncertain = true;
     for (const step of steps) {
       if (step.kind === 'kept') region.#written.clear();
       else if (step.kind === 'restored') region.#forget(step);

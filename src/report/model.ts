@@ -114,6 +114,20 @@ export interface ProveReport {
   readonly restored: 'exact' | 'tuples regenerated';
 }
 
+/** What `restore` did. */
+export interface RestoreReport {
+  readonly verb: 'restore';
+  readonly journal: string;
+  readonly device: string;
+  /** The region of the journal. */
+  readonly lba: number;
+  readonly blocks: number;
+  /** Blocks that may have been written, and are back. */
+  readonly writtenBlocks: number;
+  /** `untouched`: there was nothing to put back. */
+  readonly outcome: 'exact' | 'tuples regenerated' | 'untouched';
+}
+
 /** One station of the way from application to medium. */
 export interface ChainLink {
   readonly link: 'application' | 'block layer' | 'host adapter' | 'device' | 'SG_IO';

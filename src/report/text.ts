@@ -11,6 +11,7 @@ import type {
   ListReport,
   ProveReport,
   RangeReport,
+  RestoreReport,
   WriteReport,
 } from './model.js';
 import { printable } from './printable.js';
@@ -152,6 +153,15 @@ export function proveText(report: ProveReport): string {
     ...(outcome === 'delivered' ? [`why: blk-integrity show ${report.disk.device}`] : []),
     `the block is back: ${RESTORED[report.restored]}`,
   ]);
+}
+
+export function restoreText({ device, lba, blocks, writtenBlocks, outcome, journal }: RestoreReport): string {
+  const region = `${device}: blocks ${lba} to ${lba + blocks - 1}`;
+  const done =
+    outcome === 'untouched'
+      ? 'nothing was to be put back'
+      : `${writtenBlocks} block${writtenBlocks === 1 ? '' : 's'} put back: ${RESTORED[outcome]}`;
+  return `${region}: ${done}; ${journal} is removed`;
 }
 
 export function listText({ disks }: ListReport): string {

@@ -14,6 +14,7 @@ import { badInput } from './bad-input.js';
 import { emulatedDisk, emulatedDiskLong } from './emulated-disk.js';
 import { lioFileio } from './lio-fileio.js';
 import { nvme } from './nvme.js';
+import { owned } from './owned.js';
 import { randomIo } from './random-io.js';
 import { safeguard } from './safeguard.js';
 import { scsiDebug } from './scsi-debug.js';
@@ -35,6 +36,7 @@ const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
   'scsi-debug': scsiDebug,
   'lio-fileio': lioFileio,
   safeguard,
+  owned,
   'bad-input': badInput,
   tcmu,
   'emulated-disk': emulatedDisk,

@@ -48,6 +48,11 @@ export interface EmulatedDiskOptions {
   readonly supportedTypes?: readonly (1 | 2 | 3)[];
   /** At most 32 characters. Default: random. */
   readonly serial?: string;
+  /**
+   * INQUIRY's names, for programs that look at them: vendor up to 8 characters, product up to 16. The safeguard does not know such a disk
+   * for the testbed's: it is written as anybody's is.
+   */
+  readonly inquiry?: Readonly<Record<'vendor' | 'product', string>>;
   /** Faults that strike one in so many commands choose by it. Default: random. */
   readonly randomSeed?: number;
 }
@@ -92,7 +97,7 @@ export class EmulatedDisk implements AsyncDisposable {
       const model = new DiskModel({
         medium,
         ...(kept && { savedPages: kept.savedPages, onSave: (pages) => kept.save(pages) }),
-        identity: identityOf(kept?.serial ?? serial),
+        identity: { ...identityOf(kept?.serial ?? serial), ...inquiryOf(options.inquiry) },
         behaviour: requireBehaviour({ ...behaviour, ...options.behaviour }),
         checks: { guard: true, app: true, ref: true, ...abilities.checks, ...options.checks },
         noPiCheck: options.noPiCheck ?? abilities.noPiCheck ?? false,
@@ -222,6 +227,26 @@ function requireAsAsked({ format, serial }: FileMedium, asked: EmulatedDiskOptio
   });
 }
 
+/** ASCII without the spaces that INQUIRY pads with (SPC-5 4.3.1). */
+const NAMES = {
+  vendor: /^[\x21-\x7e](?:[\x20-\x7e]{0,6}[\x21-\x7e])?$/,
+  product: /^[\x21-\x7e](?:[\x20-\x7e]{0,14}[\x21-\x7e])?$/,
+};
+
+function inquiryOf(
+  names: EmulatedDiskOptions['inquiry'] = EMULATED,
+): Readonly<Record<'vendor' | 'product', string>> {
+  const { vendor, product } = names;
+  for (const [name, text] of Object.entries({ vendor, product })) {
+    if (NAMES[name as keyof typeof NAMES].test(text)) continue;
+    throw new IntegrityError(
+      'ERR_OUT_OF_RANGE',
+      `${name} ${JSON.stringify(text)}: printable characters, vendor up to 8, product up to 16`,
+    );
+  }
+  return { vendor, product };
+}
+
 const SERIAL = /^[\x21-\x7e]{1,32}$/;
 
 function serialOf(serial = randomBytes(5).toString('hex')): string {
@@ -232,14 +257,13 @@ function serialOf(serial = randomBytes(5).toString('hex')): string {
   );
 }
 
-function identityOf(serial: string): Abilities['identity'] {
+function identityOf(serial: string): Omit<Abilities['identity'], 'vendor' | 'product'> {
   // A disk has one name as long as it lives.
   const naa = new Uint8Array(createHash('sha256').update(serial).digest().subarray(0, 8));
   naa[0] = NAA_LOCAL | (naa[0]! & 0x0f);
   return {
-    ...EMULATED,
     revision: REVISION,
     serial: `${SERIAL_PREFIX}${serial}`,
     naa,
-  } as Abilities['identity'];
+  };
 }
