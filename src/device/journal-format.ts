@@ -50,8 +50,6 @@ export interface JournalContent {
   readonly head: JournalHead;
   readonly data: Uint8Array;
   readonly tuples: ReadonlyMap<PathName, Uint8Array>;
-  /** The whole region was saved: before that nothing was written. */
-  readonly armed: boolean;
   /** In their order; what is written and restored afterwards. */
   readonly steps: readonly JournalStep[];
   /** Bytes of whole records; what is behind them was cut off. */
@@ -145,17 +143,17 @@ export function parseJournal(file: Buffer, name: string): JournalContent {
     Buffer.concat(all.filter((one) => one.type === type).map(({ payload }) => payload));
   const data = bytesOf('data');
   const tupleBytes = bytesOf('tuples');
-  const armed = all.some(({ type }) => type === 'armed');
+  if (!all.some(({ type }) => type === 'armed')) throw bad('what it saves is cut off');
   const tuples = new Map<PathName, Uint8Array>();
   let at = 0;
   for (const { path, bytesPerBlock } of head.tuples) {
     tuples.set(path, tupleBytes.subarray(at, at + bytesPerBlock * head.blocks));
     at += bytesPerBlock * head.blocks;
   }
-  if (armed && (data.length !== head.blocks * head.blockSize || tupleBytes.length !== at))
+  if (data.length !== head.blocks * head.blockSize || tupleBytes.length !== at)
     throw bad('what it saved is not as long as the region');
   const steps = all.flatMap(({ type, payload }) => stepOf(type, payload, head, bad));
-  return { head, data, tuples, armed, steps, length: all.at(-1)!.end };
+  return { head, data, tuples, steps, length: all.at(-1)!.end };
 }
 
 type Bad = (why: string) => IntegrityError;

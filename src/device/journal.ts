@@ -2,7 +2,7 @@
  * The journal of a region on its file: complete and on the medium before the first write, and one step ahead of every write after that.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, unlink } from 'node:fs/promises';
+import { type FileHandle, link, open, readFile, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { IntegrityError } from '../errors.js';
 import type { PathName } from '../words.js';
@@ -28,7 +28,8 @@ export class Journal {
   }
 
   /**
-   * A new file, which only its owner may read: it holds the disk's data. When this returns, file and folder are on their medium.
+   * A new file, which only its owner may read: it holds the disk's data. It has its name when it is whole and on its medium: a run that
+   * ends before that leaves no journal, and has written nothing.
    * Errors: ERR_USAGE for a file that is there already, ERR_IO.
    */
   static async make(
@@ -37,18 +38,22 @@ export class Journal {
     data: Uint8Array,
     tuples: ReadonlyMap<PathName, Uint8Array>,
   ): Promise<Journal> {
-    const file = await open(path, 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
+    const unnamed = `${path}.${process.pid}.new`;
+    const file = await open(unnamed, 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
       throw journalError(path, cause);
     });
     const journal = new Journal(path, file);
     try {
       for (const record of savedRecords(head, data, tuples)) await journal.#append(record);
       await file.sync();
+      // Unlike rename(2) it does not replace another journal.
+      await link(unnamed, path);
+      await unlink(unnamed);
       await syncFolderOf(path);
       return journal;
     } catch (cause) {
       await file.close();
-      await unlink(path);
+      await unlink(unnamed).catch(() => {});
       throw journalError(path, cause as NodeJS.ErrnoException);
     }
   }

@@ -31,14 +31,8 @@ export async function recover(
 ): Promise<Recovery> {
   const { journal, content } = await Journal.resume(path);
   try {
-    const { head, armed } = content;
-    const region = { lba: BigInt(head.lba), blocks: head.blocks };
-    if (!armed) {
-      await journal.finish();
-      return { device: head.device, ...region, writtenBlocks: 0, outcome: 'untouched' };
-    }
     if (disk) return await putBack(journal, content, disk);
-    await using found = await findNamed(head, signal);
+    await using found = await findNamed(content.head, signal);
     return await putBack(journal, content, found);
   } catch (error) {
     await journal.leave();

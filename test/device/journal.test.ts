@@ -1,6 +1,6 @@
 /** The journal: what it holds, where it is cut off, and that a region comes back by it alone. */
-import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Disk } from '../../src/device/disk.js';
 import { parseJournal } from '../../src/device/journal-format.js';
@@ -40,9 +40,8 @@ t.test('a region that is put back leaves no journal', async (t) => {
   {
     await using region = await claimRegion(disk, RANGE, { journal: path });
     t.equal(statSync(path).mode & 0o777, 0o600, 'it holds the data of the disk');
-    const { head, data, tuples, armed, steps } = parseJournal(readFileSync(path), path);
+    const { head, data, tuples, steps } = parseJournal(readFileSync(path), path);
     t.match(head, { version: 1, serial: disk.facts!.serial, lba: '100', blocks: 16, protectionType: 1 });
-    t.ok(armed);
     t.same(Buffer.from(data), Buffer.from(region.savedData()));
     t.same(Buffer.from(tuples.get('passthrough')!), Buffer.from(region.savedTuples()!));
     t.same(steps, []);
@@ -146,12 +145,14 @@ t.test('files that are no journal', async (t) => {
   t.ok(region, 'and the disk was let go each time');
 });
 
-t.test('a run that died while it saved has written nothing', async (t) => {
+t.test('a journal that is cut off in what it saves is none: nothing was written by then', async (t) => {
   const { disk, path } = await filled(t);
   const region = await claimRegion(disk, RANGE, { journal: path });
   const bytes = readFileSync(path);
+  t.same(readdirSync(dirname(path)), ['region.journal'], 'it has its name when it is whole');
   await region[Symbol.asyncDispose]();
-  writeFileSync(path, bytes.subarray(0, bytes.length - 44));
-  t.match(await recover(path, { disk }), { outcome: 'untouched', writtenBlocks: 0 });
-  t.throws(() => statSync(path), { code: 'ENOENT' });
+  const cut = bytes.subarray(0, bytes.length - 44);
+  writeFileSync(path, cut);
+  await t.rejects(recover(path, { disk }), { code: 'ERR_MALFORMED_RESPONSE', message: /cut off/ });
+  t.same(readFileSync(path), cut);
 });

@@ -1,6 +1,6 @@
 /**
- * Kills the process that imports it (`node --import`) at one of its write points: CRASH_AT counts the writes to disks and to files that
- * were opened for writing, in one row; CRASH_WHEN is `before` a write, while it is `under-way`, or `after` it.
+ * Kills the process that imports it (`node --import`) at one of its write points: CRASH_AT counts the writes to disks and to files in one
+ * row; CRASH_WHEN is `before` a write, while it is `under-way`, or `after` it.
  */
 import { open } from 'node:fs/promises';
 import { native } from '../../lib/binding.js';
@@ -10,23 +10,33 @@ const when = process.env.CRASH_WHEN;
 const die = () => process.kill(process.pid, 'SIGKILL');
 let seen = 0;
 
-function wrap(prototype, name, writes) {
-  const own = prototype[name];
-  prototype[name] = function (...args) {
-    if (!writes(...args) || ++seen !== at) return own.apply(this, args);
-    if (when === 'before') die();
-    const done = own.apply(this, args);
-    if (when === 'under-way') die();
-    return done.then(die);
-  };
+function point(send) {
+  if (++seen !== at) return send();
+  if (when === 'before') die();
+  const done = send();
+  if (when === 'under-way') die();
+  return done.then(die);
 }
 
-const { Handle } = native();
-wrap(Handle.prototype, 'sgIo', ({ direction }) => direction === 'to-device');
-wrap(Handle.prototype, 'write', () => true);
-wrap(Handle.prototype, 'writeWithPi', () => true);
+const binding = native();
+binding.Handle = class extends binding.Handle {
+  sgIo(request) {
+    return request.direction === 'to-device' ? point(() => super.sgIo(request)) : super.sgIo(request);
+  }
+  write(...args) {
+    return point(() => super.write(...args));
+  }
+  writeWithPi(...args) {
+    return point(() => super.writeWithPi(...args));
+  }
+};
 
 const file = await open('/dev/null', 'w');
 const files = Object.getPrototypeOf(file);
-for (const name of ['writeFile', 'sync', 'datasync']) wrap(files, name, () => true);
+for (const name of ['writeFile', 'sync', 'datasync']) {
+  const own = files[name];
+  files[name] = function (...args) {
+    return point(() => own.apply(this, args));
+  };
+}
 await file.close();
