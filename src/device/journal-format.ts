@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { IntegrityError } from '../errors.js';
-import type { PathName } from '../words.js';
+import { PATHS, type PathName } from '../words.js';
 import type { DiskIdentity } from './facts.js';
 
 export const JOURNAL_VERSION = 1;
@@ -131,7 +131,7 @@ function* records(file: Buffer): Generator<Raw> {
   }
 }
 
-/** @throws ERR_MALFORMED_RESPONSE for a file that is no journal, or one of another version. */
+/** @throws ERR_MALFORMED_RESPONSE for a file that is no journal, or one of another version: whoever made it, it is read as hostile. */
 export function parseJournal(file: Buffer, name: string): JournalContent {
   const bad = (why: string) =>
     new IntegrityError('ERR_MALFORMED_RESPONSE', `${name} is no journal of this package: ${why}`);
@@ -158,19 +158,40 @@ export function parseJournal(file: Buffer, name: string): JournalContent {
 
 type Bad = (why: string) => IntegrityError;
 
+function parsed(payload: Buffer, bad: Bad): unknown {
+  try {
+    return JSON.parse(payload.toString());
+  } catch {
+    throw bad('a record is no JSON');
+  }
+}
+
+const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) > 0;
+const isNumber = (value: unknown) => typeof value === 'string' && /^\d{1,20}$/.test(value);
+
+/** What is used of it is what it must be; a name is compared with the disk's. */
 function headOf(payload: Buffer, bad: Bad): JournalHead {
-  const head = JSON.parse(payload.toString()) as JournalHead;
+  const head = parsed(payload, bad) as JournalHead;
   if (head.version !== JOURNAL_VERSION)
     throw bad(`version ${head.version}, this package knows ${JOURNAL_VERSION}`);
+  const tuples = Array.isArray(head.tuples) ? head.tuples : [null];
+  const sound =
+    [head.blocks, head.blockSize].every(isCount) &&
+    [head.lba, head.diskBlocks].every(isNumber) &&
+    tuples.every((one) => PATHS.includes(one?.path as PathName) && isCount(one?.bytesPerBlock));
+  if (!sound) throw bad('the record of the disk makes no sense');
   return head;
 }
 
 function stepOf(type: TypeName, payload: Buffer, head: JournalHead, bad: Bad): JournalStep[] {
   if (type !== 'writing' && type !== 'restored' && type !== 'kept') return [];
-  const step = { kind: type, ...JSON.parse(payload.toString()) } as JournalStep;
+  const step = { ...(parsed(payload, bad) as object), kind: type } as JournalStep;
   if (step.kind === 'kept') return [step];
   const { index, blocks } = step;
-  if (!(index >= 0 && blocks > 0 && index + blocks <= head.blocks)) throw bad('a step outside the region');
+  const inside =
+    Number.isSafeInteger(index) && index >= 0 && isCount(blocks) && index + blocks <= head.blocks;
+  const told = step.kind === 'restored' || (Array.isArray(step.digests) && step.digests.length === blocks);
+  if (!inside || !told) throw bad('a step that does not fit the region');
   return [step];
 }
 

@@ -58,13 +58,15 @@ export class Journal {
     }
   }
 
-  /** One that an interrupted run left. Errors: ERR_NO_DEVICE without the file, ERR_MALFORMED_RESPONSE. */
+  /** One that an interrupted run left. Errors: ERR_NO_DEVICE without the file, ERR_MALFORMED_RESPONSE, ERR_PERMISSION for a
+   * file that others may write. */
   static async resume(path: string): Promise<{ journal: Journal; content: JournalContent }> {
     const flags = constants.O_RDWR | constants.O_APPEND;
     const file = await open(path, flags).catch((cause: NodeJS.ErrnoException) => {
       throw journalError(path, cause);
     });
     try {
+      await requireOwn(file, path);
       const content = parseJournal(await readFile(file), path);
       // Nothing behind a record that was cut off would ever be read.
       await file.truncate(content.length);
@@ -130,6 +132,19 @@ export function headOf(
     blocks: region.blocks,
     tuples: [...tuples].map(([path, bytes]) => ({ path, bytesPerBlock: bytes.length / region.blocks })),
   };
+}
+
+/** What a journal says is written to a disk: nobody else may have had a hand in it. */
+async function requireOwn(file: FileHandle, path: string): Promise<void> {
+  const { uid, mode } = await file.stat();
+  if (uid === process.geteuid?.() && (mode & 0o022) === 0) return;
+  throw new IntegrityError(
+    'ERR_PERMISSION',
+    `journal ${path} is not yours alone: owner ${uid}, mode ${(mode & 0o777).toString(8)}`,
+    {
+      advice: 'Whoever can write it can write the disk: look at it, then chown and chmod 600.',
+    },
+  );
 }
 
 async function syncFolderOf(path: string): Promise<void> {

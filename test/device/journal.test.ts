@@ -1,9 +1,23 @@
 /** The journal: what it holds, where it is cut off, and that a region comes back by it alone. */
-import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Disk } from '../../src/device/disk.js';
-import { parseJournal } from '../../src/device/journal-format.js';
+import {
+  type JournalHead,
+  type JournalStep,
+  parseJournal,
+  savedRecords,
+  stepRecord,
+} from '../../src/device/journal-format.js';
 import { tuplesFor } from '../../src/device/protected-range.js';
 import { recover } from '../../src/device/recover.js';
 import type { Region } from '../../src/device/region.js';
@@ -77,7 +91,7 @@ t.test('what an interrupted run wrote comes back, at whatever record the journal
     [5, states[2]!],
     [40, states[2]!],
   ] as const) {
-    writeFileSync(path, bytes);
+    writeFileSync(path, bytes, { mode: 0o600 });
     truncateSync(path, bytes.length - cut);
     const again = await crash(emulated);
     await replay(again, after);
@@ -113,7 +127,7 @@ t.test('a block that holds neither is left, and the journal with it', async (t) 
     await other.write('passthrough', 102n, pattern(512, 999));
     await other.keep();
   }
-  writeFileSync(path, bytes);
+  writeFileSync(path, bytes, { mode: 0o600 });
   await t.rejects(recover(path, { disk }), { code: 'ERR_RESTORE', message: /block 102 .*somebody else/ });
   t.ok(statSync(path).size > 0, 'the journal stays');
   t.same((await disk.readMedium(102n, 1)).data, pattern(512, 999), 'theirs is left');
@@ -124,18 +138,74 @@ t.test('only the disk of the journal, formatted as it was', async (t) => {
   const region = await claimRegion(disk, RANGE, { journal: path });
   const bytes = readFileSync(path);
   await region[Symbol.asyncDispose]();
-  writeFileSync(path, bytes);
+  writeFileSync(path, bytes, { mode: 0o600 });
   await using stranger = await EmulatedDisk.create({ type: 1, blocks: 1024 });
   await t.rejects(recover(path, { disk: await stranger.open() }), { code: 'ERR_NOT_OURS' });
   await t.rejects(recover(path), { code: 'ERR_NO_DEVICE', message: /no disk of this host is naa\./ });
   t.equal(statSync(path).size, bytes.length);
 });
 
+t.test('a journal that somebody else may have written', async (t) => {
+  const { disk, path } = await filled(t);
+  const region = await claimRegion(disk, RANGE, { journal: path });
+  const bytes = readFileSync(path);
+  await region[Symbol.asyncDispose]();
+  writeFileSync(path, bytes, { mode: 0o600 });
+  chmodSync(path, 0o666);
+  await t.rejects(recover(path, { disk }), { code: 'ERR_PERMISSION', message: /mode 666/ });
+  chmodSync(path, 0o600);
+  if (process.getuid?.() === 0) {
+    chownSync(path, 12345, 0);
+    await t.rejects(recover(path, { disk }), { code: 'ERR_PERMISSION', message: /owner 12345/ });
+    chownSync(path, 0, 0);
+  }
+  t.match(await recover(path, { disk }), { outcome: 'untouched' });
+});
+
+t.test('records that are whole and make no sense', (t) => {
+  const head = { version: 1, lba: '1', diskBlocks: '9', blocks: 1, blockSize: 512, tuples: [] };
+  const made = (changed: object) =>
+    Buffer.concat([
+      ...savedRecords({ ...head, ...changed } as unknown as JournalHead, new Uint8Array(512), new Map()),
+    ]);
+  t.match(parseJournal(made({}), 'x'), { steps: [] });
+  for (const changed of [
+    { version: 2 },
+    { blocks: -1 },
+    { blocks: '1' },
+    { blocks: 2 },
+    { blockSize: 1e300 },
+    { lba: -1 },
+    { lba: 'x' },
+  ]) {
+    t.throws(
+      () => parseJournal(made(changed), 'x'),
+      { code: 'ERR_MALFORMED_RESPONSE' },
+      JSON.stringify(changed),
+    );
+  }
+  for (const tuples of [null, [null], [{ path: 'constructor', bytesPerBlock: 8 }]]) {
+    const bytes = stepRecord({ kind: 'head', ...head, tuples } as never);
+    t.throws(() => parseJournal(bytes, 'x'), { code: 'ERR_MALFORMED_RESPONSE' }, JSON.stringify(tuples));
+  }
+  for (const step of [
+    { kind: 'writing', index: 1, blocks: 1, digests: ['a'] },
+    { kind: 'writing', index: 0, blocks: 1 },
+    { kind: 'writing', index: 0, blocks: 1, digests: [] },
+    { kind: 'restored', index: -1, blocks: 1 },
+    { kind: 'restored', index: 0.5, blocks: 1 },
+  ]) {
+    const bytes = Buffer.concat([made({}), stepRecord(step as JournalStep)]);
+    t.throws(() => parseJournal(bytes, 'x'), { code: 'ERR_MALFORMED_RESPONSE' }, JSON.stringify(step));
+  }
+  t.end();
+});
+
 t.test('files that are no journal', async (t) => {
   const { disk, path } = await filled(t);
   await t.rejects(recover(path), { code: 'ERR_IO' });
   for (const bytes of [Buffer.alloc(0), Buffer.from('hello'), Buffer.alloc(4096, 0x42)]) {
-    writeFileSync(path, bytes);
+    writeFileSync(path, bytes, { mode: 0o600 });
     await t.rejects(recover(path, { disk }), { code: 'ERR_MALFORMED_RESPONSE' });
     t.same(readFileSync(path), bytes, 'left as it is');
   }
@@ -152,7 +222,7 @@ t.test('a journal that is cut off in what it saves is none: nothing was written 
   t.same(readdirSync(dirname(path)), ['region.journal'], 'it has its name when it is whole');
   await region[Symbol.asyncDispose]();
   const cut = bytes.subarray(0, bytes.length - 44);
-  writeFileSync(path, cut);
+  writeFileSync(path, cut, { mode: 0o600 });
   await t.rejects(recover(path, { disk }), { code: 'ERR_MALFORMED_RESPONSE', message: /cut off/ });
   t.same(readFileSync(path), cut);
 });
