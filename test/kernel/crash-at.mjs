@@ -1,6 +1,6 @@
 /**
  * Kills the process that imports it (`node --import`) at one of its write points: CRASH_AT counts the writes to disks and to files in one
- * row; CRASH_WHEN is `before` a write, while it is `under-way`, or `after` it.
+ * row; CRASH_WHEN is `before` a write, while it is `under-way`, or `after` it. A process that ends says on stderr how many there were.
  */
 import { open } from 'node:fs/promises';
 import { native } from '../../lib/binding.js';
@@ -30,6 +30,8 @@ binding.Handle = class extends binding.Handle {
     return point(() => super.writeWithPi(...args));
   }
 };
+
+process.on('exit', () => process.stderr.write(`${seen}\n`));
 
 const file = await open('/dev/null', 'w');
 const files = Object.getPrototypeOf(file);
