@@ -82,8 +82,8 @@ export {
 } from './pi/remap.js';
 export type * from './report/model.js';
 export { crosscheckTap, proveTap } from './report/tap.js';
-export { additionalSenseText } from './scsi/additional-sense.js';
 export { chainText, crosscheckText, listText, proveText, restoreText } from './report/text.js';
+export { additionalSenseText } from './scsi/additional-sense.js';
 export * from './scsi/cdb.js';
 export * from './scsi/commands.js';
 export * from './scsi/format-unit.js';
