@@ -42,17 +42,35 @@ std::string command_of(const std::string& process) {
   return command;
 }
 
+bool is_gone(int error) { return error == ENOENT || error == ESRCH; }
+
+void look_at(std::int32_t pid, const std::string& process, OpenNodes& found);
+
+// A process whose first thread has ended shows its files in the folders of the others alone.
+void look_at_threads(std::int32_t pid, const std::string& process, OpenNodes& found) {
+  const Folder threads(::opendir((process + "/task").c_str()));
+  if (!threads) return;
+  each_number(threads.get(), [&](std::int32_t thread, std::string_view name) {
+    if (thread != pid) look_at(pid, process + "/task/" + std::string(name), found);
+  });
+}
+
 void look_at(std::int32_t pid, const std::string& process, OpenNodes& found) {
   const Folder files(::opendir((process + "/fd").c_str()));
   if (!files) {
-    if (errno == EACCES || errno == EPERM) found.hidden.push_back(pid);
+    if (!is_gone(errno)) found.hidden.push_back(pid);
     return;
   }
+  bool empty = true;
   each_number(files.get(), [&](std::int32_t, std::string_view name) {
+    empty = false;
     struct statx status {};
     // A file on a server that is gone must not hold this up: the kernel is not to ask there.
     const int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
-    if (::statx(::dirfd(files.get()), std::string(name).c_str(), flags, STATX_TYPE, &status) != 0) return;
+    if (::statx(::dirfd(files.get()), std::string(name).c_str(), flags, STATX_TYPE, &status) != 0) {
+      if (!is_gone(errno)) found.hidden.push_back(pid);
+      return;
+    }
     const bool block = S_ISBLK(status.stx_mode);
     if (!block && !S_ISCHR(status.stx_mode)) return;
     found.nodes.push_back({.pid = pid,
@@ -61,6 +79,7 @@ void look_at(std::int32_t pid, const std::string& process, OpenNodes& found) {
                            .major = status.stx_rdev_major,
                            .minor = status.stx_rdev_minor});
   });
+  if (empty) look_at_threads(pid, process, found);
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ import { deviceNumber, openNode, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
 import { type BlockSource, readBlock } from './paths/block.js';
 import { readBlockPi } from './paths/block-pi.js';
 import { type PassthroughSource, readInterleaved, readPlain } from './paths/passthrough.js';
-import { type Proof, proveTuplesCross } from './proof.js';
+import { type BlockRun, type Proof, proveTuplesCross } from './proof.js';
 import { PROTECT, type ProtectField } from './protected-range.js';
 import { type CommandNode, SgTransport } from './transport.js';
 
@@ -74,6 +74,7 @@ export class Disk implements AsyncDisposable {
   readonly #block: NativeHandle | null;
   readonly #listing: Listing;
   readonly #proofs = new Map<ProtectField, Proof>();
+  #written: BlockRun | null = null;
 
   /** @internal Use {@link openDevice}. */
   constructor(parts: {
@@ -150,9 +151,15 @@ export class Disk implements AsyncDisposable {
     const known = this.#proofs.get(protect);
     if (known?.unitAttentions === this.transport.unitAttentions) return known;
     const { transport, blockSize, blocks, diskProfile: profile } = this;
-    const proof = await proveTuplesCross({ transport, blockSize, blocks, profile, protect }, signal);
+    const subject = { transport, blockSize, blocks, profile, protect, avoid: this.#written };
+    const proof = await proveTuplesCross(subject, signal);
     this.#proofs.set(protect, proof);
     return proof;
+  }
+
+  /** From here on these blocks are written to: what lies there proves nothing. */
+  proveOutside(blocks: BlockRun): void {
+    this.#written = blocks;
   }
 
   /** Whether data and tuples may be sent interleaved now. */

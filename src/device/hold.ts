@@ -4,6 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NativeHandle } from '../binding.js';
 import { IntegrityError } from '../errors.js';
+import { encodeCdb } from '../scsi/commands.js';
 import type { SysfsDisk } from '../sysfs/disks.js';
 import type { Disk } from './disk.js';
 import { ERRNO, errnoError } from './errno.js';
@@ -11,7 +12,7 @@ import { learnCapacity, learnIdentity, sameCapacity, sameIdentity } from './fact
 import { type Listed, listed, requireUnopened, requireUnused } from './idle.js';
 import { inProcessNode } from './in-process.js';
 import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from './node.js';
-import type { CommandNode, SgTransport } from './transport.js';
+import { type CommandNode, fetch, type SgTransport } from './transport.js';
 
 /** How long, and how often, to ask for a lock that somebody holds. */
 const LOCK_PATIENCE_MS = 5000;
@@ -86,15 +87,7 @@ async function holdNodes(disk: Disk): Promise<Hold> {
     await requireSameDisk(disk, transports.sg);
     const flushed = await block?.flush();
     if (flushed && flushed.errno !== 0) throw errnoError(flushed.errno, 'flush', disk.device);
-    return {
-      listed: now,
-      block,
-      transports,
-      release: async () => {
-        await block?.flush();
-        await release();
-      },
-    };
+    return { listed: now, block, transports, release };
   } catch (error) {
     await release();
     throw error;
@@ -104,6 +97,14 @@ async function holdNodes(disk: Disk): Promise<Hold> {
 /** A disk that may be written has told who it is. */
 function writableBy(disk: Disk, node: CommandNode): SgTransport {
   return (disk.transport as SgTransport).writableBy(node);
+}
+
+/** What was written lies on the medium. Throws ERR_IO, or what the disk answers, when that cannot be said. */
+export async function requireFlushed({ device: disk }: Disk, { block, transports }: Hold): Promise<void> {
+  const { errno } = (await block?.flush()) ?? { errno: 0 };
+  if (errno !== 0) throw errnoError(errno, 'flush', disk);
+  // Null: the disk has no such command, and so no cache.
+  await fetch(transports.sg, encodeCdb('SYNCHRONIZE CACHE(16)', {}), 0);
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
  * That nobody else uses a disk: what the kernel's tables, the processes and the other nodes of the same disk say.
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, readlink, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { IntegrityError } from '../errors.js';
 import { interpret, type SysfsDisk } from '../sysfs/disks.js';
@@ -9,6 +9,7 @@ import { parseMountinfo, parseSwaps, usesOf } from '../sysfs/mounts.js';
 import { readSnapshot } from '../sysfs/snapshot.js';
 import { type Disk, isDisk } from './disk.js';
 import { ERRNO, errnoError } from './errno.js';
+import { numberOf } from './node.js';
 import { openersOf } from './openers.js';
 
 /** udev looks at a disk that came or was written, for a moment. */
@@ -31,6 +32,7 @@ export async function listed({ device: disk, sysfs: opened }: Disk): Promise<Lis
 /** Throws ERR_BUSY while anything of this host uses the disk, by whichever of its nodes. */
 export async function requireUnused(disk: string, listed: Listed): Promise<void> {
   await requireIdle(disk, listed);
+  await requireNoLoop(disk, listed);
   await requireSoleStore(disk, listed);
   for (const other of samePhysicalDisk(listed)) {
     const { openers } = await openersOf(other);
@@ -45,6 +47,25 @@ export async function requireUnused(disk: string, listed: Listed): Promise<void>
       advice: 'Both nodes are one disk: see multipath -ll, and their VPD 83h.',
     });
   }
+}
+
+/** The PID namespace that sees every process (PROC_PID_INIT_INO, Linux include/linux/proc_ns.h). */
+const FIRST_PID_NAMESPACE = 'pid:[4026531836]';
+
+/** Throws ERR_PERMISSION where processes may have the disk open that this one does not see. */
+export async function requireSight(disk: string): Promise<void> {
+  const namespace = await readlink('/proc/self/ns/pid').catch(() => null);
+  const why =
+    process.geteuid?.() !== 0
+      ? 'other users’ processes may be hidden'
+      : namespace !== FIRST_PID_NAMESPACE
+        ? 'processes outside this container are not seen'
+        : null;
+  if (why === null) return;
+  throw new IntegrityError('ERR_PERMISSION', `${disk}: who has it open cannot be told: ${why}`, {
+    disk,
+    advice: 'Run as root, outside of containers.',
+  });
 }
 
 /** Throws ERR_BUSY while another process has a node of the disk open, ERR_PERMISSION when that cannot be told. */
@@ -84,6 +105,21 @@ async function usersOf({ sysfs, disks }: Listed): Promise<string[]> {
   const mounts = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
   const swaps = parseSwaps(await readFile('/proc/swaps', 'utf8'));
   return usesOf(disks, sysfs, { mounts, swaps }).map(({ name, how, by }) => `${name} is ${how} (${by})`);
+}
+
+/** A loop device over the disk is no holder of it for the kernel, and no process has it open. */
+async function requireNoLoop(disk: string, { sysfs, disks }: Listed): Promise<void> {
+  const numbers = [sysfs.block, ...sysfs.partitions];
+  for (const { name, layer } of disks) {
+    const file = layer?.kind === 'loop' ? await stat(layer.backingFile).catch(() => null) : null;
+    if (!file?.isBlockDevice()) continue;
+    const { major, minor } = numberOf(file.rdev);
+    if (!numbers.some((node) => node?.major === major && node.minor === minor)) continue;
+    throw new IntegrityError('ERR_BUSY', `${disk} is in use: /dev/${name} is a loop device over it`, {
+      disk,
+      advice: `losetup -d /dev/${name}`,
+    });
+  }
 }
 
 /** Throws ERR_BUSY while the disk or a partition of it is mounted, swapped on or held by a device above it. */

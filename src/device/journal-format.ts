@@ -1,8 +1,8 @@
 /**
  * The journal's bytes: records that each carry their length and a checksum, one after the other. Pure.
  *
- * A record is a magic word, its type, the length of its payload, the payload, and the SHA-256 of all that; numbers big endian. A file
- * that was cut off in the middle of a record ends before it.
+ * A record is a magic word, its type, the length of its payload, the payload, and the SHA-256 of all that; numbers big endian. The last
+ * may be cut off: its write was never sent. Anything else that is not whole is damage.
  */
 import { createHash } from 'node:crypto';
 import { IntegrityError } from '../errors.js';
@@ -52,8 +52,6 @@ export interface JournalContent {
   readonly tuples: ReadonlyMap<PathName, Uint8Array>;
   /** In their order; what is written and restored afterwards. */
   readonly steps: readonly JournalStep[];
-  /** Bytes of whole records; what is behind them was cut off. */
-  readonly length: number;
 }
 
 export type JournalStep =
@@ -109,33 +107,42 @@ function* pieces(bytes: Uint8Array): Generator<Uint8Array> {
 interface Raw {
   readonly type: TypeName;
   readonly payload: Buffer;
-  /** Where it ends in the file. */
-  readonly end: number;
 }
 
-/** The whole records at the beginning of the file. */
-function* records(file: Buffer): Generator<Raw> {
-  let at = 0;
-  while (at + PREFIX_BYTES + DIGEST_BYTES <= file.length) {
-    const length = file.readUInt32BE(at + 8);
-    const end = at + PREFIX_BYTES + length;
-    if (file.readUInt32BE(at) !== MAGIC || length > PAYLOAD_MAX || end + DIGEST_BYTES > file.length) return;
-    const digest = createHash('sha256').update(file.subarray(at, end)).digest();
-    if (!digest.equals(file.subarray(end, end + DIGEST_BYTES))) return;
-    const number = file.readUInt32BE(at + 4);
+function* records(file: Buffer, bad: Bad): Generator<Raw> {
+  for (let at = 0; at < file.length; ) {
+    const rest = file.subarray(at);
+    if (isCutOff(rest)) return;
+    const length = rest.readUInt32BE(8);
+    const end = PREFIX_BYTES + length;
+    if (rest.readUInt32BE(0) !== MAGIC || length > PAYLOAD_MAX) throw bad(`damaged at byte ${at}`);
+    const digest = createHash('sha256').update(rest.subarray(0, end)).digest();
+    const number = rest.readUInt32BE(4);
     const type = (Object.keys(TYPE) as TypeName[]).find((name) => TYPE[name] === number);
-    if (type === undefined) return;
-    const payload = file.subarray(at + PREFIX_BYTES, end);
-    at = end + DIGEST_BYTES;
-    yield { type, payload, end: at };
+    const whole = digest.equals(rest.subarray(end, end + DIGEST_BYTES));
+    if (!whole || type === undefined) throw bad(`damaged at byte ${at}`);
+    yield { type, payload: rest.subarray(PREFIX_BYTES, end) };
+    at += end + DIGEST_BYTES;
   }
+}
+
+/** Nothing whole is left: the beginning of a record that never came to its end, or room that was never written. */
+function isCutOff(rest: Buffer): boolean {
+  if (rest.every((byte) => byte === 0)) return true;
+  if (rest.length < PREFIX_BYTES) return true;
+  const length = rest.readUInt32BE(8);
+  return (
+    rest.readUInt32BE(0) === MAGIC &&
+    length <= PAYLOAD_MAX &&
+    rest.length < PREFIX_BYTES + length + DIGEST_BYTES
+  );
 }
 
 /** @throws ERR_MALFORMED_RESPONSE for a file that is no journal, or one of another version: whoever made it, it is read as hostile. */
 export function parseJournal(file: Buffer, name: string): JournalContent {
   const bad = (why: string) =>
     new IntegrityError('ERR_MALFORMED_RESPONSE', `${name} is no journal of this package: ${why}`);
-  const all = [...records(file)];
+  const all = [...records(file, bad)];
   const [first] = all;
   if (first?.type !== 'head') throw bad('it does not begin with the record of a disk');
   const head = headOf(first.payload, bad);
@@ -153,7 +160,7 @@ export function parseJournal(file: Buffer, name: string): JournalContent {
   if (data.length !== head.blocks * head.blockSize || tupleBytes.length !== at)
     throw bad('what it saved is not as long as the region');
   const steps = all.flatMap(({ type, payload }) => stepOf(type, payload, head, bad));
-  return { head, data, tuples, steps, length: all.at(-1)!.end };
+  return { head, data, tuples, steps };
 }
 
 type Bad = (why: string) => IntegrityError;

@@ -1,8 +1,9 @@
 /**
  * The journal of a region on its file: complete and on the medium before the first write, and one step ahead of every write after that.
  */
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, open, readFile, unlink } from 'node:fs/promises';
+import { type FileHandle, link, open, readFile, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { IntegrityError } from '../errors.js';
 import type { PathName } from '../words.js';
@@ -38,7 +39,7 @@ export class Journal {
     data: Uint8Array,
     tuples: ReadonlyMap<PathName, Uint8Array>,
   ): Promise<Journal> {
-    const unnamed = `${path}.${process.pid}.new`;
+    const unnamed = `${path}.${randomBytes(6).toString('hex')}.new`;
     const file = await open(unnamed, 'wx', 0o600).catch((cause: NodeJS.ErrnoException) => {
       throw journalError(path, cause);
     });
@@ -58,22 +59,38 @@ export class Journal {
     }
   }
 
-  /** One that an interrupted run left. Errors: ERR_NO_DEVICE without the file, ERR_MALFORMED_RESPONSE, ERR_PERMISSION for a
-   * file that others may write. */
-  static async resume(path: string): Promise<{ journal: Journal; content: JournalContent }> {
-    const flags = constants.O_RDWR | constants.O_APPEND;
-    const file = await open(path, flags).catch((cause: NodeJS.ErrnoException) => {
-      throw journalError(path, cause);
-    });
+  /**
+   * What an interrupted run left. Nothing is written to it.
+   * Errors: ERR_IO without the file, ERR_MALFORMED_RESPONSE, ERR_PERMISSION for a file that others may write.
+   */
+  static async read(path: string): Promise<JournalContent> {
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
+      (cause: NodeJS.ErrnoException) => {
+        throw journalError(path, cause);
+      },
+    );
     try {
       await requireOwn(file, path);
-      const content = parseJournal(await readFile(file), path);
-      // Nothing behind a record that was cut off would ever be read.
-      await file.truncate(content.length);
-      return { journal: new Journal(path, file), content };
-    } catch (error) {
+      return parseJournal(await readFile(file), path);
+    } finally {
       await file.close();
-      throw error;
+    }
+  }
+
+  /** All that it saved is back: the file goes. */
+  static async remove(path: string): Promise<void> {
+    try {
+      await unlink(path);
+      await syncFolderOf(path);
+    } catch (cause) {
+      throw new IntegrityError(
+        'ERR_IO',
+        `journal ${path} could not be removed: ${(cause as Error).message}`,
+        {
+          advice: 'Everything is back on the disk: remove it by hand.',
+          cause,
+        },
+      );
     }
   }
 
@@ -88,21 +105,23 @@ export class Journal {
     return this.#append(stepRecord({ kind: 'restored', ...extent }));
   }
 
-  kept(): Promise<void> {
-    return this.#append(stepRecord({ kind: 'kept' }));
+  async kept(): Promise<void> {
+    await this.#append(stepRecord({ kind: 'kept' }));
+    await this.#file.datasync();
   }
 
-  /** Nothing is left to be put back: the file goes. */
+  /** Nothing is left to be put back: the file goes, if it is still this one. */
   async finish(): Promise<void> {
+    const own = await this.#file.stat();
     await this.#file.close();
-    await unlink(this.path);
-    await syncFolderOf(this.path);
+    const there = await stat(this.path).catch(() => null);
+    if (there?.ino === own.ino && there.dev === own.dev) await Journal.remove(this.path);
   }
 
-  /** The file stays, for `blk-integrity restore`. */
+  /** The file stays, for `blk-integrity restore`. What brought this about is the error to tell of. */
   async leave(): Promise<void> {
-    await this.#file.sync();
-    await this.#file.close();
+    await this.#file.sync().catch(() => {});
+    await this.#file.close().catch(() => {});
   }
 
   async #append(record: Uint8Array): Promise<void> {

@@ -24,6 +24,11 @@ export const PROOF_BLOCKS = 8;
 /** A disk in use changes between two reads: look again so often. */
 const STANDSTILL_TRIES = 3;
 
+export interface BlockRun {
+  readonly lba: bigint;
+  readonly blocks: number;
+}
+
 export interface ProofSubject {
   readonly transport: ScsiTransport;
   readonly blockSize: number;
@@ -32,6 +37,8 @@ export interface ProofSubject {
   readonly profile: Profile | null;
   /** RDPROTECT; 001b without it. */
   readonly protect?: ProtectField;
+  /** Blocks to look beside, where the disk has others. */
+  readonly avoid?: BlockRun | null;
 }
 
 export interface Proof {
@@ -122,7 +129,7 @@ export async function proveTuplesCross(subject: ProofSubject, signal?: AbortSign
   const count = BigInt(PROOF_BLOCKS);
   if (blocks < count) return conclude('not-proven', 'too small a disk to prove anything');
   const places: Place[] = [];
-  for (const lba of new Set([0n, (blocks - count) / 2n, blocks - count])) {
+  for (const lba of placesOf(subject)) {
     places.push(await readPlace({ ...subject, profile }, lba, signal));
   }
   for (const [said, result] of WEIGHT) {
@@ -130,6 +137,18 @@ export async function proveTuplesCross(subject: ProofSubject, signal?: AbortSign
     if (place) return conclude(result, place.text);
   }
   throw new TypeError('a place without a result');
+}
+
+/** The beginning, the middle and the end of the disk. */
+function placesOf({ blocks, avoid }: ProofSubject): Set<bigint> {
+  const count = BigInt(PROOF_BLOCKS);
+  const usual = [0n, (blocks - count) / 2n, blocks - count];
+  if (!avoid) return new Set(usual);
+  const from = avoid.lba;
+  const end = avoid.lba + BigInt(avoid.blocks);
+  const beside = [end, from - count].filter((lba) => lba >= 0n && lba + count <= blocks);
+  const places = usual.flatMap((lba) => (lba < end && lba + count > from ? beside.slice(0, 1) : [lba]));
+  return new Set(places.length > 0 ? places : usual);
 }
 
 async function readPlace(

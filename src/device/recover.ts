@@ -5,9 +5,9 @@ import { IntegrityError } from '../errors.js';
 import { interpret } from '../sysfs/disks.js';
 import { readSnapshot } from '../sysfs/snapshot.js';
 import { type Disk, type OpenDiskOptions, openDevice } from './disk.js';
-import { holdDisk } from './hold.js';
+import { holdDisk, requireFlushed } from './hold.js';
 import { Journal } from './journal.js';
-import { type JournalContent, type JournalHead, namesSameDisk } from './journal-format.js';
+import { type JournalHead, namesSameDisk } from './journal-format.js';
 import { Region, type Restored } from './region.js';
 
 export interface Recovery {
@@ -22,42 +22,45 @@ export interface Recovery {
 
 /**
  * Opens the disk that the journal names, holds it, puts back every block that holds what the run wrote, and removes the journal.
- * Errors: ERR_NO_DEVICE without the file or the disk; ERR_MALFORMED_RESPONSE for a file that is no journal; ERR_NOT_OURS when `disk` is
+ * Errors: ERR_IO without the file; ERR_NO_DEVICE without the disk; ERR_BUSY while its run goes on; ERR_MALFORMED_RESPONSE for a file that is no journal; ERR_NOT_OURS when `disk` is
  * another or was formatted anew; ERR_RESTORE, naming the blocks that hold something else and were left: the journal stays.
  */
 export async function recover(
   path: string,
   { disk, signal }: OpenDiskOptions & { readonly disk?: Disk } = {},
 ): Promise<Recovery> {
-  const { journal, content } = await Journal.resume(path);
-  try {
-    if (disk) return await putBack(journal, content, disk);
-    await using found = await findNamed(content.head, signal);
-    return await putBack(journal, content, found);
-  } catch (error) {
-    await journal.leave();
-    throw error;
-  }
+  const { head } = await Journal.read(path);
+  if (disk) return putBack(path, disk);
+  await using found = await findNamed(head, signal);
+  return await putBack(path, found);
 }
 
-async function putBack(
-  journal: Journal,
-  { head, data, tuples, steps }: JournalContent,
-  disk: Disk,
-): Promise<Recovery> {
+async function putBack(path: string, disk: Disk): Promise<Recovery> {
+  const { head } = await Journal.read(path);
   requireNamed(disk, head);
   const range = { lba: BigInt(head.lba), blocks: head.blocks };
+  disk.proveOutside(range);
   const hold = await holdDisk(disk);
-  const region = Region.resume({ disk, range, saved: { data, tuples }, hold, journal: null }, steps);
-  const { writtenBlocks } = region;
-  const outcome = await region.restore().finally(() => hold.release());
-  await journal.finish();
-  return {
-    device: disk.device,
-    ...range,
-    writtenBlocks,
-    outcome: writtenBlocks === 0 ? 'untouched' : outcome,
-  };
+  try {
+    // Under the hold: its run is over, and has written what it has written.
+    const { data, tuples, steps } = await Journal.read(path);
+    const parts = { disk, range, saved: { data, tuples }, hold, journal: null, keptIn: path };
+    const region = Region.resume(parts, steps);
+    const { writtenBlocks } = region;
+    const outcome = await region.restore();
+    // What was kept is to stay; otherwise every block is what it was, whatever the last record said.
+    if (steps.at(-1)?.kind !== 'kept') await region.requireWhole();
+    await requireFlushed(disk, hold);
+    await Journal.remove(path);
+    return {
+      device: disk.device,
+      ...range,
+      writtenBlocks,
+      outcome: writtenBlocks === 0 ? 'untouched' : outcome,
+    };
+  } finally {
+    await hold.release();
+  }
 }
 
 /** The journal is its owner's word for this very disk, as it was formatted then. */

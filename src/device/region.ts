@@ -7,7 +7,7 @@ import type { PathName } from '../words.js';
 import type { Answer } from './blocks.js';
 import { alignedBuffer } from './buffers.js';
 import type { Disk } from './disk.js';
-import { type Hold, requireSameDisk } from './hold.js';
+import { type Hold, requireFlushed, requireSameDisk } from './hold.js';
 import type { Journal } from './journal.js';
 import { digestOf, type Extent, type JournalStep, type JournalWrite } from './journal-format.js';
 import type { SgTransport } from './transport.js';
@@ -55,6 +55,12 @@ interface Run {
   readonly touched: Touched;
 }
 
+/** A written block that is not put back. */
+interface Left {
+  readonly run: Run;
+  readonly why: string;
+}
+
 /** What a region is made of. */
 export interface RegionParts {
   readonly disk: Disk;
@@ -62,6 +68,8 @@ export interface RegionParts {
   readonly saved: Saved;
   readonly hold: Hold;
   readonly journal: Journal | null;
+  /** The file of its journal, which outlives a restore that fails. */
+  readonly keptIn: string | null;
 }
 
 /** A disk that does not answer while it is put back is asked again after these pauses, in milliseconds. */
@@ -83,6 +91,11 @@ export class Region implements AsyncDisposable {
   #closing = false;
   #uncertain = false;
   #timedOut = false;
+  /** The journal could not be written: nothing more is sent. */
+  #broken: unknown = null;
+  #wrote = false;
+  #ended: Promise<void> | null = null;
+  readonly #keptIn: string | null;
 
   /** @internal Use claimRegion. */
   constructor(parts: RegionParts) {
@@ -91,6 +104,9 @@ export class Region implements AsyncDisposable {
     this.#saved = parts.saved;
     this.#hold = parts.hold;
     this.#journal = parts.journal;
+    this.#keptIn = parts.keptIn;
+    // A place that holds what is written here proves nothing, or the wrong thing.
+    parts.disk.proveOutside(parts.range);
   }
 
   /** @internal A region of an interrupted run, as its journal tells of it: nothing but to be restored. */
@@ -148,24 +164,26 @@ export class Region implements AsyncDisposable {
     }
     this.#requireTuples(path, own.data, own.tuples);
     return this.#inTurn(async () => {
-      await requireSameDisk(this.disk, this.#descriptorOf(way));
-      if (!(await WAYS[way].available(this.disk))) throw await this.#noWay(way);
-      if (this.#timedOut) {
-        const message = `${disk}: a command of this region has timed out: nothing more is written`;
-        throw new IntegrityError('ERR_TIMEOUT', message, { disk });
-      }
+      this.#requireUsable();
+      await this.#requireWay(way);
       const digests = Array.from({ length: blocks }, (_, i) => digestOf(blockOf(own.data, i, blocks)));
       const write = { index: first, blocks, touchesTuples: way !== 'plain', digests };
-      await this.#journal?.writing(write);
+      await this.#journaled(() => this.#journal?.writing(write));
+      // Directly before the write: the disk may have become another while the journal went to its medium.
+      await requireSameDisk(this.disk, this.#descriptorOf(way));
+      await this.#requireWay(way);
       this.#markAll(write);
+      this.#wrote = true;
       return this.#send(way, lba, own.data, own.tuples);
     });
   }
 
-  /** What was written so far stays: it is not put back. */
+  /** What was written stays: it is not put back, and nothing more is written. */
   async keep(): Promise<void> {
+    this.#requireOpen();
+    this.#closing = true;
     await this.#inTurn(async () => {
-      await this.#journal?.kept();
+      await this.#journaled(() => this.#journal?.kept());
       this.#written.clear();
     });
   }
@@ -175,22 +193,76 @@ export class Region implements AsyncDisposable {
    * that holds neither what was written nor what was saved is somebody else's by now and is left. Throws ERR_RESTORE, with the blocks that
    * are not back, after all others are.
    */
-  restore(): Promise<Restored> {
+  async restore(): Promise<Restored> {
+    this.#requireOpen();
     return this.#inTurn(() => this.#restoreAll());
   }
 
-  /** Puts back what is still written, and lets go of the disk. */
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** @internal Throws ERR_RESTORE, naming the blocks, unless every block of the region holds what was saved of it. */
+  async requireWhole(): Promise<void> {
+    const wrong: bigint[] = [];
+    const most = this.disk.transferBlocksMax;
+    for (let index = 0; index < this.range.blocks; index += most) {
+      const run: Run = { index, blocks: Math.min(most, this.range.blocks - index), touched: 'data' };
+      const medium = await this.#medium(run);
+      const { data } = this.#savedOf(run);
+      for (let i = 0; i < run.blocks; i++) {
+        if (!same(blockOf(medium, i, run.blocks), blockOf(data, i, run.blocks)))
+          wrong.push(this.#lbaOf(run) + BigInt(i));
+      }
+    }
+    if (wrong.length > 0) throw this.#notRestored(wrong.join(', '), this.#notBack());
+  }
+
+  /** Puts back what is still written, and lets go of the disk; once. Its journal goes when all is back, else it stays. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#ended ??= this.#end();
+    return this.#ended;
+  }
+
+  async #end(): Promise<void> {
     this.#closing = true;
+    const failure = await this.#inTurn(async () => {
+      await this.#restoreAll();
+      if (this.#wrote) await requireFlushed(this.disk, this.#hold);
+    }).then(
+      () => null,
+      (error: unknown) => ({ error }),
+    );
+    await this.#hold.release();
+    if (failure === null) return this.#journal?.finish();
+    await this.#journal?.leave();
+    throw failure.error;
+  }
+
+  #requireOpen(): void {
+    if (this.#ended === null) return;
+    throw new IntegrityError('ERR_CLOSED', `${this.disk.device}: the region was given back`);
+  }
+
+  #requireUsable(): void {
+    const { device: disk } = this.disk;
+    if (this.#timedOut) {
+      const message = `${disk}: a command of this region has timed out: nothing more is written`;
+      throw new IntegrityError('ERR_TIMEOUT', message, { disk });
+    }
+    if (this.#broken === null) return;
+    const message = `${disk}: the journal could not be written: nothing more is written to the disk`;
+    throw new IntegrityError('ERR_IO', message, { disk, cause: this.#broken });
+  }
+
+  /** After one record that did not come to its medium nobody knows what lies behind it. */
+  async #journaled(append: () => Promise<void> | undefined): Promise<void> {
     try {
-      await this.restore();
-      await this.#hold.release();
-      await this.#journal?.finish();
+      await append();
     } catch (error) {
-      await this.#hold.release();
-      await this.#journal?.leave();
+      this.#broken = error;
       throw error;
     }
+  }
+
+  async #requireWay(way: WayName): Promise<void> {
+    if (!(await WAYS[way].available(this.disk))) throw await this.#noWay(way);
   }
 
   #inTurn<T>(job: () => Promise<T>): Promise<T> {
@@ -251,7 +323,11 @@ export class Region implements AsyncDisposable {
   }
 
   async #send(way: WayName, lba: bigint, data: Uint8Array, tuples: Uint8Array | null): Promise<Answer> {
-    const answer = await WAYS[way].send(this.disk, this.#hold, { lba, data, tuples });
+    const sent = WAYS[way].send(this.disk, this.#hold, { lba, data, tuples });
+    const answer = await sent.catch((error: unknown) => {
+      this.#uncertain = true;
+      throw error;
+    });
     if (answer.kind === 'failed') {
       this.#uncertain = true;
       this.#timedOut ||= answer.error.code === 'ERR_TIMEOUT';
@@ -261,7 +337,8 @@ export class Region implements AsyncDisposable {
 
   async #restoreAll(): Promise<Restored> {
     if (this.#uncertain) await delay(LATE_WRITE_MS);
-    const runs = this.#writtenRuns();
+    const left = await this.#blocksToLeave();
+    const runs = this.#writtenRuns(new Set(left.map(({ run }) => run.index)));
     const failures: { readonly run: Run; readonly error: unknown }[] = [];
     let restored: Restored = 'exact';
     for (const run of runs) {
@@ -271,6 +348,11 @@ export class Region implements AsyncDisposable {
         failures.push({ run, error });
       }
     }
+    for (const { run, why } of left) {
+      const { device: disk } = this.disk;
+      const message = `${disk}: block ${this.#lbaOf(run)} ${why} and is left`;
+      failures.push({ run, error: new IntegrityError('ERR_RESTORE', message, { disk }) });
+    }
     if (this.#uncertain) {
       await delay(LATE_WRITE_MS);
       for (const run of runs.filter((one) => !failures.some((failure) => failure.run === one))) {
@@ -279,27 +361,33 @@ export class Region implements AsyncDisposable {
     }
     for (const run of runs) {
       if (failures.some((failure) => failure.run === run)) continue;
-      await this.#journal?.restored({ index: run.index, blocks: run.blocks });
+      // Without it a restore does the same again.
+      await this.#journal?.restored({ index: run.index, blocks: run.blocks }).catch(() => {});
       this.#forget(run);
     }
     const [first] = failures;
     if (first === undefined) return restored;
-    const { device: disk } = this.disk;
     const blocks = failures.map(({ run }) => `${this.#lbaOf(run)} (${run.blocks})`).join(', ');
-    const message = `${disk}: not put back, from block (count): ${blocks}: ${(first.error as Error).message}`;
-    throw new IntegrityError('ERR_RESTORE', message, {
+    throw this.#notRestored(blocks, first.error as Error);
+  }
+
+  #notRestored(blocks: string, cause: Error): IntegrityError {
+    const { device: disk } = this.disk;
+    const message = `${disk}: not put back, from block (count): ${blocks}: ${cause.message}`;
+    return new IntegrityError('ERR_RESTORE', message, {
       disk,
-      advice: this.#journal
-        ? `Its journal stays: blk-integrity restore ${this.#journal.path}`
+      advice: this.#keptIn
+        ? `What was saved stays in ${this.#keptIn}: blk-integrity restore ${this.#keptIn}`
         : 'It is a testbed disk: remove it and make it again.',
-      cause: first.error,
+      cause,
     });
   }
 
-  /** The written blocks as runs that were touched alike and fit one transfer. */
-  #writtenRuns(): Run[] {
+  /** The written blocks but for these, as runs that were touched alike and fit one transfer. */
+  #writtenRuns(without: ReadonlySet<number>): Run[] {
     const runs: Run[] = [];
     for (const [index, { touched }] of [...this.#written].sort(([a], [b]) => a - b)) {
+      if (without.has(index)) continue;
       const last = runs.at(-1);
       const joins =
         last?.touched === touched &&
@@ -317,17 +405,22 @@ export class Region implements AsyncDisposable {
 
   async #restoreRun(run: Run): Promise<Restored> {
     const { data, tuples } = this.#savedOf(run);
-    await this.#requireNobodyElse(run);
     let back = false;
     for (const name of RESTORING[run.touched]) {
       const way = WAYS[name];
       const own = (way.carriesTuples && tuples.get(way.path)) || null;
       if (way.carriesTuples ? own === null : back) continue;
       if (!(await patiently(() => way.available(this.disk)))) continue;
-      await patiently(() => requireSameDisk(this.disk, this.#descriptorOf(name)));
-      await this.#send(name, this.#lbaOf(run), alignedCopy(data), own && alignedCopy(own));
-      back = same(await this.#medium(run), data);
-      if (back && (await this.#tuplesAreBack(run))) return 'exact';
+      // A UNIT ATTENTION or a busy disk is no reason for a lesser way.
+      for (const pause of [...PATIENCE_MS, null]) {
+        await patiently(() => requireSameDisk(this.disk, this.#descriptorOf(name)));
+        const answer = await this.#send(name, this.#lbaOf(run), alignedCopy(data), own && alignedCopy(own));
+        back = same(await this.#medium(run), data);
+        if (back && (await this.#tuplesAreBack(run))) return 'exact';
+        if (answer.kind !== 'failed' || pause === null) break;
+        await delay(answer.error.code === 'ERR_TIMEOUT' ? LATE_WRITE_MS : pause);
+        if (!(await patiently(() => way.available(this.disk)))) break;
+      }
     }
     if (!back) throw this.#notBack();
     // One tuple that is not accepted must not cost the others theirs.
@@ -352,33 +445,34 @@ export class Region implements AsyncDisposable {
     return { data: part(this.#saved.data), tuples: new Map(tuples) };
   }
 
-  async #medium(run: Run): Promise<Uint8Array> {
-    return patiently(async () => {
-      const { data, answer } = await this.disk.readMedium(this.#lbaOf(run), run.blocks);
-      if (data !== null) return data;
-      if (answer.kind === 'failed') throw answer.error;
-      throw new IntegrityError('ERR_IO', `${this.disk.device}: the medium cannot be read`, {
-        disk: this.disk.device,
-      });
-    });
+  #medium(run: Run): Promise<Uint8Array> {
+    return patiently(() => this.#readMedium(run));
   }
 
-  /** Throws when a block holds neither what was written here nor what was saved. */
-  async #requireNobodyElse(run: Run): Promise<void> {
-    const medium = await this.#medium(run);
-    const { data: saved } = this.#savedOf(run);
-    for (let i = 0; i < run.blocks; i++) {
-      const now = blockOf(medium, i, run.blocks);
-      const versions = this.#written.get(run.index + i)?.versions ?? [];
-      if (same(blockOf(saved, i, run.blocks), now) || versions.includes(digestOf(now))) continue;
-      const lba = this.#lbaOf(run) + BigInt(i);
-      const { device: disk } = this.disk;
-      throw new IntegrityError(
-        'ERR_RESTORE',
-        `${disk}: block ${lba} was written by somebody else and is left`,
-        { disk },
-      );
+  async #readMedium(run: Run): Promise<Uint8Array> {
+    const { device: disk } = this.disk;
+    const { data, answer } = await this.disk.readMedium(this.#lbaOf(run), run.blocks);
+    if (data !== null) return data;
+    if (answer.kind === 'failed') throw answer.error;
+    throw new IntegrityError('ERR_IO', `${disk}: the medium cannot be read`, { disk });
+  }
+
+  /** Written blocks that are left: they hold neither what was written here nor what was saved, or cannot be read. */
+  async #blocksToLeave(): Promise<Left[]> {
+    const left: Left[] = [];
+    for (const run of this.#writtenRuns(new Set())) {
+      const medium = await this.#medium(run).catch(() => null);
+      const { data: saved } = this.#savedOf(run);
+      for (let i = 0; i < run.blocks; i++) {
+        const one: Run = { ...run, index: run.index + i, blocks: 1 };
+        const now = medium ? blockOf(medium, i, run.blocks) : await this.#readMedium(one).catch(() => null);
+        const versions = this.#written.get(one.index)?.versions ?? [];
+        if (now === null) left.push({ run: one, why: 'cannot be read' });
+        else if (!same(blockOf(saved, i, run.blocks), now) && !versions.includes(digestOf(now)))
+          left.push({ run: one, why: 'was written by somebody else' });
+      }
     }
+    return left;
   }
 
   async #requireBack(run: Run): Promise<void> {

@@ -8,6 +8,7 @@ import type { PathName } from '../words.js';
 import type { BlocksRead } from './blocks.js';
 import type { Disk } from './disk.js';
 import { holdDisk } from './hold.js';
+import { requireSight } from './idle.js';
 import { headOf, Journal } from './journal.js';
 import { requireSafePlace } from './journal-place.js';
 import { isOurs, type Ownership, requireAllowed, requirePlace } from './permission.js';
@@ -61,7 +62,9 @@ export async function claimRegion(
   try {
     if (!ours && hold.listed) {
       const { sysfs, disks } = hold.listed;
+      await requireSight(device);
       requirePlace(disk, sysfs, range, options);
+      if (hold.block === null) await requireNoTable(disk);
       await requireSafePlace(path as string, sysfs, disks);
     }
     const saved = await save(disk, range, signal);
@@ -77,11 +80,28 @@ export async function claimRegion(
     const { data, tuples } = saved;
     const journal =
       path === undefined ? null : await Journal.make(path, headOf(disk, range, tuples), data, tuples);
-    return new Region({ disk, range, saved, hold, journal });
+    return new Region({ disk, range, saved, hold, journal, keptIn: path ?? null });
   } catch (error) {
     await hold.release();
     throw error;
   }
+}
+
+/** The kernel tells of no partitions where it has no block node: a disk that has some is then not written. */
+async function requireNoTable(disk: Disk): Promise<void> {
+  const { data } = await disk.readMedium(0n, Math.min(2, Number(disk.blocks)));
+  const bytes = Buffer.from(data ?? []);
+  const hasMbr = bytes.length < 512 || bytes.readUInt16LE(510) === 0xaa55;
+  const hasGpt = bytes.subarray(disk.blockSize, disk.blockSize + 8).toString('latin1') === 'EFI PART';
+  if (!hasMbr && !hasGpt) return;
+  throw new IntegrityError(
+    'ERR_NO_PATH',
+    `${disk.device} may have partitions, and no block node that tells of them`,
+    {
+      disk: disk.device,
+      advice: 'Let sd have the disk (modprobe sd_mod), so that the kernel reads its table.',
+    },
+  );
 }
 
 /**

@@ -139,7 +139,11 @@ export async function fetch(
   signal?: AbortSignal,
 ): Promise<Uint8Array | null> {
   const data = new Uint8Array(length);
-  const { outcome, result } = await transport.send({ cdb, direction: 'from-device', data, signal });
+  const transfer =
+    length === 0
+      ? ({ direction: 'none', data: null } as const)
+      : ({ direction: 'from-device', data } as const);
+  const { outcome, result } = await transport.send({ cdb, ...transfer, signal });
   if (isUnsupported(outcome)) return null;
   if (outcome.kind !== 'good') {
     throw new IntegrityError(errorCode(outcome), `${cdbText(cdb)}: ${describeOutcome(outcome)}`, {

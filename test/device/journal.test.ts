@@ -8,6 +8,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { Disk } from '../../src/device/disk.js';
@@ -113,6 +114,97 @@ async function replay(disk: Disk, bytes: Buffer): Promise<void> {
   await region.keep();
 }
 
+t.test('a record that is damaged, and not merely cut off, stops everything', async (t) => {
+  const { emulated, disk, path } = await filled(t);
+  const region = await claimRegion(disk, RANGE, { journal: path });
+  const begin = statSync(path).size;
+  for (const lba of [101n, 110n]) {
+    const changed = pattern(2 * 512, Number(lba));
+    await region.write('passthrough', lba, changed, right(disk, lba, changed));
+  }
+  const [bytes, after] = [readFileSync(path), await look(disk)];
+  await region[Symbol.asyncDispose]();
+  await replay(disk, after);
+  const spoilt = Buffer.from(bytes);
+  spoilt[begin + 20]! ^= 1;
+  writeFileSync(path, spoilt, { mode: 0o600 });
+  const again = await emulated.open();
+  await t.rejects(recover(path, { disk: again }), {
+    code: 'ERR_MALFORMED_RESPONSE',
+    message: /damaged at byte/,
+  });
+  t.same(readFileSync(path), spoilt, 'left as it is');
+  // The last record is gone altogether, and its write was sent: the block that nobody tells of is seen.
+  const size = spoilt.length - (bytes.length - begin) / 2;
+  writeFileSync(path, bytes.subarray(0, size), { mode: 0o600 });
+  await t.rejects(recover(path, { disk: again }), {
+    code: 'ERR_RESTORE',
+    message: /110, 111/,
+    advice: /one|region.journal/,
+  });
+  t.ok(statSync(path).size > 0, 'the journal stays');
+  writeFileSync(path, Buffer.concat([bytes, Buffer.alloc(4096)]), { mode: 0o600 });
+  t.match(
+    await recover(path, { disk: again }),
+    { outcome: 'exact' },
+    'room that was never written is no damage',
+  );
+});
+
+t.test('a journal that cannot be written ends the writing', async (t) => {
+  const { disk, path } = await filled(t);
+  const before = await look(disk);
+  const region = await claimRegion(disk, RANGE, { journal: path });
+  const file = await open('/dev/null', 'w');
+  const files = Object.getPrototypeOf(file);
+  await file.close();
+  const changed = pattern(512, 7);
+  const write = (lba: bigint) => region.write('passthrough', lba, changed, right(disk, lba, changed));
+  t.match(await write(101n), { kind: 'good' });
+  const datasync = files.datasync;
+  files.datasync = async () => {
+    throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+  };
+  await t.rejects(write(102n), /no space/);
+  files.datasync = datasync;
+  await t.rejects(write(103n), { code: 'ERR_IO', message: /journal could not be written/ });
+  await region[Symbol.asyncDispose]();
+  t.same(await look(disk), before);
+});
+
+t.test('a region ends once', async (t) => {
+  const { disk, path } = await filled(t);
+  const region = await claimRegion(disk, RANGE, { journal: path });
+  await region[Symbol.asyncDispose]();
+  const other = await claimRegion(disk, RANGE, { journal: path });
+  await region[Symbol.asyncDispose]();
+  t.ok(statSync(path).size > 0, 'the journal of another region stays');
+  await t.rejects(claimRegion(disk, RANGE), { code: 'ERR_BUSY' }, 'and so does its hold');
+  await t.rejects(region.restore(), { code: 'ERR_CLOSED' });
+  await t.rejects(region.keep(), { code: 'ERR_CLOSED' });
+  await other.keep();
+  const changed = pattern(512, 7);
+  await t.rejects(
+    other.write('passthrough', 101n, changed),
+    { code: 'ERR_CLOSED' },
+    'what is kept is not written over',
+  );
+  await other[Symbol.asyncDispose]();
+});
+
+t.test('the proof looks beside what was written', async (t) => {
+  const emulated = await EmulatedDisk.create({ type: 1, blocks: 1024, preset: 'silent' });
+  const disk = await emulated.open();
+  await fillDisk(disk);
+  const middle = { lba: 512n, blocks: 1 };
+  await using region = await claimRegion(disk, middle);
+  const tagged = right(disk, 512n, region.savedData());
+  tagged[0]! ^= 1;
+  await region.write('passthrough', 512n, region.savedData(), tagged, { checked: false });
+  emulated.addFault({ kind: 'unit-attention', times: 1, on: 'write' });
+  t.equal(await region.restore(), 'exact', 'after a UNIT ATTENTION as well');
+});
+
 t.test('a block that holds neither is left, and the journal with it', async (t) => {
   const { disk, path } = await filled(t);
   const region = await claimRegion(disk, RANGE, { journal: path });
@@ -128,7 +220,11 @@ t.test('a block that holds neither is left, and the journal with it', async (t) 
     await other.keep();
   }
   writeFileSync(path, bytes, { mode: 0o600 });
-  await t.rejects(recover(path, { disk }), { code: 'ERR_RESTORE', message: /block 102 .*somebody else/ });
+  const refused = { code: 'ERR_RESTORE', message: /102 \(1\): .*somebody else/, advice: /region.journal/ };
+  await t.rejects(recover(path, { disk }), refused);
+  for (const lba of [101n, 103n, 104n]) {
+    t.same((await disk.readMedium(lba, 1)).data, pattern(512, Number(lba)), `${lba}, beside it, is back`);
+  }
   t.ok(statSync(path).size > 0, 'the journal stays');
   t.same((await disk.readMedium(102n, 1)).data, pattern(512, 999), 'theirs is left');
 });

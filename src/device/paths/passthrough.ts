@@ -84,11 +84,15 @@ export async function readInterleaved(
   return { lba, blocks, ...deinterleave(received, profile.interval, profile.tupleSize), answer };
 }
 
-/** Writes the data alone: WRPROTECT 000b. */
+/** Writes the data alone: WRPROTECT 000b. It is not sent again after a UNIT ATTENTION, by which the disk may be another. */
 export async function writePlain(source: PassthroughSource, lba: bigint, data: Uint8Array): Promise<Answer> {
   const { disk, transport, blockSize } = source;
   const cdb = writeCdb({ size: 16, lba, blocks: data.length / blockSize });
-  return plainAnswerOf(await transport.send({ cdb, direction: 'to-device', data }), disk, cdb);
+  return plainAnswerOf(
+    await transport.send({ cdb, direction: 'to-device', data, onceOnly: true }),
+    disk,
+    cdb,
+  );
 }
 
 /**
