@@ -139,8 +139,8 @@ t.test('a record that is damaged, and not merely cut off, stops everything', asy
   writeFileSync(path, bytes.subarray(0, size), { mode: 0o600 });
   await t.rejects(recover(path, { disk: again }), {
     code: 'ERR_RESTORE',
-    message: /110, 111/,
-    advice: /one|region.journal/,
+    message: /count\): 111:/,
+    advice: /region.journal/,
   });
   t.ok(statSync(path).size > 0, 'the journal stays');
   writeFileSync(path, Buffer.concat([bytes, Buffer.alloc(4096)]), { mode: 0o600 });
