@@ -20,7 +20,8 @@ import { readBlockPi } from './paths/block-pi.js';
 import { type PassthroughSource, readInterleaved, readPlain } from './paths/passthrough.js';
 import { type Proof, proveTuplesCross } from './proof.js';
 import { PROTECT, type ProtectField } from './protected-range.js';
-import { type CommandNode, SgTransport } from './transport.js';
+import { type OnCommand, traced } from './trace.js';
+import { type CommandNode, type DiskTransport, SgTransport } from './transport.js';
 
 /** IORING_FEAT_RW_ATTR: the running kernel takes attributes with a read or write (Linux 6.14). */
 const IORING_FEAT_RW_ATTR = 1 << 16;
@@ -33,6 +34,8 @@ const TRANSFER_BYTES_MAX = 256 * 1024;
 
 export interface OpenDiskOptions {
   readonly signal?: AbortSignal;
+  /** Told of every SCSI command to the disk, those of opening it included, when it has its answer. It must not throw. */
+  readonly onCommand?: OnCommand | undefined;
 }
 
 /** The kernel's log as each disk reads it; nobody's business outside. */
@@ -65,7 +68,7 @@ export class Disk implements AsyncDisposable {
   /** Where kernel and disk disagree, in words. */
   readonly disagreements: readonly string[];
   /** SCSI commands to this disk that cannot alter it; null for a disk that takes none. */
-  readonly transport: SgTransport | null;
+  readonly transport: DiskTransport | null;
   readonly paths: readonly PathName[];
   /** Why there is no path block-pi; null when there is. */
   readonly noBlockPi: string | null;
@@ -85,7 +88,7 @@ export class Disk implements AsyncDisposable {
     noBlockPi: string | null;
     sg: CommandNode | null;
     block: NativeHandle | null;
-    transport: SgTransport | null;
+    transport: DiskTransport | null;
     log: KernelLog | null;
     listing: Listing;
   }) {
@@ -219,7 +222,7 @@ export class Disk implements AsyncDisposable {
   }
 
   #passthrough(): PassthroughSource {
-    return { disk: this.device, transport: this.transport as SgTransport, blockSize: this.blockSize };
+    return { disk: this.device, transport: this.transport as DiskTransport, blockSize: this.blockSize };
   }
 
   /** Throws ERR_OUT_OF_RANGE unless the blocks are all on the disk. */
@@ -257,7 +260,7 @@ export class Disk implements AsyncDisposable {
  * Errors: ERR_NO_DEVICE, ERR_NOT_A_DISK, ERR_PARTITION, ERR_PERMISSION, ERR_DEVICE_GONE, ERR_NO_ADDON.
  */
 export async function openDevice(path: string, options: OpenDiskOptions = {}): Promise<Disk> {
-  const { signal } = options;
+  const { signal, onCommand } = options;
   const { type, major, minor } = await deviceNumber(path);
   const found = findDisk(interpret(await readSnapshot()), type, major, minor);
   if (found === null) {
@@ -290,7 +293,7 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
     const device = `/dev/${sysfs.name}`;
     // Without the sg driver the block node takes the same ioctl.
     const scsi = sg ?? (sysfs.hctl ? block : null);
-    const transport = scsi && new SgTransport(scsi, device, false);
+    const transport = scsi && traced(new SgTransport(scsi, device, false), onCommand);
     const facts = transport && (await learnFacts(transport, signal));
     const namespace = block && sysfs.kind === 'nvme' ? await learnNamespaceFormat(block) : null;
     const lbmd = block && (await block.lbmdCapability());

@@ -15,7 +15,7 @@ import { type DiskIdentity, learnCapacity, learnIdentity, sameCapacity, sameIden
 import { inProcessNode } from './in-process.js';
 import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from './node.js';
 import { testbedKind } from './ours.js';
-import type { CommandNode, SgTransport } from './transport.js';
+import type { CommandNode, DiskTransport } from './transport.js';
 
 /** How long, and how often, to ask for a lock that somebody holds. */
 const LOCK_PATIENCE_MS = 5000;
@@ -45,7 +45,7 @@ export interface Hold {
   /** Null where the disk has no block node. */
   readonly block: NativeHandle | null;
   /** By either descriptor: each is asked who it is before it is written through. */
-  readonly transports: { readonly block: SgTransport | null; readonly sg: SgTransport };
+  readonly transports: { readonly block: DiskTransport | null; readonly sg: DiskTransport };
   release(): Promise<void>;
 }
 
@@ -116,15 +116,15 @@ async function holdNodes(disk: Disk): Promise<Hold> {
 }
 
 /** A disk that is ours has answered commands. */
-function writableBy(disk: Disk, node: CommandNode): SgTransport {
-  return (disk.transport as SgTransport).writableBy(node);
+function writableBy(disk: Disk, node: CommandNode): DiskTransport {
+  return (disk.transport as DiskTransport).writableBy(node);
 }
 
 /**
  * Asks the disk behind a descriptor again who it is and how it is formatted. Throws ERR_NOT_OURS unless it is the one that was opened,
  * as it was then.
  */
-export async function requireSameDisk(disk: Disk, transport: SgTransport): Promise<void> {
+export async function requireSameDisk(disk: Disk, transport: DiskTransport): Promise<void> {
   const { device, facts } = disk;
   const now = await learnIdentity(transport);
   const capacity = await learnCapacity(transport);

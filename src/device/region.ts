@@ -8,7 +8,7 @@ import type { Answer } from './blocks.js';
 import { alignedBuffer } from './buffers.js';
 import type { Disk } from './disk.js';
 import { type Hold, requireSameDisk } from './hold.js';
-import type { SgTransport } from './transport.js';
+import type { DiskTransport } from './transport.js';
 import { WAYS, type WayName } from './ways.js';
 
 export interface RegionRange {
@@ -193,7 +193,7 @@ export class Region implements AsyncDisposable {
   }
 
   /** Names move: before each write the descriptor that carries it is asked again who it is. */
-  #descriptorOf(way: WayName): SgTransport {
+  #descriptorOf(way: WayName): DiskTransport {
     return this.#hold.transports[WAYS[way].by]!;
   }
 

@@ -3,7 +3,7 @@
  */
 import { IntegrityError } from '../errors.js';
 import { hex } from './bytes.js';
-import { type CdbFields, commandOf, encodeCdb } from './commands.js';
+import { type CdbFields, commandOf, decodeCdb, encodeCdb } from './commands.js';
 
 /** The tags that a 32-byte command tells the device to expect (SBC-4 READ(32), WRITE(32)). */
 export interface ExpectedTags {
@@ -107,6 +107,34 @@ export function isReadOnlyCdb(cdb: Uint8Array): boolean {
 /** The command's name and bytes: `READ(10) 28 20 00 00 00 08 00 00 08 00`. */
 export function cdbText(cdb: Uint8Array): string {
   return `${commandOf(cdb)?.name ?? 'command'} ${hex(cdb, ' ')}`;
+}
+
+/**
+ * The command's name and the fields that are not 0: `READ(16) lba=8 blocks=16 protect=1`. The bytes of one that is not known, or is cut
+ * short.
+ */
+export function cdbFieldsText(cdb: Uint8Array): string {
+  const decoded = decodeCdb(cdb);
+  if (decoded === null) return cdbText(cdb);
+  const { command, fields } = decoded;
+  const said = Object.entries(fields).filter(([name, value]) => name === 'lba' || (value !== 0 && value));
+  return [command.name, ...said.map(([name, value]) => `${name}=${fieldText(name, value)}`)].join(' ');
+}
+
+/** Tags, pages and operation codes are known by their hexadecimal form. */
+const IN_HEX: readonly string[] = [
+  'refTag',
+  'appTag',
+  'appTagMask',
+  'page',
+  'subpage',
+  'requestedOpcode',
+  'requestedServiceAction',
+] satisfies (keyof CdbFields)[];
+
+function fieldText(name: string, value: bigint | number | boolean): string {
+  if (typeof value === 'boolean') return '1';
+  return IN_HEX.includes(name) ? `0x${value.toString(16)}` : String(value);
 }
 
 function outOfRange(name: string, value: unknown, wanted: string): IntegrityError {
