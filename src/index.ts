@@ -34,6 +34,8 @@ export { type CrosscheckOptions, crosscheck } from './check/crosscheck.js';
 export { mirrorTuples, type WriteMemory } from './check/mirror.js';
 export { type ProveOptions, prove } from './check/prove.js';
 export { type BlockRange, namedRange, sampleRanges } from './check/ranges.js';
+export { type ReadOptions, readBlocks } from './check/read.js';
+export { planRead, type ReadPlan, type ReadRequest } from './check/read-plan.js';
 export { writeCheck } from './check/write-check.js';
 export { type Answer, type BlocksRead, deinterleave, type ProtectedBlocks } from './device/blocks.js';
 export { alignedBuffer } from './device/buffers.js';
@@ -82,6 +84,7 @@ export {
 export type * from './report/model.js';
 export { crosscheckTap, proveTap } from './report/tap.js';
 export { chainText, crosscheckText, listText, proveText } from './report/text.js';
+export { readText } from './report/transfer-text.js';
 export * from './scsi/cdb.js';
 export * from './scsi/commands.js';
 export * from './scsi/inquiry.js';

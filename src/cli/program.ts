@@ -11,6 +11,7 @@ import { generateCommand } from './generate.js';
 import type { CommandIo } from './io.js';
 import { listCommand } from './list.js';
 import { proveCommand } from './prove.js';
+import { readCommand } from './read.js';
 import { showCommand } from './show.js';
 import { testbedDiskCommand } from './testbed-disk.js';
 import { testbedScsiDebugCommand } from './testbed-scsi-debug.js';
@@ -33,6 +34,7 @@ function program(io: CommandIo, version: string): Command {
     .addCommand(showCommand(io))
     .addCommand(crosscheckCommand(io))
     .addCommand(proveCommand(io))
+    .addCommand(readCommand(io))
     .addCommand(generateCommand(io))
     .addCommand(verifyCommand(io))
     .addCommand(testbed)

@@ -94,6 +94,75 @@ export interface CrosscheckReport {
   readonly findings: readonly Finding[];
 }
 
+/** The three fields of a tuple. A CRC-64 guard is a 0x string. */
+export interface TupleReport {
+  readonly guard: number | string;
+  readonly app: number;
+  readonly ref: number;
+}
+
+/** One interval that was read. */
+export interface IntervalReport {
+  readonly lba: number;
+  /** Which of the block's intervals, from 0. */
+  readonly interval: number;
+  readonly verdict: Verdict;
+  readonly stored: TupleReport;
+  /** What the software made; null for a tag that it has nothing to make of. */
+  readonly computed: { readonly [Tag in keyof TupleReport]: TupleReport[Tag] | null };
+}
+
+/** Why what the hardware answered and what the software found may be held against each other, or not. */
+export type Comparable = 'checked' | 'escaped' | 'unchecked' | 'no PI transferred';
+
+/** A run of blocks that were answered and found alike. */
+export interface ReadResult {
+  readonly lba: number;
+  readonly blocks: number;
+  /** What the hardware answered. */
+  readonly hardware: string;
+  /** What the software found, in intervals. */
+  readonly software: Cell['counts'];
+  readonly comparable: Comparable;
+  readonly why: string;
+}
+
+/** A SCSI READ or WRITE as it was sent. */
+export interface CommandForm {
+  readonly name: string;
+  readonly protect: number;
+  readonly fua: boolean;
+  readonly dpo: boolean;
+  /** Of a 32-byte command: what the first block is expected to have. */
+  readonly expected: {
+    readonly refTag: number;
+    readonly appTag: number;
+    readonly appTagMask: number;
+  } | null;
+}
+
+export interface ReadReport {
+  readonly verb: 'read';
+  readonly disk: DiskSummary;
+  readonly lba: number;
+  readonly blocks: number;
+  readonly path: PathName;
+  /** Null on the block paths. */
+  readonly command: CommandForm | null;
+  /** Blocks from the first on whose data came: the length of what the files hold. */
+  readonly delivered: number;
+  readonly results: readonly ReadResult[];
+  /** The first 65536 intervals whose tuples came. */
+  readonly tuples: readonly IntervalReport[];
+  /** Intervals whose tuples came and are not listed. */
+  readonly tuplesOmitted: number;
+  /** Intervals that somebody judged; 0: nothing was checked. */
+  readonly checked: number;
+  readonly findings: readonly Finding[];
+  /** The first 4096 bytes of the data, as hex; null when it goes to a file. */
+  readonly data: string | null;
+}
+
 export interface ProveReport {
   readonly verb: 'prove';
   readonly disk: DiskSummary;
