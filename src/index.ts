@@ -36,6 +36,13 @@ export { type ProveOptions, prove } from './check/prove.js';
 export { type BlockRange, namedRange, sampleRanges } from './check/ranges.js';
 export { type ReadOptions, readBlocks } from './check/read.js';
 export { planRead, type ReadPlan, type ReadRequest } from './check/read-plan.js';
+export {
+  planWrite,
+  type WriteContent,
+  type WritePlan,
+  type WriteRequest,
+  writeBlocks,
+} from './check/write.js';
 export { writeCheck } from './check/write-check.js';
 export { type Answer, type BlocksRead, deinterleave, type ProtectedBlocks } from './device/blocks.js';
 export { alignedBuffer } from './device/buffers.js';
@@ -84,7 +91,7 @@ export {
 export type * from './report/model.js';
 export { crosscheckTap, proveTap } from './report/tap.js';
 export { chainText, crosscheckText, listText, proveText } from './report/text.js';
-export { readText } from './report/transfer-text.js';
+export { readText, writeText } from './report/transfer-text.js';
 export * from './scsi/cdb.js';
 export * from './scsi/commands.js';
 export * from './scsi/inquiry.js';

@@ -17,6 +17,7 @@ import { testbedDiskCommand } from './testbed-disk.js';
 import { testbedScsiDebugCommand } from './testbed-scsi-debug.js';
 import { testbedVmCommand } from './testbed-vm.js';
 import { verifyCommand } from './verify.js';
+import { writeCommand } from './write.js';
 
 const EXIT_STATUSES = `
 Exit status: 0 nothing wrong, 1 integrity findings, 2 wrong usage, 3 could not tell, 130 interrupted.`;
@@ -35,6 +36,7 @@ function program(io: CommandIo, version: string): Command {
     .addCommand(crosscheckCommand(io))
     .addCommand(proveCommand(io))
     .addCommand(readCommand(io))
+    .addCommand(writeCommand(io))
     .addCommand(generateCommand(io))
     .addCommand(verifyCommand(io))
     .addCommand(testbed)

@@ -29,11 +29,11 @@ export function seedOf({ profile, blockSize, lba }: Omit<ProtectedRange, 'blocks
   return (lba * BigInt(blockSize)) / BigInt(profile.interval);
 }
 
-/** The tuples that belong to the range's data, without application tags of the initiator's. */
-export function tuplesFor(range: Omit<ProtectedRange, 'blocks'>, data: Uint8Array): Uint8Array {
+/** The tuples that belong to the range's data, with this application tag. */
+export function tuplesFor(range: Omit<ProtectedRange, 'blocks'>, data: Uint8Array, appTag = 0): Uint8Array {
   const { profile } = range;
   const seed = seedOf(range);
-  return defaultEngine().generate(data, { profile, layout: 'separate', seed, type3Ref: 'seed' });
+  return defaultEngine().generate(data, { profile, layout: 'separate', seed, appTag, type3Ref: 'seed' });
 }
 
 /** Bytes of the range with its tuples. */

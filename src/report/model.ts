@@ -36,6 +36,8 @@ export type FindingKind =
   | 'read-error'
   /** Tuples that a write left differ from those that the mirror makes, or were not accepted. */
   | 'write-differs'
+  /** A write failed for another reason than protection. */
+  | 'write-error'
   /** The kernel and the disk describe the disk differently. */
   | 'facts';
 
@@ -161,6 +163,25 @@ export interface ReadReport {
   readonly findings: readonly Finding[];
   /** The first 4096 bytes of the data, as hex; null when it goes to a file. */
   readonly data: string | null;
+}
+
+export interface WriteVerbReport {
+  readonly verb: 'write';
+  readonly disk: DiskSummary;
+  readonly lba: number;
+  readonly blocks: number;
+  readonly path: PathName;
+  /** Null on the block paths. */
+  readonly command: CommandForm | null;
+  /** Who made the tuples; `none`: there are none. */
+  readonly tuples: 'caller' | 'software' | 'kernel' | 'disk' | 'none';
+  /** What of the range was read again and was as it was written. */
+  readonly compared: 'data and tuples' | 'data';
+  /** All of it stays, or none: then the range was put back. */
+  readonly kept: boolean;
+  /** How it was put back; null when it is kept. */
+  readonly restored: 'exact' | 'tuples regenerated' | null;
+  readonly findings: readonly Finding[];
 }
 
 export interface ProveReport {

@@ -2,7 +2,7 @@
  * Reports of the verbs that send one command or one range, for people.
  */
 import { hexDump } from './hex-dump.js';
-import type { CommandForm, IntervalReport, ReadReport, TupleReport } from './model.js';
+import type { CommandForm, IntervalReport, ReadReport, TupleReport, WriteVerbReport } from './model.js';
 import { table } from './table.js';
 import { countsText, diskText, findingsText, page } from './text.js';
 
@@ -92,4 +92,26 @@ function dataText(data: string, bytes: number): string[] {
     ...(more > 0 ? [`  and ${more} bytes more: -o FILE has them all`] : []),
     '',
   ];
+}
+
+const MADE_BY: Readonly<Record<WriteVerbReport['tuples'], string>> = {
+  caller: 'tuples as they were given',
+  software: 'tuples made by the software',
+  kernel: 'tuples made by the kernel',
+  disk: 'tuples are made by the disk',
+  none: 'no tuples',
+};
+
+export function writeText(report: WriteVerbReport): string {
+  const { disk, path, command, tuples, compared, kept, restored, findings } = report;
+  const by = `${path}${command === null ? '' : `: ${commandText(command)}`}`;
+  return page([
+    ...diskText(disk),
+    '',
+    `blocks ${report.lba} to ${lastOf(report)} by ${by}; ${MADE_BY[tuples]}`,
+    ...findingsText(findings),
+    kept
+      ? `WRITTEN, and read again: ${compared} are what was written`
+      : `NOT WRITTEN: the blocks are back: ${restored === 'exact' ? 'data and tuples as they were' : 'data as it was, tuples regenerated'}`,
+  ]);
 }
