@@ -30,6 +30,7 @@ export * from './bio/submit.js';
 export * from './bio/tags.js';
 export { bioIntegrityInit, Workqueue } from './bio/workqueue.js';
 export { chain, reach } from './check/chain.js';
+export { type CommandResult, type RawCommand, requireReadOnly, sendCommand } from './check/command.js';
 export { type CrosscheckOptions, crosscheck } from './check/crosscheck.js';
 export { mirrorTuples, type WriteMemory } from './check/mirror.js';
 export { type ProveOptions, prove } from './check/prove.js';
@@ -91,7 +92,7 @@ export {
 export type * from './report/model.js';
 export { crosscheckTap, proveTap } from './report/tap.js';
 export { chainText, crosscheckText, listText, proveText } from './report/text.js';
-export { readText, writeText } from './report/transfer-text.js';
+export { commandReportText, readText, writeText } from './report/transfer-text.js';
 export * from './scsi/cdb.js';
 export * from './scsi/commands.js';
 export * from './scsi/inquiry.js';

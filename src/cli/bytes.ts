@@ -188,7 +188,7 @@ export async function openOutput(
 }
 
 /** Takes bytes for a file, or for stdout with `null`, in any number of pieces. Declare it with `await using`, and end it when all is in. */
-export class ByteSink implements AsyncDisposable {
+class ByteSink implements AsyncDisposable {
   readonly #name: string;
   readonly #stream: NodeJS.WritableStream;
   readonly #own: boolean;
@@ -226,6 +226,11 @@ export class ByteSink implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#own) (this.#stream as Writable).destroy();
   }
+}
+
+/** As openOutput, to be written piece by piece; null for an output that is not asked for. */
+export async function openSink(name: string | undefined, io: CommandIo): Promise<ByteSink | null> {
+  return name === undefined ? null : new ByteSink(await openOutput(name, [], io), io);
 }
 
 function requireWritable(name: string, stats: Stats | null, sources: readonly ByteSource[]): void {

@@ -6,6 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { ERROR_CODES, IntegrityError } from '../errors.js';
 import { printableLines } from '../report/printable.js';
 import { streamError } from './bytes.js';
+import { cdbCommand } from './cdb.js';
 import { crosscheckCommand } from './crosscheck.js';
 import { generateCommand } from './generate.js';
 import type { CommandIo } from './io.js';
@@ -37,6 +38,7 @@ function program(io: CommandIo, version: string): Command {
     .addCommand(proveCommand(io))
     .addCommand(readCommand(io))
     .addCommand(writeCommand(io))
+    .addCommand(cdbCommand(io))
     .addCommand(generateCommand(io))
     .addCommand(verifyCommand(io))
     .addCommand(testbed)

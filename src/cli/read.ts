@@ -10,7 +10,7 @@ import type { ReadReport } from '../report/model.js';
 import { readText } from '../report/transfer-text.js';
 import { TRANSFER_SIZES } from '../scsi/cdb.js';
 import { PATHS } from '../words.js';
-import { ByteSink, openOutput } from './bytes.js';
+import { openSink } from './bytes.js';
 import type { CommandIo } from './io.js';
 import { BLOCK_COUNT, integerUpTo, LBA, parseChoice, parseInteger, parseLayout } from './options.js';
 import { type OutputOptions, printReport, requireBinaryStdout } from './output.js';
@@ -93,8 +93,8 @@ export function readCommand(io: CommandIo): Command {
             },
           );
         }
-        await using data = await sink(options.output, io);
-        await using tuples = await sink(options.tuples, io);
+        await using data = await openSink(options.output, io);
+        await using tuples = await openSink(options.tuples, io);
         const onBlocks = async (read: ProtectedBlocks & { readonly data: Uint8Array }) => {
           await data?.write(
             options.layout === 'interleaved' ? interleaved(read, plan.rules.profiles[plan.path]!) : read.data,
@@ -136,11 +136,6 @@ function requireOutputs(options: ReadVerbOptions, io: CommandIo): void {
       advice: 'For both in one file: --layout interleaved.',
     });
   }
-}
-
-/** Null for an output that was not asked for. */
-async function sink(name: string | undefined, io: CommandIo): Promise<ByteSink | null> {
-  return name === undefined ? null : new ByteSink(await openOutput(name, [], io), io);
 }
 
 /** Each interval with its tuple behind it. */

@@ -184,6 +184,49 @@ export interface WriteVerbReport {
   readonly findings: readonly Finding[];
 }
 
+export interface SenseReport {
+  readonly key: number;
+  readonly asc: number;
+  readonly ascq: number;
+  /** It is of an earlier command. */
+  readonly deferred: boolean;
+  /** Of a medium or protection error the LBA; beyond 2^53 a 0x string. */
+  readonly information: number | string | null;
+  readonly fieldPointer: {
+    readonly inCdb: boolean;
+    readonly byte: number;
+    readonly bit: number | null;
+  } | null;
+  readonly text: string;
+}
+
+export interface CommandReport {
+  readonly verb: 'cdb';
+  readonly device: string;
+  readonly cdb: string;
+  readonly command: string;
+  readonly fields: Readonly<Record<string, number | string | boolean>>;
+  /** What it came to: `good`, `protection`, `check-condition`, `busy`, `timeout`, `command-too-long` and so on. */
+  readonly outcome: string;
+  readonly text: string;
+  readonly status: number;
+  readonly hostStatus: number;
+  readonly driverStatus: number;
+  readonly sense: SenseReport | null;
+  readonly senseBytes: string;
+  /** What was retried before this answer. */
+  readonly retries: readonly string[];
+  /** Bytes that were asked for, that came by the driver's word, and its residue. */
+  readonly requested: number;
+  readonly received: number;
+  readonly residue: number;
+  /** Of those that came, how many at the end are what was in the buffer before. */
+  readonly untouched: number;
+  readonly durationMs: number;
+  /** The first 4096 bytes that came, as hex; null when they go to a file. */
+  readonly data: string | null;
+}
+
 export interface ProveReport {
   readonly verb: 'prove';
   readonly disk: DiskSummary;

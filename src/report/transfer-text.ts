@@ -2,7 +2,14 @@
  * Reports of the verbs that send one command or one range, for people.
  */
 import { hexDump } from './hex-dump.js';
-import type { CommandForm, IntervalReport, ReadReport, TupleReport, WriteVerbReport } from './model.js';
+import type {
+  CommandForm,
+  CommandReport,
+  IntervalReport,
+  ReadReport,
+  TupleReport,
+  WriteVerbReport,
+} from './model.js';
 import { table } from './table.js';
 import { countsText, diskText, findingsText, page } from './text.js';
 
@@ -90,7 +97,6 @@ function dataText(data: string, bytes: number): string[] {
   return [
     ...hexDump(shown).map((line) => `  ${line}`),
     ...(more > 0 ? [`  and ${more} bytes more: -o FILE has them all`] : []),
-    '',
   ];
 }
 
@@ -114,4 +120,44 @@ export function writeText(report: WriteVerbReport): string {
       ? `WRITTEN, and read again: ${compared} are what was written`
       : `NOT WRITTEN: the blocks are back: ${restored === 'exact' ? 'data and tuples as they were' : 'data as it was, tuples regenerated'}`,
   ]);
+}
+
+const byte = (value: number) => `${value.toString(16).toUpperCase().padStart(2, '0')}h`;
+
+export function commandReportText(report: CommandReport): string {
+  const { device, command, cdb, fields, text, sense, retries, data } = report;
+  const { status, hostStatus, driverStatus, requested, received, residue, untouched, durationMs } = report;
+  const said = Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`);
+  return page([
+    `${device}: ${command}  ${cdb.replace(/..(?!$)/g, '$& ')}`,
+    ...(said.length === 0 ? [] : [`  ${said.join(', ')}`]),
+    ...retries.map((why) => `retried: ${why}`),
+    `answer: ${text}`,
+    `  status ${byte(status)}, host ${byte(hostStatus)}, driver ${byte(driverStatus)}, ${durationMs} ms`,
+    ...(sense === null ? [] : senseLines(sense, report.senseBytes)),
+    ...(requested === 0 ? [] : [`data: ${received} of ${requested} bytes came, residue ${residue}`]),
+    ...(untouched === 0
+      ? []
+      : [`  the last ${untouched} of them are what was in the buffer before: they did not come`]),
+    ...(data === null ? [] : dataText(data, received)),
+  ]);
+}
+
+function senseLines(
+  { text, information, fieldPointer }: NonNullable<CommandReport['sense']>,
+  bytes: string,
+): string[] {
+  return [
+    `sense: ${text}`,
+    ...(information === null ? [] : [`  information: ${information}`]),
+    ...(fieldPointer === null ? [] : [`  ${fieldText(fieldPointer)}`]),
+    `  ${bytes.replace(/..(?!$)/g, '$& ')}`,
+  ];
+}
+
+type FieldPointer = NonNullable<NonNullable<CommandReport['sense']>['fieldPointer']>;
+
+function fieldText({ inCdb, byte: at, bit }: FieldPointer): string {
+  const where = inCdb ? 'the CDB' : 'the parameter list';
+  return `invalid: byte ${at}${bit === null ? '' : `, bit ${bit}`} of ${where}`;
 }

@@ -76,7 +76,18 @@ t.test('help and version are asked for, so they are no failure', async (t) => {
     t.match(await cli(args), { status: 0, stdout: /Usage: /, stderr: '' }, args.join(' '));
   }
   t.match(await cli(['--version']), { status: 0, stdout: '1.2.3\n' });
-  for (const verb of ['list', 'show', 'crosscheck', 'prove', 'read', 'generate', 'verify', 'testbed']) {
+  for (const verb of [
+    'list',
+    'show',
+    'crosscheck',
+    'prove',
+    'read',
+    'write',
+    'cdb',
+    'generate',
+    'verify',
+    'testbed',
+  ]) {
     t.match((await cli(['--help'])).stdout, new RegExp(`^  ${verb}\\b`, 'm'), `help names ${verb}`);
   }
 });
