@@ -69,7 +69,9 @@ export async function sendCommand(
   const start = performance.now();
   const reply = await transport.send({ cdb, ...direction, ...(timeoutMs && { timeoutMs }), signal });
   const durationMs = Math.round((performance.now() - start) * 10) / 10;
-  const received = data.subarray(0, bytes - Math.min(Math.max(reply.result.resid, 0), bytes));
+  // tcm_loop answers CHECK CONDITION with residue 0, over whatever a bounce buffer held.
+  const taken = reply.outcome.kind === 'good' ? bytes - Math.min(Math.max(reply.result.resid, 0), bytes) : 0;
+  const received = data.subarray(0, taken);
   const report = { ...reportOf(device, decoded, cdb, reply, received), requested: bytes, durationMs };
   return { report, data: received };
 }

@@ -198,7 +198,8 @@ function comparison(
 
 function answerText(answer: Answer): string {
   if (answer.kind === 'failed') return answer.error.message;
-  return answer.kind === 'good' ? 'GOOD' : `${answer.checker}: ${answer.text}`;
+  // Its finding has the sense.
+  return answer.kind === 'good' ? 'GOOD' : `refused by the ${answer.checker}: ${answer.check}`;
 }
 
 /** What is wrong stands alone. */

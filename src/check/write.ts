@@ -5,7 +5,7 @@
 import type { Answer } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
 import { PROTECT, protectedForm, tuplesFor } from '../device/protected-range.js';
-import { claimRegion } from '../device/safeguard.js';
+import { claimRegion, requireClaimable } from '../device/safeguard.js';
 import { IntegrityError } from '../errors.js';
 import type { Finding, WriteVerbReport } from '../report/model.js';
 import type { PathName } from '../words.js';
@@ -46,7 +46,7 @@ const WRITTEN_PROTECT: readonly number[] = [0, PROTECT.checked, PROTECT.unchecke
  */
 export async function planWrite(disk: Disk, request: WriteRequest, signal?: AbortSignal): Promise<WritePlan> {
   const { lba, blocks, protect: asked, tuples, appTag } = request;
-  disk.requireRange(lba, BigInt(blocks));
+  requireClaimable(disk, request);
   if (asked !== undefined) requireProtect(asked, request);
   const path = request.path ?? (await bestPath(disk, request, signal));
   if (!disk.paths.includes(path)) {

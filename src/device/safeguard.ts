@@ -25,12 +25,7 @@ export async function claimRegion(
   signal?: AbortSignal,
 ): Promise<Region> {
   const range = Object.freeze({ lba, blocks });
-  requireOurs(disk);
-  disk.requireRange(lba, BigInt(blocks));
-  if (blocks * disk.blockSize > REGION_BYTES_MAX) {
-    const message = `a region of ${blocks} blocks is larger than ${REGION_BYTES_MAX} bytes`;
-    throw new IntegrityError('ERR_OUT_OF_RANGE', message, { disk: disk.device });
-  }
+  requireClaimable(disk, range);
   const hold = await holdDisk(disk);
   try {
     return new Region(disk, range, await save(disk, range, signal), hold);
@@ -38,6 +33,15 @@ export async function claimRegion(
     await hold.release();
     throw error;
   }
+}
+
+/** What can be said against a claim before the disk is held. Errors: ERR_NOT_OURS, ERR_OUT_OF_RANGE. */
+export function requireClaimable(disk: Disk, { lba, blocks }: RegionRange): void {
+  requireOurs(disk);
+  disk.requireRange(lba, BigInt(blocks));
+  if (blocks * disk.blockSize <= REGION_BYTES_MAX) return;
+  const message = `a region of ${blocks} blocks is larger than ${REGION_BYTES_MAX} bytes`;
+  throw new IntegrityError('ERR_OUT_OF_RANGE', message, { disk: disk.device });
 }
 
 /**

@@ -216,7 +216,7 @@ export interface CommandReport {
   readonly senseBytes: string;
   /** What was retried before this answer. */
   readonly retries: readonly string[];
-  /** Bytes that were asked for, that came by the driver's word, and its residue. */
+  /** Bytes that were asked for, that came by the driver's word, none after any answer but GOOD, and its residue. */
   readonly requested: number;
   readonly received: number;
   readonly residue: number;

@@ -135,7 +135,7 @@ export function commandReportText(report: CommandReport): string {
     `answer: ${text}`,
     `  status ${byte(status)}, host ${byte(hostStatus)}, driver ${byte(driverStatus)}, ${durationMs} ms`,
     ...(sense === null ? [] : senseLines(sense, report.senseBytes)),
-    ...(requested === 0 ? [] : [`data: ${received} of ${requested} bytes came, residue ${residue}`]),
+    ...(requested === 0 ? [] : [`data: ${received} of ${requested} bytes taken, residue ${residue}`]),
     ...(untouched === 0
       ? []
       : [`  the last ${untouched} of them are what was in the buffer before: they did not come`]),

@@ -65,8 +65,9 @@ t.test('what came to nothing, told in full', async (t) => {
     senseBytes: /^70/,
     received: 0,
   });
-  const guard = (await send({ cdb: READ }, () => checkCondition(0xb, 0x10, 1))).report;
-  t.match(guard, { outcome: 'protection', text: /refused by the device/ });
+  const guard = (await send({ cdb: READ }, () => ({ ...checkCondition(0xb, 0x10, 1), resid: 0 }))).report;
+  t.match(guard, { outcome: 'protection', text: /refused by the device/, residue: 0 });
+  t.match(guard, { received: 0, data: '' }, 'what the buffer holds then is anything');
   const long = readCdb({ size: 32, lba: 0n, blocks: 1 });
   const tooLong = (
     await send({ cdb: long }, (result) => ({

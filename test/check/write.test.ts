@@ -187,6 +187,10 @@ t.test('what cannot be sent is refused before anything is written', async (t) =>
     }
     t.equal(subject.emulated.stats().blocksWritten, 0, 'no proof, no tuples');
   });
+  await on({ blocks: 2 ** 20 }, async ({ disk }) => {
+    const large = planWrite(disk, { lba: 0n, blocks: 2 ** 20, tuples: false });
+    await t.rejects(large, { code: 'ERR_OUT_OF_RANGE', message: /larger than/ }, 'before its bytes are read');
+  });
   await on({ type: 0 }, async (subject) => {
     const refused = write(subject, {}, { tuples: bytes(32) });
     await t.rejects(refused, { code: 'ERR_NO_PATH', message: /formatted without protection/ });

@@ -13,7 +13,7 @@ t.test('a command and its answer, decoded', async (t) => {
   t.same({ status, stderr }, { status: 0, stderr: '' });
   t.match(
     stdout,
-    /: INQUIRY {2}12 00 00 00 24 00\n {2}evpd false, page 0, allocationLength 36\nanswer: GOOD\n {2}status 00h, host 00h, driver 00h, [\d.]+ ms\ndata: 36 of 36 bytes came, residue 0\n {2}00000000 {2}00 00 06 /,
+    /: INQUIRY {2}12 00 00 00 24 00\n {2}evpd false, page 0, allocationLength 36\nanswer: GOOD\n {2}status 00h, host 00h, driver 00h, [\d.]+ ms\ndata: 36 of 36 bytes taken, residue 0\n {2}00000000 {2}00 00 06 /,
   );
   t.match(stdout, /\|?BLKINT/);
   const refused = await cdb('28 e0 00000000 00 0001 00');

@@ -20,6 +20,7 @@ import { scsiDebug } from './scsi-debug.js';
 import { targetMakers } from './targets/index.js';
 import { tcmu } from './tcmu.js';
 import { ublk } from './ublk.js';
+import { verbs } from './verbs.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -35,6 +36,7 @@ const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
   'scsi-debug': scsiDebug,
   'lio-fileio': lioFileio,
   safeguard,
+  verbs,
   'bad-input': badInput,
   tcmu,
   'emulated-disk': emulatedDisk,
