@@ -13,8 +13,9 @@ import type {
 import { table } from './table.js';
 import { countsText, diskText, findingsText, page } from './text.js';
 
-/** Tuples that are printed one by one. */
+/** Tuples and runs that are printed one by one; the JSON form has more. */
 const TUPLES_SHOWN = 32;
+const RESULTS_SHOWN = 50;
 
 const DIGITS: Readonly<Record<keyof TupleReport, number>> = { guard: 4, app: 4, ref: 8 };
 
@@ -42,17 +43,22 @@ export function commandText({ name, protect, fua, dpo, expected }: CommandForm):
 
 export function readText(report: ReadReport): string {
   const { disk, path, command, results, delivered, blocks, findings, checked, data } = report;
-  const rows = results.map((one) => [
-    one.blocks === 1 ? String(one.lba) : `${one.lba} to ${lastOf(one)}`,
-    one.hardware,
-    countsText(one.software),
-    `${one.comparable}: ${one.why}`,
-  ]);
+  const rows = results
+    .slice(0, RESULTS_SHOWN)
+    .map((one) => [
+      one.blocks === 1 ? String(one.lba) : `${one.lba} to ${lastOf(one)}`,
+      one.hardware,
+      countsText(one.software),
+      `${one.comparable}: ${one.why}`,
+    ]);
   return page([
     ...diskText(disk),
     '',
     `blocks ${report.lba} to ${lastOf(report)} by ${path}${command === null ? '' : `: ${commandText(command)}`}`,
     ...table([['blocks', 'hardware', 'software', 'comparable'], ...rows]).map((line) => `  ${line}`),
+    ...(results.length > rows.length
+      ? [`  and ${results.length - rows.length} more: --json has them all`]
+      : []),
     '',
     ...tuplesText(report),
     ...(data === null ? [] : dataText(data, delivered * disk.blockSize)),

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createScsiDebug, EmulatedDisk } from 'blk-integrity';
 import type { Test } from 'tap';
 import { cli } from './cli.js';
+import { command } from './command.js';
 
 const SCSI_DEBUG_OPTS = '/sys/bus/pseudo/drivers/scsi_debug/opts';
 /** scsi_debug's medium errors, with opts bit 1. */
@@ -82,6 +83,13 @@ async function emulated(t: Test, dir: string, type: 1 | 2): Promise<void> {
     status: 2,
     stderr: /ERR_BAD_LENGTH/,
   });
+
+  for (const cdb of ['12 01 83 00 60 00', '88 00 00 00 00 00 00 00 03 e8 00 00 00 02 00 00']) {
+    await cli('cdb', sg, cdb, '-o', data);
+    // sg_raw stops at what the command asks for, too.
+    await command('sg_raw', '--request=1024', `--outfile=${tuples}`, sg, ...cdb.split(' '));
+    t.same(await readFile(data), await readFile(tuples), `sg_raw: ${cdb}`);
+  }
 
   const short = await json('cdb', sg, '28 20 00000000 00 0001 00');
   t.match(
