@@ -99,7 +99,10 @@ async function formOf(disk: Disk, request: ReadRequest, signal?: AbortSignal): P
     readCdb({ ...form, protect: protect ?? 0, lba: at, blocks: 1 });
   }
   const carries = size !== 6 && disk.diskProfile !== null;
-  return { ...form, protect: protect ?? (carries ? await bestProtect(disk, size, signal) : 0) };
+  const chosen = protect ?? (carries ? await bestProtect(disk, size, signal) : 0);
+  // A plain READ(16) is what every disk and host takes.
+  if (chosen === 0 && !tagged && request.cdbSize === undefined) return { size: 16, fua, dpo };
+  return { ...form, protect: chosen };
 }
 
 function firstTags(disk: Disk, { lba, refTag, appTag, appTagMask }: ReadRequest): ExpectedTags {

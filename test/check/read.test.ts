@@ -84,6 +84,7 @@ t.test('the best path and command of each type', async (t) => {
     t.match(report.tuples, [{ lba: 992, interval: 0, verdict: 'ok' }, {}, { lba: 994 }]);
     t.same(report.tuples[2]!.stored.guard, report.tuples[2]!.computed.guard);
     t.equal(report.tuples[2]!.computed.ref, type === 3 ? null : 994);
+    t.match((await subject.read({ protect: 0 })).command, { name: 'READ(16)', protect: 0 }, 'a plain one');
   }
 });
 
