@@ -30,10 +30,20 @@ export * from './bio/submit.js';
 export * from './bio/tags.js';
 export { bioIntegrityInit, Workqueue } from './bio/workqueue.js';
 export { chain, reach } from './check/chain.js';
+export { type CommandResult, type RawCommand, requireReadOnly, sendCommand } from './check/command.js';
 export { type CrosscheckOptions, crosscheck } from './check/crosscheck.js';
 export { mirrorTuples, type WriteMemory } from './check/mirror.js';
 export { type ProveOptions, prove } from './check/prove.js';
 export { type BlockRange, namedRange, sampleRanges } from './check/ranges.js';
+export { type ReadOptions, readBlocks } from './check/read.js';
+export { planRead, type ReadPlan, type ReadRequest } from './check/read-plan.js';
+export {
+  planWrite,
+  type WriteContent,
+  type WritePlan,
+  type WriteRequest,
+  writeBlocks,
+} from './check/write.js';
 export { writeCheck } from './check/write-check.js';
 export { type Answer, type BlocksRead, deinterleave, type ProtectedBlocks } from './device/blocks.js';
 export { alignedBuffer } from './device/buffers.js';
@@ -45,7 +55,8 @@ export { type Proof, proveTuplesCross } from './device/proof.js';
 export { type Recovery, recover } from './device/recover.js';
 export type { Region, RegionRange, Restored } from './device/region.js';
 export { type ClaimOptions, claimRegion } from './device/safeguard.js';
-export type { ScsiCommand, ScsiReply, ScsiTransport } from './device/transport.js';
+export { type OnCommand, type TracedCommand, traceText } from './device/trace.js';
+export type { DiskTransport, ScsiCommand, ScsiReply, ScsiTransport } from './device/transport.js';
 export { ERROR_CODES, type ErrorCode, IntegrityError, KernelBugError } from './errors.js';
 export * from './nvme/identify.js';
 export { crc16T10DifCombine, crc64NvmeCombine } from './pi/combine.js';
@@ -83,6 +94,7 @@ export {
 export type * from './report/model.js';
 export { crosscheckTap, proveTap } from './report/tap.js';
 export { chainText, crosscheckText, listText, proveText, restoreText } from './report/text.js';
+export { commandReportText, readText, writeText } from './report/transfer-text.js';
 export { additionalSenseText } from './scsi/additional-sense.js';
 export * from './scsi/cdb.js';
 export * from './scsi/commands.js';

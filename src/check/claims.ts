@@ -3,6 +3,7 @@
  */
 import type { Disk } from '../device/disk.js';
 import type { Proof } from '../device/proof.js';
+import { PROTECT } from '../device/protected-range.js';
 import type { Check, PathName } from '../words.js';
 
 /** The tags that a checker is supposed to check in reads on one path, or why it checks none. */
@@ -16,12 +17,27 @@ export interface Claims {
   readonly device: Readonly<Record<PathName, Claim>>;
 }
 
-/** From what sysfs, the disk's own pages and the proof say. */
-export function claimsOf(disk: Disk, proof: Proof | null): Claims {
+const PLAIN_READ = 'a READ without RDPROTECT transfers no tuples';
+
+/** By RDPROTECT: the tags that a disk checks of what it sends (SBC-4), or why none. */
+const READ_CHECKS: readonly Claim[] = [
+  PLAIN_READ,
+  ['guard', 'app', 'ref'],
+  ['app', 'ref'],
+  'RDPROTECT 011b: the disk checks nothing',
+  ['guard'],
+  ['guard', 'app', 'ref'],
+  'RDPROTECT 110b is reserved',
+  'RDPROTECT 111b is reserved',
+];
+
+/** From what sysfs, the disk's own pages and the proof say, of reads with this RDPROTECT by SG_IO. */
+export function claimsOf(disk: Disk, proof: Proof | null, rdprotect: number = PROTECT.checked): Claims {
   const silent = 'a host adapter that checks does not say so';
   const device = deviceOnBlockPaths(disk);
   const crosses = proof?.result === 'crosses';
-  const noTuples = crosses ? 'the disk sent no tuples' : (proof?.text ?? 'the disk takes no SCSI commands');
+  const unproven = proof?.text ?? 'the disk takes no SCSI commands';
+  const noTuples = rdprotect === 0 ? PLAIN_READ : crosses ? 'the disk sent no tuples' : unproven;
   return {
     software: {
       passthrough: noTuples,
@@ -38,11 +54,19 @@ export function claimsOf(disk: Disk, proof: Proof | null): Claims {
     hba: { passthrough: silent, block: silent, 'block-pi': silent },
     device: {
       // T10 SBC-4 has a plain READ checked as well, but targets that show no tuples do not prove to do so.
-      passthrough: crosses ? deviceChecks(disk) : noTuples,
+      passthrough: crosses ? both(READ_CHECKS[rdprotect]!, deviceChecks(disk)) : noTuples,
       block: device,
       'block-pi': device,
     },
   };
+}
+
+/** What a command asks for and the disk says that it does. */
+function both(asked: Claim, does: Claim): Claim {
+  if (typeof asked === 'string') return asked;
+  if (typeof does === 'string') return does;
+  const checks = does.filter((check) => asked.includes(check));
+  return checks.length > 0 ? checks : `the disk says that it checks ${does.join(' and ')} tags alone`;
 }
 
 function kernelOnBlock({ kernelProfile, sysfs }: Disk): Claim {

@@ -7,8 +7,9 @@ import type { Disk } from '../device/disk.js';
 import type { CrosscheckReport, Finding, RangeReport } from '../report/model.js';
 import type { PathName, Verdict } from '../words.js';
 import { claimsOf } from './claims.js';
-import { differingBlocks, finding, judge, type Reads, type Rules, softwareView } from './judge.js';
+import { finding, judge, type Reads, type Rules } from './judge.js';
 import type { BlockRange } from './ranges.js';
+import { runsBetween, slice, suspectBlocks } from './runs.js';
 import { summarise } from './summary.js';
 import { Tally } from './tally.js';
 
@@ -51,7 +52,7 @@ export async function crosscheck(disk: Disk, options: CrosscheckOptions): Promis
 }
 
 /** Intervals of a range that the checker which judged most of them judged. */
-function checkedIn({ cells }: RangeReport): number {
+export function checkedIn({ cells }: Pick<RangeReport, 'cells'>): number {
   const judged: readonly Verdict[] = ['ok', 'guard', 'app', 'ref', 'protection'];
   return Math.max(
     0,
@@ -128,39 +129,6 @@ async function* transfers(disk: Disk, range: BlockRange, signal?: AbortSignal): 
     if (blocks === 1 || Object.values(reads).every(({ answer }) => answer.kind === 'good')) yield reads;
     else for (let i = 0; i < blocks; i++) yield await readAll(disk, lba + BigInt(i), 1, signal);
   }
-}
-
-/** The blocks of a transfer that anything speaks against. */
-function suspectBlocks(reads: Reads, rules: Rules): bigint[] {
-  const suspects = new Set(differingBlocks(reads).map(({ lba }) => lba));
-  for (const { answer, lba } of Object.values(reads)) if (answer.kind !== 'good') suspects.add(lba);
-  for (const path of ['passthrough', 'block-pi'] as const) {
-    for (const { lba } of softwareView(reads, path, rules)?.bad ?? []) suspects.add(lba);
-  }
-  return [...suspects].sort((a, b) => (a < b ? -1 : 1));
-}
-
-function runsBetween(lba: bigint, blocks: number, suspects: readonly bigint[]): BlockRange[] {
-  const runs: BlockRange[] = [];
-  let from = lba;
-  for (const stop of [...suspects, lba + BigInt(blocks)]) {
-    if (stop > from) runs.push({ lba: from, blocks: Number(stop - from) });
-    from = stop + 1n;
-  }
-  return runs;
-}
-
-function slice(reads: Reads, lba: bigint, blocks: number): Reads {
-  const entries = Object.entries(reads).map(([path, read]) => {
-    const part = (bytes: Uint8Array | null) => {
-      if (bytes === null) return null;
-      const size = bytes.length / read.blocks;
-      const from = Number(lba - read.lba);
-      return bytes.subarray(from * size, (from + blocks) * size);
-    };
-    return [path, { lba, blocks, data: part(read.data), tuples: part(read.tuples), answer: read.answer }];
-  });
-  return Object.fromEntries(entries) as Reads;
 }
 
 /** Reads one block by every path until two rounds agree byte for byte; null when it never stands still. */

@@ -5,7 +5,8 @@
  * escaped. A checker that is supposed to check and passed a bad tuple is `unchecked` there, and a finding.
  */
 import type { Answer, BlocksRead } from '../device/blocks.js';
-import { defaultEngine } from '../pi/engine.js';
+import { seedOf } from '../device/protected-range.js';
+import { defaultEngine, type VerifyOptions } from '../pi/engine.js';
 import type { Profile } from '../pi/profile.js';
 import type { Finding } from '../report/model.js';
 import { type Checker, PATHS, type PathName, type Verdict } from '../words.js';
@@ -20,6 +21,17 @@ export interface Rules {
   readonly claims: Claims;
   /** By which the tuples of each path are judged; null where there are none. */
   readonly profiles: Readonly<Record<PathName, Profile | null>>;
+  /** Without it reference tags are those of the LBAs, and any application tag is right. */
+  readonly expected?: ExpectedByCommand;
+}
+
+/** What a command said of the tags. */
+export interface ExpectedByCommand {
+  /** How far its reference tags are beyond those of the LBAs. */
+  readonly refOffset: bigint;
+  readonly appTag: number;
+  /** 0: it is not compared. */
+  readonly appTagMask: number;
 }
 
 /** The software's judgement of a run: how many intervals of it are escaped, and which are bad. */
@@ -43,11 +55,11 @@ export function softwareView(reads: Reads, path: PathName, rules: Rules): Softwa
   const profile = rules.profiles[path];
   const data = read?.data ?? reads.passthrough?.data ?? null;
   if (!read?.tuples || !profile?.guard || data === null) return null;
-  const { escaped, findings } = defaultEngine().verify(data, read.tuples, {
-    profile,
-    layout: 'separate',
-    seed: (read.lba * BigInt(rules.blockSize)) / BigInt(profile.interval),
-  });
+  const { escaped, findings } = defaultEngine().verify(
+    data,
+    read.tuples,
+    verifyOptions(rules, profile, read.lba),
+  );
   const intervalsPerBlock = rules.blockSize / profile.interval;
   const bad = findings.map(({ interval, check, stored, computed }) => ({
     lba: read.lba + BigInt(Math.floor(interval / intervalsPerBlock)),
@@ -56,6 +68,17 @@ export function softwareView(reads: Reads, path: PathName, rules: Rules): Softwa
     computed,
   }));
   return { escaped, bad };
+}
+
+/** How the software verifies what was read at `lba`. */
+export function verifyOptions(
+  { blockSize, expected }: Pick<Rules, 'blockSize' | 'expected'>,
+  profile: Profile,
+  lba: bigint,
+): VerifyOptions {
+  const seed = BigInt.asUintN(64, seedOf({ profile, blockSize, lba }) + (expected?.refOffset ?? 0n));
+  const { appTag, appTagMask = 0 } = expected ?? {};
+  return { profile, layout: 'separate', seed, ...(appTagMask !== 0 && { appTag, appTagMask }) };
 }
 
 /** The path's own tuples, else another path's of the same intervals: the block layer's before those that crossed SG_IO. */
@@ -251,7 +274,7 @@ export function finding(parts: Partial<Finding> & Pick<Finding, 'kind' | 'text'>
 }
 
 /** A tag as JSON takes it: beyond 2^53 a 0x string. */
-function tag(value: number | bigint): number | string {
+export function tag(value: number | bigint): number | string {
   return typeof value === 'number' ? value : `0x${value.toString(16).padStart(16, '0')}`;
 }
 

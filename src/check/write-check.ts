@@ -7,6 +7,7 @@ import { PROTECT } from '../device/protected-range.js';
 import type { Region } from '../device/region.js';
 import { type ClaimOptions, claimRegion } from '../device/safeguard.js';
 import type { Finding, WriteReport } from '../report/model.js';
+import { hex } from '../scsi/bytes.js';
 import type { PathName } from '../words.js';
 import { finding } from './judge.js';
 import { tuplesBy } from './mirror.js';
@@ -49,7 +50,7 @@ export async function writeCheck(
 }
 
 /** By which path the tuples that `path` left are read; null where none shows them. */
-function comparedBy({ paths }: Disk, path: PathName): PathName | null {
+export function comparedBy({ paths }: Disk, path: PathName): PathName | null {
   if (path === 'passthrough') return path;
   return paths.includes('block-pi') ? 'block-pi' : null;
 }
@@ -57,36 +58,42 @@ function comparedBy({ paths }: Disk, path: PathName): PathName | null {
 async function writeRun(region: Region, path: PathName, lba: bigint, blocks: number): Promise<Finding[]> {
   const { disk } = region;
   const data = randomFillSync(new Uint8Array(blocks * disk.blockSize));
-  const expected = tuplesBy(path, disk, lba, data);
-  const answer = await region.write(path, lba, data, path === 'block' ? undefined : expected);
-  const differs = (text: string, at = lba) => finding({ kind: 'write-differs', lba: Number(at), path, text });
-  if (answer.kind !== 'good') {
-    const why =
-      answer.kind === 'failed' ? answer.error.message : `refused by the ${answer.checker}: ${answer.text}`;
-    return [differs(`a write of right data and tuples was not accepted: ${why}`)];
-  }
+  const tuples = tuplesBy(path, disk, lba, data);
+  const answer = await region.write(path, lba, data, path === 'block' ? undefined : tuples);
+  if (answer.kind === 'good') return compareWritten(disk, path, lba, { data, tuples });
+  const why =
+    answer.kind === 'failed' ? answer.error.message : `refused by the ${answer.checker}: ${answer.text}`;
+  return [differs(path, lba, `a write of right data and tuples was not accepted: ${why}`)];
+}
+
+const differs = (path: PathName, lba: bigint, text: string) =>
+  finding({ kind: 'write-differs', lba: Number(lba), path, text });
+
+/** Reads what `path` has written and compares it with what was sent, or with what the mirror makes; of tuples only where any are given. */
+export async function compareWritten(
+  disk: Disk,
+  path: PathName,
+  lba: bigint,
+  { data, tuples: sent }: { readonly data: Uint8Array; readonly tuples: Uint8Array | null },
+): Promise<Finding[]> {
+  const blocks = data.length / disk.blockSize;
   const medium = await disk.readMedium(lba, blocks);
   if (medium.data === null || Buffer.compare(medium.data, data) !== 0)
-    return [differs('the medium does not hold what was written')];
+    return [differs(path, lba, 'the medium does not hold what was written')];
   const reader = comparedBy(disk, path);
-  if (reader === null) return [];
+  if (reader === null || sent === null) return [];
   const { tuples } = await disk.read(reader, lba, blocks);
-  if (tuples === null) return [differs('the tuples of what was written cannot be read')];
+  if (tuples === null) return [differs(path, lba, 'the tuples of what was written cannot be read')];
+  const expected = sent.slice();
   if (path === 'passthrough' && !disk.facts?.control?.appTagOwner) withoutAppTags(tuples, expected);
   const size = tuples.length / blocks;
+  const tupleOf = (bytes: Uint8Array, i: number) => bytes.subarray(i * size, (i + 1) * size);
   const wrong = Array.from({ length: blocks }, (_, i) => i).filter(
-    (i) =>
-      Buffer.compare(
-        tuples.subarray(i * size, (i + 1) * size),
-        expected.subarray(i * size, (i + 1) * size),
-      ) !== 0,
+    (i) => Buffer.compare(tupleOf(tuples, i), tupleOf(expected, i)) !== 0,
   );
   return wrong.map((i) => {
-    const hex = (bytes: Uint8Array) => Buffer.from(bytes.subarray(i * size, (i + 1) * size)).toString('hex');
-    return differs(
-      `the tuple on the medium is ${hex(tuples)}, the mirror's ${hex(expected)}`,
-      lba + BigInt(i),
-    );
+    const text = `the tuple on the medium is ${hex(tupleOf(tuples, i))}, the mirror's ${hex(tupleOf(expected, i))}`;
+    return differs(path, lba + BigInt(i), text);
   });
 }
 

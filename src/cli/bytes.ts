@@ -4,8 +4,8 @@
 import { constants, fstatSync, openSync, type Stats } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
-import { addAbortSignal, type Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { addAbortSignal, type Readable, type Writable } from 'node:stream';
+import { finished, pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { IntegrityError } from '../errors.js';
 import type { CommandIo } from './io.js';
@@ -185,6 +185,52 @@ export async function openOutput(
   } catch (cause) {
     throw streamError('write', name, cause);
   }
+}
+
+/** Takes bytes for a file, or for stdout with `null`, in any number of pieces. Declare it with `await using`, and end it when all is in. */
+class ByteSink implements AsyncDisposable {
+  readonly #name: string;
+  readonly #stream: NodeJS.WritableStream;
+  readonly #own: boolean;
+  #gone = false;
+
+  constructor(output: OutputFile | null, io: CommandIo) {
+    this.#name = output?.name ?? 'stdout';
+    this.#stream = output?.stream ?? io.stdout;
+    this.#own = output !== null;
+    if (output === null) return;
+    // A write that is never taken ends when the user gives up.
+    addAbortSignal(io.signal, output.stream as Writable);
+    output.stream.on('error', () => {});
+  }
+
+  /** @throws ERR_IO, ERR_PERMISSION, ERR_ABORTED. A reader of stdout that has gone is none. */
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#gone) return;
+    const error = await new Promise<Error | null | undefined>((done) => void this.#stream.write(bytes, done));
+    if (!error) return;
+    this.#gone = !this.#own && (error as NodeJS.ErrnoException).code === 'EPIPE';
+    if (!this.#gone) throw streamError('write', this.#name, error);
+  }
+
+  /** @throws as write */
+  async end(): Promise<void> {
+    if (!this.#own) return;
+    const stream = this.#stream;
+    stream.end();
+    await finished(stream).catch((error: unknown) => {
+      throw streamError('write', this.#name, error);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#own) (this.#stream as Writable).destroy();
+  }
+}
+
+/** As openOutput, to be written piece by piece; null for an output that is not asked for. */
+export async function openSink(name: string | undefined, io: CommandIo): Promise<ByteSink | null> {
+  return name === undefined ? null : new ByteSink(await openOutput(name, [], io), io);
 }
 
 function requireWritable(name: string, stats: Stats | null, sources: readonly ByteSource[]): void {

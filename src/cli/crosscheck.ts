@@ -9,13 +9,14 @@ import type { CommandIo } from './io.js';
 import { BLOCK_COUNT, LBA, parseInteger } from './options.js';
 import { type OutputOptions, printReport } from './output.js';
 import { addOwnershipOptions, claimOptions, type OwnershipOptions, ownershipWords } from './ownership.js';
-import { TESTBED_OPTION, withDisk } from './testbeds.js';
+import { TESTBED_OPTION, TRACE_OPTION, withDisk } from './testbeds.js';
 
 interface CrosscheckOptions extends OutputOptions, OwnershipOptions {
   readonly lba?: string;
   readonly blocks?: string;
   readonly testbed?: string;
   readonly write?: boolean;
+  readonly trace?: boolean;
 }
 
 /** `crosscheck [DEVICE]`: reads by every path, judges by every checker. Exit status 1 with any finding. */
@@ -32,6 +33,7 @@ export function crosscheckCommand(io: CommandIo): Command {
       '--write',
       'also write by each path and compare the tuples; disks of the testbed, and yours with --i-own; needs --lba and --blocks',
     )
+    .option(...TRACE_OPTION)
     .option('--json', 'one JSON object')
     .option('--tap', 'TAP: a line for each range × checker × path');
   return addOwnershipOptions(command).action(
@@ -45,7 +47,9 @@ export function crosscheckCommand(io: CommandIo): Command {
           '--write needs --lba and --blocks: the region that is written and put back',
         );
       }
-      await withDisk(io, device, options.testbed, verbLine('crosscheck', options), async (disk) => {
+      const { testbed, trace } = options;
+      const verb = verbLine('crosscheck', options);
+      await withDisk(io, { device, testbed, trace, verb }, async (disk) => {
         const named = lba !== undefined || blocks !== undefined;
         const { ranges, note } = named
           ? { ranges: [namedRange(disk, lba ?? 0n, blocks)], note: null }
@@ -67,13 +71,14 @@ export function crosscheckCommand(io: CommandIo): Command {
 
 /** The verb and its options as they were given, to be said again elsewhere. */
 export function verbLine(verb: string, options: CrosscheckOptions): string[] {
-  const { lba, blocks, write, json, tap } = options;
+  const { lba, blocks, write, trace, json, tap } = options;
   return [
     verb,
     ...(lba === undefined ? [] : ['--lba', lba]),
     ...(blocks === undefined ? [] : ['--blocks', blocks]),
     ...(write ? ['--write'] : []),
     ...ownershipWords(options),
+    ...(trace ? ['--trace'] : []),
     ...(json ? ['--json'] : []),
     ...(tap ? ['--tap'] : []),
   ];

@@ -1,11 +1,11 @@
 import { Command } from 'commander';
-import { IntegrityError } from '../errors.js';
 import { defaultEngine, type GenerateOptions } from '../pi/engine.js';
 import { countIntervals } from '../pi/layout.js';
 import { printable } from '../report/printable.js';
 import { type ByteSource, deliver, openOutput, openSource } from './bytes.js';
 import type { CommandIo } from './io.js';
 import { addMirrorOptions, type MirrorOptions, mirrorOf, seedAfter } from './mirror.js';
+import { requireBinaryStdout } from './output.js';
 
 interface GenerateVerbOptions extends MirrorOptions {
   readonly output?: string;
@@ -24,7 +24,8 @@ export function generateCommand(io: CommandIo): Command {
 
 async function generate(name: string, options: GenerateVerbOptions, io: CommandIo): Promise<void> {
   const job = generateJob(options);
-  if (options.output === undefined || options.output === '-') requireBinaryStdout(options, io);
+  if (options.output === undefined || options.output === '-')
+    requireBinaryStdout('the metadata', options, io);
 
   using source = await openSource(name, io);
   if (source.size !== null) countIntervals(job.profile, 'separate', source.size);
@@ -61,17 +62,4 @@ function generateJob(options: GenerateVerbOptions): GenerateOptions {
     type3Ref: semantics.type3Ref,
     ipGuardCovers: semantics.ipGuardCovers,
   };
-}
-
-function requireBinaryStdout({ json }: MirrorOptions, { stdout }: CommandIo): void {
-  if (json) {
-    throw new IntegrityError('ERR_USAGE', '--json and the metadata cannot both go to stdout', {
-      advice: 'Name a file for the metadata with -o.',
-    });
-  }
-  if ('isTTY' in stdout && stdout.isTTY) {
-    throw new IntegrityError('ERR_USAGE', 'the metadata is binary and stdout is a terminal: not written', {
-      advice: 'Redirect stdout, or name a file with -o.',
-    });
-  }
 }

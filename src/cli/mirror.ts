@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import { requireKnownProfile, SEMANTICS_NAMES, type Semantics, semanticsByName } from '../bio/semantics.js';
 import type { Layout } from '../pi/layout.js';
 import { PROFILE_NAMES, type Profile, profileByName } from '../pi/profile.js';
-import { parseChoice, parseInteger } from './options.js';
+import { integerUpTo, LAYOUTS, parseInteger, parseLayout } from './options.js';
 
 /** As commander hands them over. */
 export interface MirrorOptions {
@@ -18,25 +18,28 @@ export interface MirrorOptions {
   readonly json?: true;
 }
 
-const LAYOUTS: readonly Layout[] = ['separate', 'interleaved'];
-
 export function addMirrorOptions(command: Command): Command {
   return command
     .option('--format <name>', `the profile: ${PROFILE_NAMES.join(', ')}`, 'T10-DIF-TYPE1-CRC')
-    .option('--interval <n>', 'bytes of data that one tuple protects', integer('--interval', 2 ** 16), 512)
+    .option(
+      '--interval <n>',
+      'bytes of data that one tuple protects',
+      integerUpTo('--interval', 2 ** 16),
+      512,
+    )
     .addOption(
       new Option('--seed <n>', "the first interval's reference tag, decimal or 0x")
         .argParser(seed)
         .default(0n, '0'),
     )
-    .option('--app-tag <n>', 'the application tag', integer('--app-tag', 0xffff))
+    .option('--app-tag <n>', 'the application tag', integerUpTo('--app-tag', 0xffff))
     .option(
       '--metadata-size <n>',
       'bytes of metadata an interval (default: the tuple alone)',
-      integer('--metadata-size', 0xffff),
+      integerUpTo('--metadata-size', 0xffff),
     )
-    .option('--pi-offset <n>', 'where in the metadata the tuple lies', integer('--pi-offset', 0xffff), 0)
-    .option('--layout <layout>', LAYOUTS.join(' or '), layout, 'separate')
+    .option('--pi-offset <n>', 'where in the metadata the tuple lies', integerUpTo('--pi-offset', 0xffff), 0)
+    .option('--layout <layout>', LAYOUTS.join(' or '), parseLayout, 'separate')
     .option('--semantics <name>', `as which kernel: ${SEMANTICS_NAMES.join(', ')}`, 'current')
     .option('--json', 'print one JSON object');
 }
@@ -62,6 +65,4 @@ export function seedAfter(seed: bigint, intervals: number): bigint {
   return BigInt.asUintN(64, seed + BigInt(intervals));
 }
 
-const integer = (name: string, max: number) => (text: string) => parseInteger(name, text, { min: 0, max });
 const seed = (text: string) => parseInteger('--seed', text, { min: 0n, max: 2n ** 64n - 1n });
-const layout = (text: string) => parseChoice('--layout', text, LAYOUTS);

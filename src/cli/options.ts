@@ -1,5 +1,6 @@
 /** How the command line reads option values. */
 import { IntegrityError } from '../errors.js';
+import type { Layout } from '../pi/layout.js';
 
 export interface Range<T extends number | bigint> {
   readonly min: T;
@@ -41,3 +42,12 @@ export function parseChoice<const T extends string>(name: string, text: string, 
 export const LBA: Range<bigint> = { min: 0n, max: 2n ** 64n - 1n };
 /** A number of blocks as an option value. */
 export const BLOCK_COUNT: Range<bigint> = { min: 1n, max: 2n ** 64n - 1n };
+
+export const LAYOUTS: readonly Layout[] = ['separate', 'interleaved'];
+export const parseLayout = (text: string): Layout => parseChoice('--layout', text, LAYOUTS);
+
+/** Parses the value of one option as a whole number from 0 to `max`. */
+export const integerUpTo =
+  (name: string, max: number) =>
+  (text: string): number =>
+    parseInteger(name, text, { min: 0, max });

@@ -6,17 +6,20 @@ import { Command, CommanderError } from 'commander';
 import { ERROR_CODES, IntegrityError } from '../errors.js';
 import { printableLines } from '../report/printable.js';
 import { streamError } from './bytes.js';
+import { cdbCommand } from './cdb.js';
 import { crosscheckCommand } from './crosscheck.js';
 import { generateCommand } from './generate.js';
 import type { CommandIo } from './io.js';
 import { listCommand } from './list.js';
 import { proveCommand } from './prove.js';
+import { readCommand } from './read.js';
 import { restoreCommand } from './restore.js';
 import { showCommand } from './show.js';
 import { testbedDiskCommand } from './testbed-disk.js';
 import { testbedScsiDebugCommand } from './testbed-scsi-debug.js';
 import { testbedVmCommand } from './testbed-vm.js';
 import { verifyCommand } from './verify.js';
+import { writeCommand } from './write.js';
 
 const EXIT_STATUSES = `
 Exit status: 0 nothing wrong, 1 integrity findings, 2 wrong usage, 3 could not tell, 130 interrupted.`;
@@ -35,6 +38,9 @@ function program(io: CommandIo, version: string): Command {
     .addCommand(crosscheckCommand(io))
     .addCommand(proveCommand(io))
     .addCommand(restoreCommand(io))
+    .addCommand(readCommand(io))
+    .addCommand(writeCommand(io))
+    .addCommand(cdbCommand(io))
     .addCommand(generateCommand(io))
     .addCommand(verifyCommand(io))
     .addCommand(testbed)

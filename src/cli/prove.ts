@@ -8,11 +8,12 @@ import type { CommandIo } from './io.js';
 import { LBA, parseInteger } from './options.js';
 import { type OutputOptions, printReport } from './output.js';
 import { addOwnershipOptions, claimOptions, type OwnershipOptions } from './ownership.js';
-import { TESTBED_OPTION, withDisk } from './testbeds.js';
+import { TESTBED_OPTION, TRACE_OPTION, withDisk } from './testbeds.js';
 
 interface ProveOptions extends OutputOptions, OwnershipOptions {
   readonly lba?: string;
   readonly testbed?: string;
+  readonly trace?: boolean;
 }
 
 const EXIT_STATUS: Readonly<Record<ProveReport['outcome'], number>> = { caught: 0, delivered: 1, vacuous: 3 };
@@ -26,11 +27,14 @@ export function proveCommand(io: CommandIo): Command {
     .argument('[device]')
     .option('--lba <n>', 'the block to use; the middle of the disk without it')
     .option(...TESTBED_OPTION)
+    .option(...TRACE_OPTION)
     .option('--json', 'one JSON object')
     .option('--tap', 'TAP: a line for each checker × path');
   return addOwnershipOptions(command).action(async (device: string | undefined, options: ProveOptions) => {
     const lba = options.lba === undefined ? undefined : parseInteger('--lba', options.lba, LBA);
-    await withDisk(io, device, options.testbed, verbLine('prove', options), async (disk) => {
+    const { testbed, trace } = options;
+    const verb = verbLine('prove', options);
+    await withDisk(io, { device, testbed, trace, verb }, async (disk) => {
       const talk = 'isTTY' in io.stderr && io.stderr.isTTY === true;
       const onStep = (step: string) => {
         if (talk) io.stderr.write(`${step}\n`);

@@ -2,8 +2,10 @@
  * Which disk a verb works on: the one that is named, a testbed's made for it, or, without either, one in a VM.
  */
 import { fileURLToPath } from 'node:url';
-import { type Disk, openDevice } from '../device/disk.js';
+import { type Disk, type OpenDiskOptions, openDevice } from '../device/disk.js';
+import { traceText } from '../device/trace.js';
 import { IntegrityError } from '../errors.js';
+import { printable } from '../report/printable.js';
 import { EmulatedDisk } from '../testbed/disk/emulated-disk.js';
 import { fillDisk } from '../testbed/fill.js';
 import { createScsiDebug } from '../testbed/scsi-debug.js';
@@ -21,42 +23,64 @@ export const TESTBED_OPTION = [
   'without DEVICE: make a disk for this run; scsi-debug in the kernel that runs, an emulated disk in this process, or vm (default)',
 ] as const;
 
+/** For verbs whose files would stay in the VM. */
+export const TESTBED_HERE_OPTION = [
+  '--testbed <kind>',
+  'in place of DEVICE: make a disk for this run; scsi-debug in the kernel that runs, or an emulated disk in this process',
+] as const;
+
+export const TRACE_OPTION = ['--trace', 'print each SCSI command with its answer, a line on stderr'] as const;
+
+export interface DiskChoice {
+  readonly device: string | undefined;
+  readonly testbed?: string | undefined;
+  readonly trace?: boolean | undefined;
+  /** The verb and its options, to be said again in a VM; null for one that does not run there. */
+  readonly verb: readonly string[] | null;
+}
+
 /** Runs `job` on the disk, and gives the testbed back whatever comes of it. */
 export async function withDisk(
   io: CommandIo,
-  device: string | undefined,
-  testbed: string | undefined,
-  verb: readonly string[],
+  { device, testbed, trace, verb }: DiskChoice,
   job: (disk: Disk) => Promise<void>,
 ): Promise<void> {
+  const options: OpenDiskOptions = {
+    signal: io.signal,
+    ...(trace && { onCommand: (traced) => void io.stderr.write(`${printable(traceText(traced))}\n`) }),
+  };
   if (device !== undefined && testbed !== undefined) {
     throw new IntegrityError('ERR_USAGE', 'give either DEVICE or --testbed, not both');
   }
   if (device !== undefined) {
-    await using disk = await openDevice(device, { signal: io.signal });
+    await using disk = await openDevice(device, options);
     return await job(disk);
   }
+  if (verb === null && (testbed === undefined || testbed === 'vm')) {
+    throw new IntegrityError('ERR_USAGE', 'give DEVICE, or --testbed disk or scsi-debug');
+  }
   const kind = parseChoice('--testbed', testbed ?? 'vm', TESTBEDS);
-  if (kind === 'vm') return runVerbInVm(io, verb);
+  if (kind === 'vm') return runVerbInVm(io, verb!);
   if (kind === 'disk') {
     await using made = await EmulatedDisk.create({ blocks: EMULATED_BLOCKS });
-    return await onFilled(io, () => made.open({ signal: io.signal }), job);
+    return await onFilled(io, (how) => made.open(how), options, job);
   }
   await using made = await createScsiDebug();
-  await onFilled(io, () => openDevice(made.device, { signal: io.signal }), job);
+  await onFilled(io, (how) => openDevice(made.device, how), options, job);
 }
 
-/** The disk is opened anew when it is full: what was learnt of it when it was empty is over. */
+/** The disk is opened anew when it is full: what was learnt of it when it was empty is over. Nobody asked to see it filled. */
 async function onFilled(
   { signal }: CommandIo,
-  open: () => Promise<Disk>,
+  open: (options: OpenDiskOptions) => Promise<Disk>,
+  options: OpenDiskOptions,
   job: (disk: Disk) => Promise<void>,
 ): Promise<void> {
   {
-    await using empty = await open();
+    await using empty = await open({ signal });
     await fillDisk(empty, signal);
   }
-  await using disk = await open();
+  await using disk = await open(options);
   await job(disk);
 }
 

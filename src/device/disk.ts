@@ -6,6 +6,7 @@ import { native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
 import type { NamespaceFormat } from '../nvme/identify.js';
 import type { Profile } from '../pi/profile.js';
+import type { TransferCdbSize, TransferForm } from '../scsi/cdb.js';
 import { type DeviceNode, findDisk, interpret, type SysfsDisk } from '../sysfs/disks.js';
 import { readSnapshot } from '../sysfs/snapshot.js';
 import type { PathName } from '../words.js';
@@ -17,10 +18,11 @@ import { learnNamespaceFormat } from './namespace.js';
 import { deviceNumber, openNode, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
 import { type BlockSource, readBlock } from './paths/block.js';
 import { readBlockPi } from './paths/block-pi.js';
-import { type PassthroughSource, readInterleaved, readPlain } from './paths/passthrough.js';
+import { type PassthroughSource, readAs, readInterleaved, readPlain } from './paths/passthrough.js';
 import { type BlockRun, type Proof, proveTuplesCross } from './proof.js';
-import { PROTECT, type ProtectField } from './protected-range.js';
-import { type CommandNode, SgTransport } from './transport.js';
+import { PROTECT, protectedCdbSize } from './protected-range.js';
+import { type OnCommand, traced } from './trace.js';
+import { type CommandNode, type DiskTransport, SgTransport } from './transport.js';
 
 /** IORING_FEAT_RW_ATTR: the running kernel takes attributes with a read or write (Linux 6.14). */
 const IORING_FEAT_RW_ATTR = 1 << 16;
@@ -33,6 +35,8 @@ const TRANSFER_BYTES_MAX = 256 * 1024;
 
 export interface OpenDiskOptions {
   readonly signal?: AbortSignal;
+  /** Told of every SCSI command to the disk, those of opening it included, when it has its answer. It must not throw. */
+  readonly onCommand?: OnCommand | undefined;
 }
 
 /** The kernel's log as each disk reads it; nobody's business outside. */
@@ -65,7 +69,7 @@ export class Disk implements AsyncDisposable {
   /** Where kernel and disk disagree, in words. */
   readonly disagreements: readonly string[];
   /** SCSI commands to this disk that cannot alter it; null for a disk that takes none. */
-  readonly transport: SgTransport | null;
+  readonly transport: DiskTransport | null;
   readonly paths: readonly PathName[];
   /** Why there is no path block-pi; null when there is. */
   readonly noBlockPi: string | null;
@@ -73,7 +77,7 @@ export class Disk implements AsyncDisposable {
   readonly #sg: CommandNode | null;
   readonly #block: NativeHandle | null;
   readonly #listing: Listing;
-  readonly #proofs = new Map<ProtectField, Proof>();
+  readonly #proofs = new Map<string, Proof>();
   #written: BlockRun | null = null;
 
   /** @internal Use {@link openDevice}. */
@@ -86,7 +90,7 @@ export class Disk implements AsyncDisposable {
     noBlockPi: string | null;
     sg: CommandNode | null;
     block: NativeHandle | null;
-    transport: SgTransport | null;
+    transport: DiskTransport | null;
     log: KernelLog | null;
     listing: Listing;
   }) {
@@ -142,18 +146,28 @@ export class Disk implements AsyncDisposable {
     return Math.max(1, Math.floor(bytes / (this.blockSize + 64)));
   }
 
+  /** Bytes of the READ and WRITE commands that carry the tuples of this disk's type. */
+  get naturalCdbSize(): TransferCdbSize {
+    return this.diskProfile === null ? 16 : protectedCdbSize(this.diskProfile);
+  }
+
   /**
-   * Whether tuples cross SG_IO here with this RDPROTECT, 001b without it: proved by reading, once, and again after a UNIT
-   * ATTENTION.
+   * Whether tuples cross SG_IO here with this RDPROTECT, 001b without it, in a READ of this size, that which the disk's type knows
+   * without it: proved by reading, once, and again after a UNIT ATTENTION.
    */
-  async proof(signal?: AbortSignal, protect: ProtectField = PROTECT.checked): Promise<Proof | null> {
+  async proof(
+    signal?: AbortSignal,
+    protect: number = PROTECT.checked,
+    cdbSize: TransferCdbSize = this.naturalCdbSize,
+  ): Promise<Proof | null> {
     if (this.transport === null) return null;
-    const known = this.#proofs.get(protect);
+    const form = `${protect} ${cdbSize}`;
+    const known = this.#proofs.get(form);
     if (known?.unitAttentions === this.transport.unitAttentions) return known;
     const { transport, blockSize, blocks, diskProfile: profile } = this;
-    const subject = { transport, blockSize, blocks, profile, protect, avoid: this.#written };
+    const subject = { transport, blockSize, blocks, profile, protect, cdbSize, avoid: this.#written };
     const proof = await proveTuplesCross(subject, signal);
-    this.#proofs.set(protect, proof);
+    this.#proofs.set(form, proof);
     return proof;
   }
 
@@ -163,8 +177,8 @@ export class Disk implements AsyncDisposable {
   }
 
   /** Whether data and tuples may be sent interleaved now. */
-  async tuplesCross(protect: ProtectField, signal?: AbortSignal): Promise<boolean> {
-    const proof = await this.proof(signal, protect);
+  async tuplesCross(protect: number, signal?: AbortSignal, cdbSize?: TransferCdbSize): Promise<boolean> {
+    const proof = await this.proof(signal, protect, cdbSize);
     return proof?.result === 'crosses' && proof.unitAttentions === this.transport?.unitAttentions;
   }
 
@@ -174,11 +188,43 @@ export class Disk implements AsyncDisposable {
    */
   async read(path: PathName, lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
     signal?.throwIfAborted();
+    this.#requirePath(path);
     this.requireRange(lba, BigInt(blocks));
-    if (!this.paths.includes(path)) {
-      throw new IntegrityError('ERR_NO_PATH', `${this.device} has no path ${path}`, { disk: this.device });
-    }
-    const read = await this.#readers[path](lba, blocks, signal);
+    return this.#unlessGone(await this.#readers[path](lba, blocks, signal));
+  }
+
+  /**
+   * Reads by a SCSI READ of the caller's choice, as {@link read}. Tuples are in it only where they are proved to cross with this size and
+   * RDPROTECT: elsewhere the data of one that ends GOOD is that of a plain READ.
+   */
+  async readAs(form: TransferForm, lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
+    signal?.throwIfAborted();
+    this.#requirePath('passthrough');
+    this.requireRange(lba, BigInt(blocks));
+    const { size, protect = 0 } = form;
+    const crosses = protect !== 0 && (await this.tuplesCross(protect, signal, size));
+    const { diskProfile: profile } = this;
+    const read = await readAs(this.#passthrough(), form, lba, blocks, { profile, crosses, signal });
+    const unknown = read.answer.kind === 'good' && protect !== 0 && !crosses;
+    return this.#unlessGone(
+      unknown
+        ? await readPlain(this.#passthrough(), lba, blocks, signal)
+        : await this.#withMedium(read, signal),
+    );
+  }
+
+  #requirePath(path: PathName): void {
+    if (this.paths.includes(path)) return;
+    throw new IntegrityError('ERR_NO_PATH', `${this.device} has no path ${path}`, { disk: this.device });
+  }
+
+  /** What a read was refused for is read unchecked, so that the software can judge it too. */
+  async #withMedium(read: BlocksRead, signal?: AbortSignal): Promise<BlocksRead> {
+    const { lba, blocks, answer } = read;
+    return answer.kind === 'refused' ? { ...(await this.readMedium(lba, blocks, signal)), answer } : read;
+  }
+
+  async #unlessGone(read: BlocksRead): Promise<BlocksRead> {
     // A disk that vanishes under a read shows as a plain I/O error: ask whether it is still there.
     if (read.answer.kind === 'failed' && !(await this.stillThere())) {
       throw new IntegrityError('ERR_DEVICE_GONE', `${this.device} disappeared during a read`, {
@@ -198,10 +244,10 @@ export class Disk implements AsyncDisposable {
       const crosses = await this.tuplesCross(PROTECT.checked, signal);
       const source = this.#passthrough();
       if (!crosses || !this.diskProfile) return readPlain(source, lba, blocks, signal);
-      const read = await readInterleaved(source, this.diskProfile, lba, blocks, { signal });
-      if (read.answer.kind !== 'refused') return read;
-      // What it was refused for is read unchecked, so that the software can judge it too.
-      return { ...(await this.readMedium(lba, blocks, signal)), answer: read.answer };
+      return this.#withMedium(
+        await readInterleaved(source, this.diskProfile, lba, blocks, { signal }),
+        signal,
+      );
     },
     block: (lba, blocks) => readBlock(blockSourceOf(this, this.#block as NativeHandle), lba, blocks),
     'block-pi': (lba, blocks) =>
@@ -226,7 +272,7 @@ export class Disk implements AsyncDisposable {
   }
 
   #passthrough(): PassthroughSource {
-    return { disk: this.device, transport: this.transport as SgTransport, blockSize: this.blockSize };
+    return { disk: this.device, transport: this.transport as DiskTransport, blockSize: this.blockSize };
   }
 
   /** Throws ERR_OUT_OF_RANGE unless the blocks are all on the disk. */
@@ -264,7 +310,7 @@ export class Disk implements AsyncDisposable {
  * Errors: ERR_NO_DEVICE, ERR_NOT_A_DISK, ERR_PARTITION, ERR_PERMISSION, ERR_DEVICE_GONE, ERR_NO_ADDON.
  */
 export async function openDevice(path: string, options: OpenDiskOptions = {}): Promise<Disk> {
-  const { signal } = options;
+  const { signal, onCommand } = options;
   const { type, major, minor } = await deviceNumber(path);
   const found = findDisk(interpret(await readSnapshot()), type, major, minor);
   if (found === null) {
@@ -297,7 +343,7 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
     const device = `/dev/${sysfs.name}`;
     // Without the sg driver the block node takes the same ioctl.
     const scsi = sg ?? (sysfs.hctl ? block : null);
-    const transport = scsi && new SgTransport(scsi, device, false);
+    const transport = scsi && traced(new SgTransport(scsi, device, false), onCommand);
     const facts = transport && (await learnFacts(transport, signal));
     const namespace = block && sysfs.kind === 'nvme' ? await learnNamespaceFormat(block) : null;
     const lbmd = block && (await block.lbmdCapability());

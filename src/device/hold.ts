@@ -12,7 +12,7 @@ import { learnCapacity, learnIdentity, sameCapacity, sameIdentity } from './fact
 import { type Listed, listed, requireUnopened, requireUnused } from './idle.js';
 import { inProcessNode } from './in-process.js';
 import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from './node.js';
-import { type CommandNode, fetch, type SgTransport } from './transport.js';
+import { type CommandNode, type DiskTransport, fetch } from './transport.js';
 
 /** How long, and how often, to ask for a lock that somebody holds. */
 const LOCK_PATIENCE_MS = 5000;
@@ -28,7 +28,7 @@ export interface Hold {
   /** Null where the disk has no block node. */
   readonly block: NativeHandle | null;
   /** By either descriptor: each is asked who it is before it is written through. */
-  readonly transports: { readonly block: SgTransport | null; readonly sg: SgTransport };
+  readonly transports: { readonly block: DiskTransport | null; readonly sg: DiskTransport };
   release(): Promise<void>;
 }
 
@@ -95,8 +95,8 @@ async function holdNodes(disk: Disk): Promise<Hold> {
 }
 
 /** A disk that may be written has told who it is. */
-function writableBy(disk: Disk, node: CommandNode): SgTransport {
-  return (disk.transport as SgTransport).writableBy(node);
+function writableBy(disk: Disk, node: CommandNode): DiskTransport {
+  return (disk.transport as DiskTransport).writableBy(node);
 }
 
 /** What was written lies on the medium. Throws ERR_IO, or what the disk answers, when that cannot be said. */
@@ -111,7 +111,7 @@ export async function requireFlushed({ device: disk }: Disk, { block, transports
  * Asks the disk behind a descriptor again who it is and how it is formatted. Throws ERR_NOT_OURS unless it is the one that was opened,
  * as it was then.
  */
-export async function requireSameDisk(disk: Disk, transport: SgTransport): Promise<void> {
+export async function requireSameDisk(disk: Disk, transport: DiskTransport): Promise<void> {
   const { device, facts } = disk;
   const now = await learnIdentity(transport);
   const capacity = await learnCapacity(transport);

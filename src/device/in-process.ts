@@ -4,6 +4,7 @@
 import type { SysfsDisk } from '../sysfs/disks.js';
 import { Disk, type OpenDiskOptions } from './disk.js';
 import { learnFacts } from './facts.js';
+import { traced } from './trace.js';
 import { type CommandNode, SgTransport } from './transport.js';
 
 /** Nobody's business outside: it takes every command. */
@@ -18,9 +19,9 @@ export function inProcessNode(disk: Disk): CommandNode | null {
 export async function openInProcess(
   device: string,
   node: CommandNode,
-  { signal }: OpenDiskOptions = {},
+  { signal, onCommand }: OpenDiskOptions = {},
 ): Promise<Disk> {
-  const transport = new SgTransport(node, device, false);
+  const transport = traced(new SgTransport(node, device, false), onCommand);
   const facts = await learnFacts(transport, signal);
   const sysfs = { ...UNKNOWN_TO_THE_KERNEL, name: device };
   const disk = new Disk({

@@ -8,14 +8,7 @@ import { readCdb, type TransferCdbSize } from '../scsi/cdb.js';
 import { describeOutcome } from '../scsi/outcome.js';
 import { deinterleave } from './blocks.js';
 import { alignedBuffer, isPoison, poison } from './buffers.js';
-import {
-  PROTECT,
-  type ProtectField,
-  protectedCdbSize,
-  protectedLength,
-  protectedReadCdb,
-  seedOf,
-} from './protected-range.js';
+import { PROTECT, protectedCdbSize, protectedForm, protectedLength, seedOf } from './protected-range.js';
 import type { ScsiTransport } from './transport.js';
 
 /** Blocks that the proof reads: enough that chance cannot stand in for a device. */
@@ -35,8 +28,10 @@ export interface ProofSubject {
   readonly blocks: bigint;
   /** How the disk is formatted; null when it is formatted without protection. */
   readonly profile: Profile | null;
-  /** RDPROTECT; 001b without it. */
-  readonly protect?: ProtectField;
+  /** RDPROTECT, 1 to 7; 001b without it. */
+  readonly protect?: number;
+  /** Bytes of the READ; the size that the profile's type knows without it. */
+  readonly cdbSize?: TransferCdbSize;
   /** Blocks to look beside, where the disk has others. */
   readonly avoid?: BlockRun | null;
 }
@@ -50,7 +45,7 @@ export interface Proof {
   readonly text: string;
   /** What it holds for: this CDB size and RDPROTECT, until the next UNIT ATTENTION. */
   readonly cdbSize: TransferCdbSize;
-  readonly protect: ProtectField;
+  readonly protect: number;
   readonly unitAttentions: number;
 }
 
@@ -117,7 +112,7 @@ const WEIGHT = [
 /** Reads three places of the disk, never writes. */
 export async function proveTuplesCross(subject: ProofSubject, signal?: AbortSignal): Promise<Proof> {
   const { transport, blocks, profile, protect = PROTECT.checked } = subject;
-  const cdbSize = profile === null ? 16 : protectedCdbSize(profile);
+  const cdbSize = subject.cdbSize ?? (profile === null ? 16 : protectedCdbSize(profile));
   const conclude = (result: Proof['result'], text: string): Proof => ({
     result,
     text,
@@ -152,7 +147,7 @@ function placesOf({ blocks, avoid }: ProofSubject): Set<bigint> {
 }
 
 async function readPlace(
-  { transport, blockSize, profile, protect }: ProofSubject & { readonly profile: Profile },
+  { transport, blockSize, profile, protect, cdbSize }: ProofSubject & { readonly profile: Profile },
   lba: bigint,
   signal?: AbortSignal,
 ): Promise<Place> {
@@ -161,7 +156,7 @@ async function readPlace(
     const before = await readPlain(transport, lba, blockSize, signal);
     const received = alignedBuffer(protectedLength(range));
     poison(received);
-    const cdb = protectedReadCdb(range, protect);
+    const cdb = readCdb({ ...protectedForm(range, protect, cdbSize), lba, blocks: PROOF_BLOCKS });
     const { outcome } = await transport.send({ cdb, direction: 'from-device', data: received, signal });
     const after = await readPlain(transport, lba, blockSize, signal);
     if (outcome.kind !== 'good')

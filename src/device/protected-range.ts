@@ -3,13 +3,7 @@
  */
 import { defaultEngine } from '../pi/engine.js';
 import type { Profile } from '../pi/profile.js';
-import {
-  readCdb,
-  type TransferCdbSize,
-  type TransferCommand,
-  transferLength,
-  writeCdb,
-} from '../scsi/cdb.js';
+import { type TransferCdbSize, type TransferForm, transferLength } from '../scsi/cdb.js';
 
 /**
  * RDPROTECT and WRPROTECT by which tuples are transferred here (SBC-4): 001b, the disk checks them, and 011b, it does not.
@@ -35,11 +29,11 @@ export function seedOf({ profile, blockSize, lba }: Omit<ProtectedRange, 'blocks
   return (lba * BigInt(blockSize)) / BigInt(profile.interval);
 }
 
-/** The tuples that belong to the range's data, without application tags of the initiator's. */
-export function tuplesFor(range: Omit<ProtectedRange, 'blocks'>, data: Uint8Array): Uint8Array {
+/** The tuples that belong to the range's data, with this application tag. */
+export function tuplesFor(range: Omit<ProtectedRange, 'blocks'>, data: Uint8Array, appTag = 0): Uint8Array {
   const { profile } = range;
   const seed = seedOf(range);
-  return defaultEngine().generate(data, { profile, layout: 'separate', seed, type3Ref: 'seed' });
+  return defaultEngine().generate(data, { profile, layout: 'separate', seed, appTag, type3Ref: 'seed' });
 }
 
 /** Bytes of the range with its tuples. */
@@ -48,23 +42,12 @@ export function protectedLength({ profile, blockSize, blocks }: ProtectedRange):
   return transferLength({ blocks, blockSize, intervalsPerBlock, protect: PROTECT.checked });
 }
 
-function protectedCommand(range: ProtectedRange, protect: ProtectField): TransferCommand {
-  const { profile, lba, blocks } = range;
-  const size = protectedCdbSize(profile);
+/** A READ or WRITE of the range with its tuples; by 32 bytes it expects the reference tags of {@link seedOf}. */
+export function protectedForm(
+  range: Omit<ProtectedRange, 'blocks'>,
+  protect: number = PROTECT.checked,
+  size: TransferCdbSize = protectedCdbSize(range.profile),
+): TransferForm {
   const refTag = Number(BigInt.asUintN(32, seedOf(range)));
-  const expected = { refTag, appTag: 0, appTagMask: 0 };
-  return { size, lba, blocks, protect, ...(size === 32 && { expected }) };
-}
-
-/** READ of the range with its tuples; by 32 bytes it expects the reference tags of {@link seedOf}. */
-export function protectedReadCdb(range: ProtectedRange, protect: ProtectField = PROTECT.checked): Uint8Array {
-  return readCdb(protectedCommand(range, protect));
-}
-
-/** WRITE of the range with its tuples, as {@link protectedReadCdb}. */
-export function protectedWriteCdb(
-  range: ProtectedRange,
-  protect: ProtectField = PROTECT.checked,
-): Uint8Array {
-  return writeCdb(protectedCommand(range, protect));
+  return { size, protect, ...(size === 32 && { expected: { refTag, appTag: 0, appTagMask: 0 } }) };
 }

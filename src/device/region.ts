@@ -10,7 +10,7 @@ import type { Disk } from './disk.js';
 import { type Hold, requireFlushed, requireSameDisk } from './hold.js';
 import type { Journal } from './journal.js';
 import { digestOf, type Extent, type JournalStep, type JournalWrite } from './journal-format.js';
-import type { SgTransport } from './transport.js';
+import type { DiskTransport } from './transport.js';
 import { WAYS, type WayName } from './ways.js';
 
 export interface RegionRange {
@@ -318,7 +318,7 @@ export class Region implements AsyncDisposable {
   }
 
   /** Names move: before each write the descriptor that carries it is asked again who it is. */
-  #descriptorOf(way: WayName): SgTransport {
+  #descriptorOf(way: WayName): DiskTransport {
     return this.#hold.transports[WAYS[way].by]!;
   }
 

@@ -39,25 +39,10 @@ export async function claimRegion(
   options: ClaimOptions = {},
 ): Promise<Region> {
   const range = Object.freeze({ lba, blocks });
-  const { device, blockSize } = disk;
+  const { device } = disk;
   const { journal: path, signal } = options;
-  requireAllowed(disk, options);
-  disk.requireRange(lba, BigInt(blocks));
-  if (blocks * blockSize > REGION_BYTES_MAX) {
-    const message = `a region of ${blocks} blocks is larger than ${REGION_BYTES_MAX} bytes`;
-    throw new IntegrityError('ERR_OUT_OF_RANGE', message, { disk: device });
-  }
+  requireClaimable(disk, range, options);
   const ours = isOurs(disk);
-  if (!ours && path === undefined) {
-    throw new IntegrityError(
-      'ERR_USAGE',
-      `${device} is not the testbed's: it is not written without a journal`,
-      {
-        disk: device,
-        advice: 'Name a file on another disk: --journal FILE.',
-      },
-    );
-  }
   const hold = await holdDisk(disk);
   try {
     if (!ours && hold.listed) {
@@ -102,6 +87,26 @@ async function requireNoTable(disk: Disk): Promise<void> {
       advice: 'Let sd have the disk (modprobe sd_mod), so that the kernel reads its table.',
     },
   );
+}
+
+/**
+ * What can be said against a claim before the disk is held. Errors: ERR_NOT_OURS, ERR_OUT_OF_RANGE, ERR_USAGE without a journal that is
+ * needed.
+ */
+export function requireClaimable(disk: Disk, { lba, blocks }: RegionRange, options: ClaimOptions): void {
+  const { device, blockSize } = disk;
+  requireAllowed(disk, options);
+  disk.requireRange(lba, BigInt(blocks));
+  if (blocks * blockSize > REGION_BYTES_MAX) {
+    const message = `a region of ${blocks} blocks is larger than ${REGION_BYTES_MAX} bytes`;
+    throw new IntegrityError('ERR_OUT_OF_RANGE', message, { disk: device });
+  }
+  if (isOurs(disk) || options.journal !== undefined) return;
+  const message = `${device} is not the testbed's: it is not written without a journal`;
+  throw new IntegrityError('ERR_USAGE', message, {
+    disk: device,
+    advice: 'Name a file on another disk: --journal FILE.',
+  });
 }
 
 /**

@@ -43,11 +43,17 @@ export interface ScsiTransport {
   send(command: ScsiCommand): Promise<ScsiReply>;
 }
 
+/** The transport of an open disk. */
+export interface DiskTransport extends ScsiTransport {
+  /** The same disk, writable, by another descriptor. The disk tells a condition once, whoever asks: each counts for both. */
+  writableBy(handle: Pick<NativeHandle, 'sgIo'>): DiskTransport;
+}
+
 /** What carries CDBs: an open node of this kernel, or a disk in this process. */
 export type CommandNode = Pick<NativeHandle, 'sgIo' | 'close'>;
 
 /** SG_IO on an open node. A transport that is not `writable` sends only commands that cannot alter the medium. */
-export class SgTransport implements ScsiTransport {
+export class SgTransport implements DiskTransport {
   readonly #handle: Pick<NativeHandle, 'sgIo'>;
   readonly #disk: string;
   readonly #writable: boolean;
@@ -69,7 +75,6 @@ export class SgTransport implements ScsiTransport {
     return this.#seen.unitAttentions;
   }
 
-  /** The same disk, writable, by another descriptor. The disk tells a condition once, whoever asks: each counts for both. */
   writableBy(handle: Pick<NativeHandle, 'sgIo'>): SgTransport {
     return new SgTransport(handle, this.#disk, true, this.#seen);
   }

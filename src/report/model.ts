@@ -36,6 +36,8 @@ export type FindingKind =
   | 'read-error'
   /** Tuples that a write left differ from those that the mirror makes, or were not accepted. */
   | 'write-differs'
+  /** A write failed for another reason than protection. */
+  | 'write-error'
   /** The kernel and the disk describe the disk differently. */
   | 'facts';
 
@@ -92,6 +94,137 @@ export interface CrosscheckReport {
   /** Null unless `--write` was given and the disk read well enough for it. */
   readonly written: WriteReport | null;
   readonly findings: readonly Finding[];
+}
+
+/** The three fields of a tuple. A CRC-64 guard is a 0x string. */
+export interface TupleReport {
+  readonly guard: number | string;
+  readonly app: number;
+  readonly ref: number;
+}
+
+/** One interval that was read. */
+export interface IntervalReport {
+  readonly lba: number;
+  /** Which of the block's intervals, from 0. */
+  readonly interval: number;
+  readonly verdict: Verdict;
+  readonly stored: TupleReport;
+  /** What the software made; null for a tag that it has nothing to make of. */
+  readonly computed: { readonly [Tag in keyof TupleReport]: TupleReport[Tag] | null };
+}
+
+/** Why what the hardware answered and what the software found may be held against each other, or not. */
+export type Comparable = 'checked' | 'escaped' | 'unchecked' | 'no PI transferred';
+
+/** A run of blocks that were answered and found alike. */
+export interface ReadResult {
+  readonly lba: number;
+  readonly blocks: number;
+  /** What the hardware answered. */
+  readonly hardware: string;
+  /** What the software found, in intervals. */
+  readonly software: Cell['counts'];
+  readonly comparable: Comparable;
+  readonly why: string;
+}
+
+/** A SCSI READ or WRITE as it was sent. */
+export interface CommandForm {
+  readonly name: string;
+  readonly protect: number;
+  readonly fua: boolean;
+  readonly dpo: boolean;
+  /** Of a 32-byte command: what the first block is expected to have. */
+  readonly expected: {
+    readonly refTag: number;
+    readonly appTag: number;
+    readonly appTagMask: number;
+  } | null;
+}
+
+export interface ReadReport {
+  readonly verb: 'read';
+  readonly disk: DiskSummary;
+  readonly lba: number;
+  readonly blocks: number;
+  readonly path: PathName;
+  /** Null on the block paths. */
+  readonly command: CommandForm | null;
+  /** Blocks from the first on whose data came: the length of what the files hold. */
+  readonly delivered: number;
+  readonly results: readonly ReadResult[];
+  /** The first 65536 intervals whose tuples came. */
+  readonly tuples: readonly IntervalReport[];
+  /** Intervals whose tuples came and are not listed. */
+  readonly tuplesOmitted: number;
+  /** Intervals that somebody judged; 0: nothing was checked. */
+  readonly checked: number;
+  readonly findings: readonly Finding[];
+  /** The first 4096 bytes of the data, as hex; null when it goes to a file. */
+  readonly data: string | null;
+}
+
+export interface WriteVerbReport {
+  readonly verb: 'write';
+  readonly disk: DiskSummary;
+  readonly lba: number;
+  readonly blocks: number;
+  readonly path: PathName;
+  /** Null on the block paths. */
+  readonly command: CommandForm | null;
+  /** Who made the tuples; `none`: there are none. */
+  readonly tuples: 'caller' | 'software' | 'kernel' | 'disk' | 'none';
+  /** What of the range was read again and was as it was written. */
+  readonly compared: 'data and tuples' | 'data';
+  /** All of it stays, or none: then the range was put back. */
+  readonly kept: boolean;
+  /** How it was put back; null when it is kept. */
+  readonly restored: 'exact' | 'tuples regenerated' | null;
+  readonly findings: readonly Finding[];
+}
+
+export interface SenseReport {
+  readonly key: number;
+  readonly asc: number;
+  readonly ascq: number;
+  /** It is of an earlier command. */
+  readonly deferred: boolean;
+  /** Of a medium or protection error the LBA; beyond 2^53 a 0x string. */
+  readonly information: number | string | null;
+  readonly fieldPointer: {
+    readonly inCdb: boolean;
+    readonly byte: number;
+    readonly bit: number | null;
+  } | null;
+  readonly text: string;
+}
+
+export interface CommandReport {
+  readonly verb: 'cdb';
+  readonly device: string;
+  readonly cdb: string;
+  readonly command: string;
+  readonly fields: Readonly<Record<string, number | string | boolean>>;
+  /** What it came to: `good`, `protection`, `check-condition`, `busy`, `timeout`, `command-too-long` and so on. */
+  readonly outcome: string;
+  readonly text: string;
+  readonly status: number;
+  readonly hostStatus: number;
+  readonly driverStatus: number;
+  readonly sense: SenseReport | null;
+  readonly senseBytes: string;
+  /** What was retried before this answer. */
+  readonly retries: readonly string[];
+  /** Bytes that were asked for, that came by the driver's word, none after any answer but GOOD, and its residue. */
+  readonly requested: number;
+  readonly received: number;
+  readonly residue: number;
+  /** Of those that came, how many at the end are what was in the buffer before. */
+  readonly untouched: number;
+  readonly durationMs: number;
+  /** The first 4096 bytes that came, as hex; null when they go to a file. */
+  readonly data: string | null;
 }
 
 export interface ProveReport {

@@ -21,9 +21,9 @@ import { table } from './table.js';
 const FINDINGS_SHOWN = 50;
 
 /** The lines of one report: control characters in what they quote are made visible. */
-const page = (lines: readonly string[]): string => lines.map(printable).join('\n');
+export const page = (lines: readonly string[]): string => lines.map(printable).join('\n');
 
-function diskText(disk: DiskSummary): string[] {
+export function diskText(disk: DiskSummary): string[] {
   const { device, sg, vendor, product, blocks, blockSize, format, protectionType, kernel } = disk;
   return [
     `${device}${sg ? ` (${sg})` : ''}  ${vendor} ${product}  ${blocks} blocks of ${blockSize}  ${disk.identity ?? 'no identity'}`,
@@ -71,7 +71,7 @@ function findingText({ lba, path, text, checker }: Finding): string {
   return lba === null ? text : `LBA ${lba}${by}: ${who}${text}`;
 }
 
-function findingsText(findings: readonly Finding[]): string[] {
+export function findingsText(findings: readonly Finding[]): string[] {
   const shown = findings.slice(0, FINDINGS_SHOWN).map((one) => `  ${findingText(one)}`);
   const more = findings.length - shown.length;
   return [

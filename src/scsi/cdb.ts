@@ -3,7 +3,7 @@
  */
 import { IntegrityError } from '../errors.js';
 import { hex } from './bytes.js';
-import { type CdbFields, commandOf, encodeCdb } from './commands.js';
+import { type CdbFields, commandOf, decodeCdb, encodeCdb } from './commands.js';
 
 /** The tags that a 32-byte command tells the device to expect (SBC-4 READ(32), WRITE(32)). */
 export interface ExpectedTags {
@@ -20,14 +20,18 @@ export interface ExpectedTags {
   readonly appTagMask: number;
 }
 
-/** Bytes of the READ and WRITE commands that are built here. */
-export type TransferCdbSize = 10 | 16 | 32;
+/** Bytes of the READ and WRITE commands. */
+export type TransferCdbSize = 6 | 10 | 12 | 16 | 32;
 
-export interface TransferCommand {
-  readonly size: TransferCdbSize;
+export interface TransferCommand extends TransferForm {
   readonly lba: bigint;
   /** TRANSFER LENGTH in logical blocks; 0 transfers nothing and is no error. */
   readonly blocks: number;
+}
+
+/** A READ or WRITE without its place. */
+export interface TransferForm {
+  readonly size: TransferCdbSize;
   /** RDPROTECT or WRPROTECT, 0 to 7; 0 without it. */
   readonly protect?: number;
   /**
@@ -40,30 +44,41 @@ export interface TransferCommand {
 }
 
 /**
- * READ(10), READ(16) or READ(32).
- *
- * @throws ERR_OUT_OF_RANGE naming the field that does not fit; ERR_USAGE for tags that the command has no fields for.
+ * READ of any size. Throws ERR_OUT_OF_RANGE naming the field that does not fit, ERR_USAGE for one that READ(6) has not: it can say nothing
+ * of protection or caches.
  */
 export function readCdb(command: TransferCommand): Uint8Array {
   return transferCdb('READ', command);
 }
 
-/** WRITE(10), WRITE(16) or WRITE(32). Throws as readCdb does. */
+/** WRITE of any size. Throws as {@link readCdb}. */
 export function writeCdb(command: TransferCommand): Uint8Array {
   return transferCdb('WRITE', command);
 }
 
-const TRANSFER_SIZES: readonly number[] = [10, 16, 32] satisfies TransferCdbSize[];
+export const TRANSFER_SIZES: readonly TransferCdbSize[] = [6, 10, 12, 16, 32];
+
+/** Blocks that one command of each size can name. */
+export const TRANSFER_BLOCKS_MAX: Readonly<Record<TransferCdbSize, number>> = {
+  6: 256,
+  10: 2 ** 16 - 1,
+  12: 2 ** 32 - 1,
+  16: 2 ** 32 - 1,
+  32: 2 ** 32 - 1,
+};
 
 function transferCdb(verb: 'READ' | 'WRITE', command: TransferCommand): Uint8Array {
   const { size, lba, blocks, protect = 0, expected, fua = false, dpo = false } = command;
-  if (!TRANSFER_SIZES.includes(size)) throw outOfRange('size', size, 'one of 10, 16 and 32 bytes');
+  if (!TRANSFER_SIZES.includes(size)) throw outOfRange('size', size, 'one of 6, 10, 12, 16 and 32 bytes');
+  // Its length 0 is 256 blocks.
+  if (size === 6 && blocks === 0) throw outOfRange('blocks', blocks, `1 to 256 in ${verb}(6)`);
   if (size !== 32 && expected) {
     throw new IntegrityError('ERR_USAGE', `expected tags: ${verb}(${size}) has no fields for them`);
   }
   const tags: CdbFields =
     size === 32 ? (expected ?? { refTag: Number(BigInt.asUintN(32, lba)), appTag: 0, appTagMask: 0 }) : {};
-  return encodeCdb(`${verb}(${size})`, { lba, blocks, protect, dpo, fua, ...tags });
+  const flags = { ...(protect !== 0 && { protect }), ...(dpo && { dpo }), ...(fua && { fua }) };
+  return encodeCdb(`${verb}(${size})`, { lba, blocks, ...flags, ...tags });
 }
 
 /** INQUIRY (SPC-5): the standard data, or the vital product data page `page`. */
@@ -111,6 +126,34 @@ export function isReadOnlyCdb(cdb: Uint8Array): boolean {
 /** The command's name and bytes: `READ(10) 28 20 00 00 00 08 00 00 08 00`. */
 export function cdbText(cdb: Uint8Array): string {
   return `${commandOf(cdb)?.name ?? 'command'} ${hex(cdb, ' ')}`;
+}
+
+/**
+ * The command's name and the fields that are not 0: `READ(16) lba=8 blocks=16 protect=1`. The bytes of one that is not known, or is cut
+ * short.
+ */
+export function cdbFieldsText(cdb: Uint8Array): string {
+  const decoded = decodeCdb(cdb);
+  if (decoded === null) return cdbText(cdb);
+  const { command, fields } = decoded;
+  const said = Object.entries(fields).filter(([name, value]) => name === 'lba' || (value !== 0 && value));
+  return [command.name, ...said.map(([name, value]) => `${name}=${fieldText(name, value)}`)].join(' ');
+}
+
+/** Tags, pages and operation codes are known by their hexadecimal form. */
+const IN_HEX: readonly string[] = [
+  'refTag',
+  'appTag',
+  'appTagMask',
+  'page',
+  'subpage',
+  'requestedOpcode',
+  'requestedServiceAction',
+] satisfies (keyof CdbFields)[];
+
+function fieldText(name: string, value: bigint | number | boolean): string {
+  if (typeof value === 'boolean') return '1';
+  return IN_HEX.includes(name) ? `0x${value.toString(16)}` : String(value);
 }
 
 function outOfRange(name: string, value: unknown, wanted: string): IntegrityError {

@@ -1,44 +1,9 @@
 import { type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
-import { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { runProgram } from '../../src/cli/program.js';
-
-interface Seen {
-  status: number;
-  stdout: string;
-  stderr: string;
-}
-
-async function cli(
-  args: readonly string[],
-  signal: AbortSignal = new AbortController().signal,
-): Promise<Seen> {
-  const seen: Seen = { status: 0, stdout: '', stderr: '' };
-  const collect = (name: 'stdout' | 'stderr') =>
-    new Writable({
-      write(chunk, _, done) {
-        seen[name] += chunk;
-        done();
-      },
-    });
-  await runProgram(
-    args,
-    {
-      stdin: Readable.from([]),
-      stdout: collect('stdout'),
-      stderr: collect('stderr'),
-      signal,
-      setExitStatus: (status) => {
-        seen.status = status;
-      },
-    },
-    '1.2.3',
-  );
-  return seen;
-}
+import { cli } from '../support/cli.js';
 
 t.test('an emulated disk that is not there', async (t) => {
   const nobody = { status: 3, stdout: '', stderr: /there is no emulated disk nobody \(ERR_NO_DEVICE\)/ };
@@ -66,6 +31,14 @@ t.test('a disk in this process, made for one run', async (t) => {
     status: 0,
     report: { outcome: 'caught', path: 'passthrough', fault: { lba: 9 }, restored: 'exact' },
   });
+  for (const [verb, wrote] of [
+    ['crosscheck', false],
+    ['prove', true],
+  ] as const) {
+    const { stderr } = await cli([verb, '--lba', '9', '--testbed', 'disk', '--trace']);
+    t.match(stderr, /^READ\(16\) protect=1 lba=9 blocks=.*, in \d+ bytes: GOOD, [\d.]+ ms$/m, verb);
+    t.equal(/^WRITE/m.test(stderr), wrote, 'and what is sent to write');
+  }
 });
 
 t.test('wrong usage is exit status 2, said on stderr alone', async (t) => {
@@ -103,19 +76,33 @@ t.test('help and version are asked for, so they are no failure', async (t) => {
     t.match(await cli(args), { status: 0, stdout: /Usage: /, stderr: '' }, args.join(' '));
   }
   t.match(await cli(['--version']), { status: 0, stdout: '1.2.3\n' });
-  for (const verb of ['list', 'show', 'crosscheck', 'prove', 'generate', 'verify', 'testbed']) {
+  for (const verb of [
+    'list',
+    'show',
+    'crosscheck',
+    'prove',
+    'read',
+    'write',
+    'cdb',
+    'generate',
+    'verify',
+    'testbed',
+  ]) {
     t.match((await cli(['--help'])).stdout, new RegExp(`^  ${verb}\\b`, 'm'), `help names ${verb}`);
   }
 });
 
 t.test('an error is its message, its code and what to do', async (t) => {
-  const seen = await cli(['show', '/dev/no-such-disk']);
-  t.same(seen, {
-    status: 3,
-    stdout: '',
-    stderr:
-      'blk-integrity: /dev/no-such-disk: stat: ENOENT (ERR_NO_DEVICE)\nSee `blk-integrity list` for the disks of this host.\n',
-  });
+  const { status, stdout, stderr } = await cli(['show', '/dev/no-such-disk']);
+  t.same(
+    { status, stdout, stderr },
+    {
+      status: 3,
+      stdout: '',
+      stderr:
+        'blk-integrity: /dev/no-such-disk: stat: ENOENT (ERR_NO_DEVICE)\nSee `blk-integrity list` for the disks of this host.\n',
+    },
+  );
   t.match(await cli(['crosscheck', '/']), {
     status: 2,
     stderr: /directory \(ERR_NOT_A_DISK\)\n.*\/dev\/sdX/,

@@ -7,7 +7,6 @@ import { constants } from 'node:fs';
 import { open, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   alignedBuffer,
@@ -20,39 +19,13 @@ import {
   prove,
 } from 'blk-integrity';
 import type { Test } from 'tap';
-import { runProgram } from '../../lib/cli/program.js';
+import { cli } from './cli.js';
 import { command } from './command.js';
 
 const MAIN = join(
   dirname(createRequire(import.meta.url).resolve('blk-integrity/package.json')),
   'lib/cli/main.js',
 );
-
-/** Runs one command line in this process and returns what a shell would see. */
-async function cli(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
-  const seen = { status: 0, stdout: '', stderr: '' };
-  const collect = (name: 'stdout' | 'stderr') =>
-    new Writable({
-      write(chunk, _, done) {
-        seen[name] += chunk;
-        done();
-      },
-    });
-  await runProgram(
-    args,
-    {
-      stdin: Readable.from([]),
-      stdout: collect('stdout'),
-      stderr: collect('stderr'),
-      signal: new AbortController().signal,
-      setExitStatus: (status) => {
-        seen.status = status;
-      },
-    },
-    'test',
-  );
-  return seen;
-}
 
 export async function badInput(t: Test): Promise<void> {
   await using made = await createScsiDebug({ sizeMiB: 2, partitions: 1 });

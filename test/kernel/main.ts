@@ -21,6 +21,7 @@ import { scsiDebug } from './scsi-debug.js';
 import { targetMakers } from './targets/index.js';
 import { tcmu } from './tcmu.js';
 import { ublk } from './ublk.js';
+import { verbs } from './verbs.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -37,6 +38,7 @@ const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
   'lio-fileio': lioFileio,
   safeguard,
   owned,
+  verbs,
   'bad-input': badInput,
   tcmu,
   'emulated-disk': emulatedDisk,

@@ -4,6 +4,7 @@ import { printableJson } from '../../src/report/printable.js';
 import { table } from '../../src/report/table.js';
 import { crosscheckTap, proveTap } from '../../src/report/tap.js';
 import { chainText, crosscheckText, listText, proveText } from '../../src/report/text.js';
+import { readText } from '../../src/report/transfer-text.js';
 
 const disk: CrosscheckReport['disk'] = {
   device: '/dev/sdx',
@@ -266,4 +267,42 @@ t.test('tables align and leave no blanks behind', async (t) => {
     ['x', '1234', 'few'],
   ];
   t.same(table(rows, ['left', 'right']), ['A        N  WORDS', 'long     7  some words', 'x     1234  few']);
+});
+
+t.test('a read with much to say is cut, and says so', async (t) => {
+  const tuple = { guard: 1, app: 2, ref: 3 };
+  const text = readText({
+    verb: 'read',
+    disk,
+    lba: 0,
+    blocks: 200,
+    path: 'block-pi',
+    command: null,
+    delivered: 120,
+    results: Array.from({ length: 60 }, (_, i) => ({
+      lba: i,
+      blocks: 1,
+      hardware: `answer\x1b ${i}.`,
+      software: { guard: 1 },
+      comparable: 'checked' as const,
+      why: '',
+    })),
+    tuples: Array.from({ length: 40 }, (_, i) => ({
+      lba: Math.floor(i / 2),
+      interval: i % 2,
+      verdict: 'guard' as const,
+      stored: { ...tuple, guard: '0x00000000000000ff' },
+      computed: { guard: '0x0000000000000100', app: null, ref: null },
+    })),
+    tuplesOmitted: 7,
+    checked: 0,
+    findings: [],
+    data: '41'.repeat(20),
+  });
+  t.match(text, /^blocks 0 to 199 by block-pi\n/m);
+  t.match(text, /answer\\x1b 49\..*\n {2}and 10 more: --json/);
+  t.match(text, /^ {2}0\.1 +0x00000000000000ff \(computed 0x0000000000000100\) +0x0002 +0x00000003 +guard$/m);
+  t.match(text, /\n {2}and 15 more: --tuples FILE/);
+  t.match(text, /^ {2}00000010 {2}41 41 41 41 {39}AAAA\n {2}and 61420 bytes more: -o FILE/m);
+  t.match(text, /\ndelivered: 120 of 200 blocks, .*\nno findings\nNOTHING WAS CHECKED/);
 });

@@ -50,6 +50,8 @@ t.test('READ and WRITE, byte for byte', async (t) => {
       { size: 32, lba: 0x0102030405060708n, blocks: 2, protect: 3, dpo: true },
       '7f 00 00000000 00 18 000b 70 00 0102030405060708 05060708 0000 0000 00000002',
     ],
+    ['READ(6) of 256 blocks', readCdb, { size: 6, lba: 0x123456n, blocks: 256 }, '08 12 34 56 00 00'],
+    ['READ(12)', readCdb, { size: 12, lba: 8n, blocks: 16, protect: 1 }, 'a8 20 00000008 00000010 00 00'],
     ['no blocks', readCdb, { size: 32, lba: 0n, blocks: 0 }, `7f 00 00000000 00 18 0009 ${'00'.repeat(22)}`],
   ];
   for (const [name, build, command, expected] of cases) t.same(build(command), bytes(expected), name);
@@ -71,7 +73,11 @@ t.test('a field that does not fit is named', async (t) => {
     [{ size: 32, expected: { ...tags, refTag: 2 ** 32 } }, /^refTag is 4294967296/],
     [{ size: 32, expected: { ...tags, appTag: 65536 } }, /^appTag is 65536/],
     [{ size: 32, expected: { ...tags, appTagMask: -1 } }, /^appTagMask is -1/],
-    [{ size: 12 as 10 }, /^size is 12/],
+    [{ size: 8 as 10 }, /^size is 8/],
+    [{ size: 6, lba: 2n ** 21n }, /^lba is 2097152: .* in READ\(6\)/],
+    [{ size: 6, blocks: 257 }, /^blocks is 257/],
+    [{ size: 6, blocks: 0 }, /^blocks is 0: .* 1 to 256/],
+    [{ size: 12, lba: 2n ** 32n }, /^lba is .* in READ\(12\)/],
   ];
   for (const [part, message] of cases) {
     t.throws(() => readCdb({ ...good, ...part }), { code: 'ERR_OUT_OF_RANGE', message });
@@ -80,6 +86,12 @@ t.test('a field that does not fit is named', async (t) => {
     code: 'ERR_USAGE',
     message: /READ\(16\) has no fields/,
   });
+  for (const part of [{ protect: 1 }, { fua: true }, { dpo: true }]) {
+    t.throws(() => readCdb({ ...good, ...part, size: 6 }), {
+      code: 'ERR_USAGE',
+      message: /READ\(6\) has no/,
+    });
+  }
   t.throws(() => inquiryCdb(65536), { code: 'ERR_OUT_OF_RANGE', message: /^allocationLength/ });
   t.throws(() => inquiryCdb(255, 256), { code: 'ERR_OUT_OF_RANGE', message: /^page/ });
   t.throws(() => modeSense10Cdb(0x40, 255), { code: 'ERR_OUT_OF_RANGE', message: /^page/ });

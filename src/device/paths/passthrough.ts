@@ -3,16 +3,11 @@
  */
 import { type ErrorCode, IntegrityError } from '../../errors.js';
 import type { Profile } from '../../pi/profile.js';
-import { readCdb, transferLength, writeCdb } from '../../scsi/cdb.js';
+import { readCdb, type TransferForm, transferLength, writeCdb } from '../../scsi/cdb.js';
 import { describeOutcome, type ScsiOutcome } from '../../scsi/outcome.js';
 import { type Answer, type BlocksRead, deinterleave, GOOD, interleave } from '../blocks.js';
 import { alignedBuffer, poison } from '../buffers.js';
-import {
-  type ProtectField,
-  protectedLength,
-  protectedReadCdb,
-  protectedWriteCdb,
-} from '../protected-range.js';
+import { type ProtectField, protectedForm, protectedLength } from '../protected-range.js';
 import type { ScsiReply, ScsiTransport } from '../transport.js';
 
 /** Outcomes that have a code of their own. */
@@ -44,44 +39,62 @@ export function plainAnswerOf({ outcome, result }: ScsiReply, disk: string, cdb:
   return failed(FAILURE_CODES[outcome.kind] ?? 'ERR_TRANSPORT', text);
 }
 
+/**
+ * Reads by a READ of any form. With RDPROTECT it is taken apart if it is proved that tuples `crosses`; else what came is not known and
+ * is not delivered.
+ */
+export async function readAs(
+  { disk, transport, blockSize }: PassthroughSource,
+  form: TransferForm,
+  lba: bigint,
+  blocks: number,
+  {
+    profile,
+    crosses,
+    signal,
+  }: {
+    readonly profile: Profile | null;
+    readonly crosses: boolean;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<BlocksRead> {
+  const { protect = 0 } = form;
+  const intervalsPerBlock = profile === null ? 1 : blockSize / profile.interval;
+  const received = alignedBuffer(transferLength({ blocks, blockSize, intervalsPerBlock, protect }));
+  if (protect !== 0) poison(received);
+  const cdb = readCdb({ ...form, lba, blocks });
+  const reply = await transport.send({ cdb, direction: 'from-device', data: received, signal });
+  const answer = plainAnswerOf(reply, disk, cdb);
+  const nothing = { lba, blocks, data: null, tuples: null, answer };
+  if (answer.kind !== 'good') return nothing;
+  if (protect === 0) return { ...nothing, data: received };
+  if (!crosses || profile === null) return nothing;
+  return { ...nothing, ...deinterleave(received, profile.interval, profile.tupleSize) };
+}
+
 /** Reads the data alone: RDPROTECT 000b. */
-export async function readPlain(
+export function readPlain(
   source: PassthroughSource,
   lba: bigint,
   blocks: number,
   signal?: AbortSignal,
 ): Promise<BlocksRead> {
-  const { disk, transport, blockSize } = source;
-  const data = alignedBuffer(transferLength({ blocks, blockSize, intervalsPerBlock: 1, protect: 0 }));
-  const cdb = readCdb({ size: 16, lba, blocks });
-  const answer = plainAnswerOf(
-    await transport.send({ cdb, direction: 'from-device', data, signal }),
-    disk,
-    cdb,
-  );
-  return { lba, blocks, data: answer.kind === 'good' ? data : null, tuples: null, answer };
+  return readAs(source, { size: 16 }, lba, blocks, { profile: null, crosses: false, signal });
 }
 
 /**
  * Reads data and tuples, checked by the disk unless `protect` says otherwise. The proof must hold; what it was made for is checked by
  * the caller.
  */
-export async function readInterleaved(
+export function readInterleaved(
   source: PassthroughSource,
   profile: Profile,
   lba: bigint,
   blocks: number,
   { protect, signal }: { readonly protect?: ProtectField; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<BlocksRead> {
-  const { disk, transport, blockSize } = source;
-  const range = { profile, blockSize, lba, blocks };
-  const received = alignedBuffer(protectedLength(range));
-  poison(received);
-  const cdb = protectedReadCdb(range, protect);
-  const reply = await transport.send({ cdb, direction: 'from-device', data: received, signal });
-  const answer = plainAnswerOf(reply, disk, cdb);
-  if (answer.kind !== 'good') return { lba, blocks, data: null, tuples: null, answer };
-  return { lba, blocks, ...deinterleave(received, profile.interval, profile.tupleSize), answer };
+  const form = protectedForm({ profile, blockSize: source.blockSize, lba }, protect);
+  return readAs(source, form, lba, blocks, { profile, crosses: true, signal });
 }
 
 /** Writes the data alone: WRPROTECT 000b. It is not sent again after a UNIT ATTENTION, by which the disk may be another. */
@@ -109,7 +122,7 @@ export async function writeInterleaved(
   const range = { profile, blockSize, lba, blocks: data.length / blockSize };
   const bytes = alignedBuffer(protectedLength(range));
   interleave(bytes, data, tuples, profile.interval, profile.tupleSize);
-  const cdb = protectedWriteCdb(range, protect);
+  const cdb = writeCdb({ ...protectedForm(range, protect), lba, blocks: range.blocks });
   const command = { cdb, direction: 'to-device', data: bytes, onceOnly: true } as const;
   return plainAnswerOf(await transport.send(command), disk, cdb);
 }

@@ -1,0 +1,156 @@
+/**
+ * `cdb`: one command as the user wrote it, and all that is to be said of its answer.
+ */
+import { alignedBuffer, isPoison, poison } from '../device/buffers.js';
+import type { Disk } from '../device/disk.js';
+import type { ScsiReply } from '../device/transport.js';
+import { IntegrityError } from '../errors.js';
+import type { CommandReport, SenseReport } from '../report/model.js';
+import { hex } from '../scsi/bytes.js';
+import { cdbText, isReadOnlyCdb, transferLength } from '../scsi/cdb.js';
+import { type CdbFields, commandOf, type DecodedCdb, decodeCdb } from '../scsi/commands.js';
+import { describeOutcome } from '../scsi/outcome.js';
+import { type Sense, senseText } from '../scsi/sense.js';
+
+export interface RawCommand {
+  readonly cdb: Uint8Array;
+  /** Bytes to take in; what the command itself says without it. */
+  readonly inBytes?: number | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
+/** What came in, and the report, which has the beginning of it. */
+export interface CommandResult {
+  readonly report: CommandReport;
+  readonly data: Uint8Array;
+}
+
+/** Bytes of data that a report holds. */
+const DATA_SHOWN_MAX = 4096;
+/** Kilobytes of one transfer where the kernel does not say what it takes. */
+const TRANSFER_KB = 1024;
+
+/**
+ * What a CDB says. Throws ERR_READ_ONLY for one that could alter the medium, and for one that is not known here, which might; ERR_USAGE
+ * for one that is not as long as its command.
+ */
+export function requireReadOnly(cdb: Uint8Array): DecodedCdb {
+  const command = commandOf(cdb);
+  if (command === null || !isReadOnlyCdb(cdb)) {
+    const why = command === null ? 'it is not known here and might' : 'it could';
+    throw new IntegrityError('ERR_READ_ONLY', `refused to send ${cdbText(cdb)}: ${why} alter the disk`, {
+      cdb,
+      advice: 'This verb sends what cannot alter the disk; blocks are written with `blk-integrity write`.',
+    });
+  }
+  const decoded = decodeCdb(cdb);
+  if (decoded !== null && cdb.length === command.length) return decoded;
+  throw new IntegrityError(
+    'ERR_USAGE',
+    `${command.name} has ${command.length} bytes: ${cdb.length} are given`,
+  );
+}
+
+/** Sends the command. Whatever the disk answers is reported. Errors: as requireReadOnly; ERR_OUT_OF_RANGE, ERR_NO_PATH, ERR_DEVICE_GONE. */
+export async function sendCommand(
+  disk: Disk,
+  { cdb, inBytes, timeoutMs }: RawCommand,
+  signal?: AbortSignal,
+): Promise<CommandResult> {
+  const decoded = requireReadOnly(cdb);
+  const { device, transport } = disk;
+  if (transport === null) {
+    throw new IntegrityError('ERR_NO_PATH', `${device} takes no SCSI commands`, { disk: device });
+  }
+  const bytes = bytesIn(disk, decoded, inBytes);
+  const data = alignedBuffer(bytes);
+  poison(data);
+  const direction = bytes > 0 ? ({ direction: 'from-device', data } as const) : NO_DATA;
+  const start = performance.now();
+  const reply = await transport.send({ cdb, ...direction, ...(timeoutMs && { timeoutMs }), signal });
+  const durationMs = Math.round((performance.now() - start) * 10) / 10;
+  // tcm_loop answers CHECK CONDITION with residue 0, over whatever a bounce buffer held.
+  const taken = reply.outcome.kind === 'good' ? bytes - Math.min(Math.max(reply.result.resid, 0), bytes) : 0;
+  const received = data.subarray(0, taken);
+  const report = { ...reportOf(device, decoded, cdb, reply, received), requested: bytes, durationMs };
+  return { report, data: received };
+}
+
+const NO_DATA = { direction: 'none', data: null } as const;
+
+function reportOf(
+  device: string,
+  { command, fields }: DecodedCdb,
+  cdb: Uint8Array,
+  { outcome, result, retries }: ScsiReply,
+  received: Uint8Array,
+): Omit<CommandReport, 'requested' | 'durationMs'> {
+  const { status, hostStatus, driverStatus, resid, sense } = result;
+  return {
+    verb: 'cdb',
+    device,
+    cdb: hex(cdb),
+    command: command.name,
+    fields: Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, plain(value)])),
+    outcome: outcome.kind,
+    text: describeOutcome(outcome),
+    status,
+    hostStatus,
+    driverStatus,
+    sense: 'sense' in outcome && outcome.sense ? senseReport(outcome.sense) : null,
+    senseBytes: hex(sense),
+    retries,
+    received: received.length,
+    residue: resid,
+    untouched: untouchedAtEnd(received),
+    data: hex(received.subarray(0, DATA_SHOWN_MAX)),
+  };
+}
+
+/** An LBA may be beyond what a JSON number holds. */
+function plain(value: bigint | number | boolean): number | string | boolean {
+  if (typeof value !== 'bigint') return value;
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : `0x${value.toString(16)}`;
+}
+
+function senseReport(sense: Sense): SenseReport {
+  const { key, asc, ascq, deferred, information, fieldPointer } = sense;
+  return {
+    key,
+    asc,
+    ascq,
+    deferred,
+    information: information === null ? null : (plain(information) as number | string),
+    fieldPointer,
+    text: senseText(sense),
+  };
+}
+
+/** What a device did not send leaves the poison, whatever its residue says. */
+function untouchedAtEnd(received: Uint8Array): number {
+  let touched = received.length;
+  while (touched > 0 && isPoison(received, touched - 1, touched)) touched--;
+  return received.length - touched;
+}
+
+function bytesIn(disk: Disk, { command, fields }: DecodedCdb, asked: number | undefined): number {
+  if (command.data !== 'in') {
+    if (asked === undefined) return 0;
+    throw new IntegrityError('ERR_USAGE', `${command.name} brings no data in`);
+  }
+  const bytes = asked ?? ownBytes(disk, fields);
+  const most = (disk.sysfs.queue.maxHwSectorsKb ?? TRANSFER_KB) * 1024;
+  if (bytes <= most) return bytes;
+  const message = `${disk.device}: ${command.name} of ${bytes} bytes: one transfer takes ${most} at most`;
+  throw new IntegrityError('ERR_OUT_OF_RANGE', message, { disk: disk.device });
+}
+
+const READ_CAPACITY_10_BYTES = 8;
+
+/** As many as the command's own fields and the disk's format say. */
+function ownBytes({ blockSize, diskProfile }: Disk, fields: CdbFields): number {
+  const { blocks, protect = 0, allocationLength } = fields;
+  if (blocks === undefined) return allocationLength ?? READ_CAPACITY_10_BYTES;
+  const intervalsPerBlock = diskProfile === null ? 1 : blockSize / diskProfile.interval;
+  return transferLength({ blocks, blockSize, intervalsPerBlock, protect });
+}

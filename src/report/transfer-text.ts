@@ -1,0 +1,169 @@
+/**
+ * Reports of the verbs that send one command or one range, for people.
+ */
+import { hexDump } from './hex-dump.js';
+import type {
+  CommandForm,
+  CommandReport,
+  IntervalReport,
+  ReadReport,
+  TupleReport,
+  WriteVerbReport,
+} from './model.js';
+import { table } from './table.js';
+import { countsText, diskText, findingsText, page } from './text.js';
+
+/** Tuples and runs that are printed one by one; the JSON form has more. */
+const TUPLES_SHOWN = 32;
+const RESULTS_SHOWN = 50;
+
+const DIGITS: Readonly<Record<keyof TupleReport, number>> = { guard: 4, app: 4, ref: 8 };
+
+const lastOf = ({ lba, blocks }: { readonly lba: number; readonly blocks: number }) => lba + blocks - 1;
+
+const hex = (value: number | string, digits: number) =>
+  typeof value === 'string' ? value : `0x${value.toString(16).padStart(digits, '0')}`;
+
+/** `READ(32) protect=1 refTag=0x8`: what was said beside the range. */
+export function commandText({ name, protect, fua, dpo, expected }: CommandForm): string {
+  const said = [
+    `protect=${protect}`,
+    ...(fua ? ['fua'] : []),
+    ...(dpo ? ['dpo'] : []),
+    ...(expected === null
+      ? []
+      : [
+          `refTag=${hex(expected.refTag, 8)}`,
+          `appTag=${hex(expected.appTag, 4)}`,
+          `appTagMask=${hex(expected.appTagMask, 4)}`,
+        ]),
+  ];
+  return [name, ...said].join(' ');
+}
+
+export function readText(report: ReadReport): string {
+  const { disk, path, command, results, delivered, blocks, findings, checked, data } = report;
+  const rows = results
+    .slice(0, RESULTS_SHOWN)
+    .map((one) => [
+      one.blocks === 1 ? String(one.lba) : `${one.lba} to ${lastOf(one)}`,
+      one.hardware,
+      countsText(one.software),
+      `${one.comparable}: ${one.why}`,
+    ]);
+  return page([
+    ...diskText(disk),
+    '',
+    `blocks ${report.lba} to ${lastOf(report)} by ${path}${command === null ? '' : `: ${commandText(command)}`}`,
+    ...table([['blocks', 'hardware', 'software', 'comparable'], ...rows]).map((line) => `  ${line}`),
+    ...(results.length > rows.length
+      ? [`  and ${results.length - rows.length} more: --json has them all`]
+      : []),
+    '',
+    ...tuplesText(report),
+    ...(data === null ? [] : dataText(data, delivered * disk.blockSize)),
+    ...(delivered < blocks
+      ? [`delivered: ${delivered} of ${blocks} blocks, up to the first that did not come`]
+      : []),
+    ...findingsText(findings),
+    ...(checked === 0 ? ['NOTHING WAS CHECKED: no findings is no verdict'] : []),
+  ]);
+}
+
+function tuplesText({ tuples, tuplesOmitted }: ReadReport): string[] {
+  if (tuples.length === 0) return [];
+  const several = tuples.some(({ interval }) => interval > 0);
+  const rows = tuples
+    .slice(0, TUPLES_SHOWN)
+    .map((one) => [
+      several ? `${one.lba}.${one.interval}` : String(one.lba),
+      ...(['guard', 'app', 'ref'] as const).map((tag) => tagText(one, tag)),
+      one.verdict,
+    ]);
+  const more = tuples.length + tuplesOmitted - rows.length;
+  return [
+    ...table([['tuple', 'guard', 'app', 'ref', 'software'], ...rows]).map((line) => `  ${line}`),
+    ...(more > 0 ? [`  and ${more} more: --tuples FILE has them all`] : []),
+    '',
+  ];
+}
+
+/** As it is stored, and what the software made where that is something else and is compared. */
+function tagText({ stored, computed, verdict }: IntervalReport, tag: keyof TupleReport): string {
+  const own = hex(stored[tag], DIGITS[tag]);
+  const made = computed[tag];
+  if (made === null || made === stored[tag] || verdict === 'escaped') return own;
+  return `${own} (computed ${hex(made, DIGITS[tag])})`;
+}
+
+function dataText(data: string, bytes: number): string[] {
+  const shown = Buffer.from(data, 'hex');
+  if (shown.length === 0) return [];
+  const more = bytes - shown.length;
+  return [
+    ...hexDump(shown).map((line) => `  ${line}`),
+    ...(more > 0 ? [`  and ${more} bytes more: -o FILE has them all`] : []),
+  ];
+}
+
+const MADE_BY: Readonly<Record<WriteVerbReport['tuples'], string>> = {
+  caller: 'tuples as they were given',
+  software: 'tuples made by the software',
+  kernel: 'tuples made by the kernel',
+  disk: 'tuples are made by the disk',
+  none: 'no tuples',
+};
+
+export function writeText(report: WriteVerbReport): string {
+  const { disk, path, command, tuples, compared, kept, restored, findings } = report;
+  const by = `${path}${command === null ? '' : `: ${commandText(command)}`}`;
+  return page([
+    ...diskText(disk),
+    '',
+    `blocks ${report.lba} to ${lastOf(report)} by ${by}; ${MADE_BY[tuples]}`,
+    ...findingsText(findings),
+    kept
+      ? `WRITTEN, and read again: ${compared} are what was written`
+      : `NOT WRITTEN: the blocks are back: ${restored === 'exact' ? 'data and tuples as they were' : 'data as it was, tuples regenerated'}`,
+  ]);
+}
+
+const byte = (value: number) => `${value.toString(16).toUpperCase().padStart(2, '0')}h`;
+
+export function commandReportText(report: CommandReport): string {
+  const { device, command, cdb, fields, text, sense, retries, data } = report;
+  const { status, hostStatus, driverStatus, requested, received, residue, untouched, durationMs } = report;
+  const said = Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`);
+  return page([
+    `${device}: ${command}  ${cdb.replace(/..(?!$)/g, '$& ')}`,
+    ...(said.length === 0 ? [] : [`  ${said.join(', ')}`]),
+    ...retries.map((why) => `retried: ${why}`),
+    `answer: ${text}`,
+    `  status ${byte(status)}, host ${byte(hostStatus)}, driver ${byte(driverStatus)}, ${durationMs} ms`,
+    ...(sense === null ? [] : senseLines(sense, report.senseBytes)),
+    ...(requested === 0 ? [] : [`data: ${received} of ${requested} bytes taken, residue ${residue}`]),
+    ...(untouched === 0
+      ? []
+      : [`  the last ${untouched} of them are what was in the buffer before: they did not come`]),
+    ...(data === null ? [] : dataText(data, received)),
+  ]);
+}
+
+function senseLines(
+  { text, information, fieldPointer }: NonNullable<CommandReport['sense']>,
+  bytes: string,
+): string[] {
+  return [
+    `sense: ${text}`,
+    ...(information === null ? [] : [`  information: ${information}`]),
+    ...(fieldPointer === null ? [] : [`  ${fieldText(fieldPointer)}`]),
+    `  ${bytes.replace(/..(?!$)/g, '$& ')}`,
+  ];
+}
+
+type FieldPointer = NonNullable<NonNullable<CommandReport['sense']>['fieldPointer']>;
+
+function fieldText({ inCdb, byte: at, bit }: FieldPointer): string {
+  const where = inCdb ? 'the CDB' : 'the parameter list';
+  return `invalid: byte ${at}${bit === null ? '' : `, bit ${bit}`} of ${where}`;
+}

@@ -1,0 +1,121 @@
+import t from 'tap';
+import type { SgRequest, SgResult } from '../../src/binding.js';
+import { type RawCommand, requireReadOnly, sendCommand } from '../../src/check/command.js';
+import { openInProcess } from '../../src/device/in-process.js';
+import { readCdb } from '../../src/scsi/cdb.js';
+import { COMMANDS, encodeCdb } from '../../src/scsi/commands.js';
+import { EmulatedDisk } from '../../src/testbed/disk/emulated-disk.js';
+import { InProcessNode } from '../../src/testbed/disk/in-process.js';
+import { checkCondition, GOOD } from '../support/target.js';
+
+/** A disk of which every answer passes through `change`. */
+async function send(raw: RawCommand, change: (result: SgResult) => SgResult = (result) => result) {
+  await using emulated = await EmulatedDisk.create({ blocks: 4096 });
+  const node = new InProcessNode(emulated.unit);
+  let changes = false;
+  const sgIo = async (request: SgRequest) => {
+    const result = await node.sgIo(request);
+    return changes ? change(result) : result;
+  };
+  await using disk = await openInProcess('disk', { sgIo, close: () => node.close() });
+  changes = true;
+  return sendCommand(disk, raw);
+}
+
+const once = (first: SgResult) => {
+  let answer: SgResult | undefined = first;
+  return (result: SgResult) => {
+    const given = answer ?? result;
+    answer = undefined;
+    return given;
+  };
+};
+
+const READ = readCdb({ size: 16, lba: 8n, blocks: 3, protect: 1 });
+
+t.test('as many bytes as the command itself says', async (t) => {
+  for (const [cdb, bytes] of [
+    [READ, 3 * 520],
+    [readCdb({ size: 6, lba: 8n, blocks: 3 }), 3 * 512],
+    [encodeCdb('INQUIRY', { allocationLength: 36 }), 36],
+    [encodeCdb('READ CAPACITY(10)', {}), 8],
+    [encodeCdb('READ CAPACITY(16)', { allocationLength: 32 }), 32],
+    [encodeCdb('TEST UNIT READY', {}), 0],
+    [encodeCdb('VERIFY(10)', { lba: 8n, blocks: 1 }), 0],
+  ] as const) {
+    const { report, data } = await send({ cdb });
+    t.match(
+      report,
+      { outcome: 'good', requested: bytes, residue: 0, sense: null, retries: [] },
+      report.command,
+    );
+    t.equal(data.length, bytes);
+  }
+  const { report } = await send({ cdb: encodeCdb('INQUIRY', { allocationLength: 36 }), inBytes: 100 });
+  t.match(report, { requested: 100, received: 36, residue: 64, untouched: 0 });
+  t.match(report, { fields: { allocationLength: 36, evpd: false }, data: /^000006/ });
+});
+
+t.test('what came to nothing, told in full', async (t) => {
+  const refused = (await send({ cdb: readCdb({ size: 10, lba: 0n, blocks: 1, protect: 7 }) })).report;
+  t.match(refused, {
+    outcome: 'check-condition',
+    status: 2,
+    sense: { key: 5, asc: 0x24, ascq: 0, deferred: false, fieldPointer: { inCdb: true, byte: 1, bit: 7 } },
+    senseBytes: /^70/,
+    received: 0,
+  });
+  const guard = (await send({ cdb: READ }, () => ({ ...checkCondition(0xb, 0x10, 1), resid: 0 }))).report;
+  t.match(guard, { outcome: 'protection', text: /refused by the device/, residue: 0 });
+  t.match(guard, { received: 0, data: '' }, 'what the buffer holds then is anything');
+  const long = readCdb({ size: 32, lba: 0n, blocks: 1 });
+  const tooLong = (
+    await send({ cdb: long }, (result) => ({
+      ...result,
+      status: 0,
+      hostStatus: 5,
+      driverStatus: 0,
+      sense: new Uint8Array(0),
+    }))
+  ).report;
+  t.match(tooLong, {
+    outcome: 'command-too-long',
+    text: /does not take commands of this length/,
+    hostStatus: 5,
+  });
+  const again = (await send({ cdb: READ }, once(checkCondition(6, 0x29, 0)))).report;
+  t.match(again, { outcome: 'good', retries: [/29h/] });
+  // Left in the buffer by an earlier command.
+  const stale = await send({ cdb: READ }, (result) => ({ ...result, sense: Uint8Array.of(0x7f, 1, 2) }));
+  t.match(stale.report, { outcome: 'good', sense: null, senseBytes: '7f0102' });
+});
+
+t.test('bytes that did not come are told, whatever the residue says', async (t) => {
+  const { report } = await send({ cdb: READ, inBytes: 2000 }, (result) => ({ ...result, resid: 0 }));
+  t.match(report, { received: 2000, residue: 0 });
+  t.equal(report.untouched, 2000 - 3 * 520);
+  const over = await send({ cdb: READ }, () => ({ ...GOOD, resid: 9999 }));
+  t.match(over.report, { received: 0, data: '' });
+});
+
+t.test('only what cannot alter the disk is sent, and as long as it is', async (t) => {
+  for (const { name, readOnly } of COMMANDS.filter(({ readOnly }) => readOnly !== true)) {
+    const cdb = encodeCdb(name, {});
+    if (readOnly === undefined)
+      t.throws(() => requireReadOnly(cdb), { code: 'ERR_READ_ONLY', message: name });
+    else t.equal(requireReadOnly(cdb).command.name, name);
+  }
+  const compares = encodeCdb('VERIFY(16)', { byteCheck: 1, blocks: 1 });
+  t.throws(() => requireReadOnly(compares), { code: 'ERR_READ_ONLY', advice: /blk-integrity write/ });
+  t.throws(() => requireReadOnly(Uint8Array.of(0xc0, 0, 0, 0, 0, 0)), {
+    code: 'ERR_READ_ONLY',
+    message: /c0 00 .*not known here/,
+  });
+  t.throws(() => requireReadOnly(READ.subarray(0, 10)), { code: 'ERR_USAGE', message: /16 bytes: 10 are/ });
+  t.throws(() => requireReadOnly(Uint8Array.from([...READ, 0])), { code: 'ERR_USAGE' });
+  await t.rejects(send({ cdb: encodeCdb('TEST UNIT READY', {}), inBytes: 4 }), { code: 'ERR_USAGE' });
+  await t.rejects(send({ cdb: readCdb({ size: 16, lba: 0n, blocks: 4096 }) }), {
+    code: 'ERR_OUT_OF_RANGE',
+    message: /2097152 bytes: one transfer takes 1048576/,
+  });
+});
