@@ -22,10 +22,10 @@ const RANDOM_IO = [
 
 /** On the oldest, the newest and two between: what the verbs do is told by two of them. */
 const SUITES: Readonly<Record<string, readonly string[]>> = {
-  '5.10': ['lio-fileio', 'tcmu', 'owned', 'nvme'],
-  '6.1': ['scsi-debug', 'lio-fileio', 'safeguard', 'verbs', 'bad-input', 'tcmu', 'emulated-disk', 'nvme'],
-  '6.12': ['lio-fileio', 'emulated-disk-long', 'nvme'],
-  newest: ['scsi-debug', 'lio-fileio', 'safeguard', 'verbs', 'bad-input', 'emulated-disk', 'nvme', 'ublk'],
+  '5.10': ['lio-fileio', 'tcmu', 'owned', 'safeguard', 'nvme'],
+  '6.1': ['scsi-debug', 'lio-fileio', 'safeguard', 'verbs', 'bad-input', 'emulated-disk', 'nvme'],
+  '6.12': ['lio-fileio', 'tcmu', 'bad-input', 'verbs', 'emulated-disk-long', 'nvme'],
+  newest: ['scsi-debug', 'lio-fileio', 'emulated-disk', 'nvme', 'ublk'],
 };
 const LONG_SUITES: Readonly<Record<string, readonly string[]>> = {
   '5.10': ['owned'],

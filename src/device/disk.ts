@@ -171,9 +171,11 @@ export class Disk implements AsyncDisposable {
     return proof;
   }
 
-  /** From here on these blocks are written to: what lies there proves nothing. */
-  proveOutside(blocks: BlockRun): void {
+  /** From here on these blocks are written to, and prove nothing; null: no longer. */
+  proveOutside(blocks: BlockRun | null): void {
     this.#written = blocks;
+    // Made at other places than the usual ones.
+    if (blocks === null) this.#proofs.clear();
   }
 
   /** Whether data and tuples may be sent interleaved now. */

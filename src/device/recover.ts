@@ -59,6 +59,7 @@ async function putBack(path: string, disk: Disk): Promise<Recovery> {
       outcome: writtenBlocks === 0 ? 'untouched' : outcome,
     };
   } finally {
+    disk.proveOutside(null);
     await hold.release();
   }
 }

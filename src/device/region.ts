@@ -229,6 +229,7 @@ export class Region implements AsyncDisposable {
       () => null,
       (error: unknown) => ({ error }),
     );
+    this.disk.proveOutside(null);
     await this.#hold.release();
     if (failure === null) return this.#journal?.finish();
     await this.#journal?.leave();

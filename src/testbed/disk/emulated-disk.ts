@@ -67,6 +67,7 @@ export class EmulatedDisk implements AsyncDisposable {
   readonly #model: DiskModel;
   readonly #medium: Medium;
   readonly #lock: FileLock | null;
+  readonly #attached: AttachedUnit[] = [];
   readonly #node: InProcessNode;
 
   private constructor(model: DiskModel, medium: Medium, lock: FileLock | null) {
@@ -178,13 +179,20 @@ export class EmulatedDisk implements AsyncDisposable {
     const { type, blocks, blockSize } = this.format;
     const sd = type === 0;
     this.concealProtection(true);
-    return attachLogicalUnit(this.#model, {
-      name,
-      sizeBytes: BigInt(blocks) * BigInt(blockSize),
-      blockSize,
-      sd,
-      onAttached: () => this.concealProtection(sd),
-    });
+    try {
+      const attached = await attachLogicalUnit(this.#model, {
+        name,
+        sizeBytes: BigInt(blocks) * BigInt(blockSize),
+        blockSize,
+        sd,
+        onAttached: () => this.concealProtection(sd),
+      });
+      this.#attached.push(attached);
+      return attached;
+    } catch (error) {
+      this.concealProtection(false);
+      throw error;
+    }
   }
 
   /** While it conceals, INQUIRY and READ CAPACITY(16) say nothing of protection: for a host whose block layer would take it over. */
@@ -192,7 +200,9 @@ export class EmulatedDisk implements AsyncDisposable {
     this.#model.disk.concealsProtection = conceals;
   }
 
+  /** Detaches it, where it is attached, and lets its file go. */
   async close(): Promise<void> {
+    for (const attached of this.#attached.splice(0)) await attached[Symbol.asyncDispose]();
     this.#medium.close();
     await this.#lock?.release();
   }

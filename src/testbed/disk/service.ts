@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ErrorCode, IntegrityError } from '../../errors.js';
 import { fillDisk } from '../fill.js';
+import { Undo } from '../undo.js';
 import { EmulatedDisk, type EmulatedDiskOptions } from './emulated-disk.js';
 import type { Fault, FaultSpec } from './model/faults.js';
 import type { Format } from './model/format.js';
@@ -67,15 +68,20 @@ function socketOf(name: string): string {
   );
 }
 
-/** LBAs go beyond what JSON's numbers hold: `12n`. */
+/** LBAs go beyond what JSON's numbers hold: `{ "bigint": "12" }`. */
 function toLine(value: unknown): string {
-  return `${JSON.stringify(value, (_, field) => (typeof field === 'bigint' ? `${field}n` : field))}\n`;
+  const told = (_: string, field: unknown) => (typeof field === 'bigint' ? { bigint: `${field}` } : field);
+  return `${JSON.stringify(value, told)}\n`;
 }
 
 function fromLine(line: string): unknown {
-  const big = (_: string, field: unknown) =>
-    typeof field === 'string' && /^-?\d+n$/.test(field) ? BigInt(field.slice(0, -1)) : field;
-  return JSON.parse(line, big);
+  const meant = (_: string, field: unknown) => {
+    const { bigint, ...others } = (field ?? {}) as { bigint?: unknown };
+    const tells =
+      typeof bigint === 'string' && /^-?\d{1,20}$/.test(bigint) && Object.keys(others).length === 0;
+    return tells ? BigInt(bigint) : field;
+  };
+  return JSON.parse(line, meant);
 }
 
 /** Makes a disk in a process of its own, which goes on when this one ends; `fills`: every block gets data and a right tuple first. */
@@ -130,34 +136,53 @@ export async function serveDisk(path: string): Promise<void> {
     options: EmulatedDiskOptions;
     fills: boolean;
   };
+  const undo = new Undo();
+  let exitStatus = 0;
+  // Whatever comes first, and however often: all is taken away once, and then the process ends.
+  const stop = () => undo.run().finally(() => process.exit(exitStatus));
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => void stop());
   try {
-    const disk = await EmulatedDisk.create(options);
-    if (fills) await fillDisk(await disk.open());
-    const attached = await disk.attach({ name });
+    // The name is taken before anything is made.
     const server = await listen(path);
-    const info = infoOf(name, disk, attached);
-    const stop = async () => {
-      server.close();
-      await attached[Symbol.asyncDispose]();
-      await disk.close();
-    };
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-      process.once(signal, () => void stop().finally(() => process.exit(0)));
-    }
-    answer(server, answerersOf(disk, attached, info), () => stop());
-    process.send?.(toLine({ answer: info }));
+    undo.push(async () => server.close());
+    const making = make(name, options, fills, undo);
+    // Who asks before it is there waits for it.
+    answer(server, making, () => undo.run());
+    const { disk, attached } = await making;
+    tell({ answer: infoOf(name, disk, attached) });
   } catch (error) {
-    process.send?.(toLine({ error: told(error) }), () => process.exit(3));
+    exitStatus = 3;
+    await undo.run().catch(() => {});
+    tell({ error: told(error) }, () => process.exit(exitStatus));
   }
+}
+
+interface Made {
+  readonly name: string;
+  readonly disk: EmulatedDisk;
+  readonly attached: AttachedUnit;
+}
+
+async function make(name: string, options: EmulatedDiskOptions, fills: boolean, undo: Undo): Promise<Made> {
+  const disk = await EmulatedDisk.create(options);
+  undo.push(() => disk.close());
+  if (fills) await fillDisk(await disk.open());
+  return { name, disk, attached: await disk.attach({ name }) };
+}
+
+/** Who made this process may be gone: the disk is there all the same. */
+function tell(answer: unknown, then: () => void = () => {}): void {
+  if (process.connected) process.send?.(toLine(answer), then);
+  else then();
 }
 
 function infoOf(name: string, disk: EmulatedDisk, { sg, block }: AttachedUnit): ServedDisk {
   return { name, pid: process.pid, sg, block, serial: disk.identity.serial, format: disk.format };
 }
 
-function answerersOf(disk: EmulatedDisk, attached: AttachedUnit, info: ServedDisk): Answerers {
+function answerersOf({ name, disk, attached }: Made): Answerers {
   return {
-    info: () => ({ ...info, format: disk.format }),
+    info: () => infoOf(name, disk, attached),
     stats: () => ({ disk: disk.stats(), ring: attached.stats() }),
     faults: () => disk.faults(),
     'add-fault': (spec) => disk.addFault(spec),
@@ -183,14 +208,17 @@ async function listen(path: string): Promise<Server> {
   return server;
 }
 
-function answer(server: Server, answerers: Answerers, stop: () => Promise<void>): void {
+function answer(server: Server, making: Promise<Made>, stop: () => Promise<void>): void {
   server.on('connection', (socket: Socket) => {
     // A client that goes away is no business of the disk's.
     socket.on('error', () => socket.destroy());
+    socket.setTimeout(ANSWER_MS, () => socket.destroy());
     void (async () => {
       let request: RequestName | null = null;
       try {
-        const { name, argument } = fromLine(await lineOf(socket)) as { name: RequestName; argument: never };
+        const line = await lineOf(socket);
+        const answerers = answerersOf(await making);
+        const { name, argument } = fromLine(line) as { name: RequestName; argument: never };
         if (!Object.hasOwn(answerers, name))
           throw new IntegrityError('ERR_USAGE', `no request ${name} is known`);
         request = name;
@@ -211,11 +239,14 @@ function lineOf(socket: Socket): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = '';
     socket.setEncoding('utf8');
-    socket.on('data', (piece: string) => {
+    const collect = (piece: string) => {
       text += piece;
-      if (text.includes('\n')) resolve(text);
-      else if (text.length > LINE_MAX) socket.destroy(new Error('a line without end'));
-    });
+      if (text.includes('\n')) {
+        socket.off('data', collect).resume();
+        resolve(text.slice(0, text.indexOf('\n')));
+      } else if (text.length > LINE_MAX) socket.destroy(new Error('a line without end'));
+    };
+    socket.on('data', collect);
     socket.once('error', reject);
     socket.once('close', () => reject(new Error('the other side went away')));
   });
@@ -273,7 +304,14 @@ async function namesOf(): Promise<string[]> {
 /** Every disk that is served. What a dead process left is taken away first. */
 export async function servedDisks(): Promise<ServedDisk[]> {
   await removeDeadDisks();
-  return Promise.all((await namesOf()).sort().map((name) => askDisk(name, 'info', null)));
+  const asked = (await namesOf()).sort().map((name) =>
+    askDisk(name, 'info', null).catch((error: IntegrityError) => {
+      // It went away meanwhile.
+      if (error.code === 'ERR_NO_DEVICE') return null;
+      throw error;
+    }),
+  );
+  return (await Promise.all(asked)).filter((disk) => disk !== null);
 }
 
 /** Sockets that nobody listens on, and what their processes left in the kernel. */

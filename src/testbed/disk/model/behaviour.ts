@@ -77,7 +77,9 @@ export const DEFAULT_BEHAVIOUR: Behaviour = Object.fromEntries(
 /** @throws ERR_USAGE for a name or a value that there is not. */
 export function requireBehaviour(chosen: Partial<Behaviour>): Behaviour {
   for (const [name, value] of Object.entries(chosen)) {
-    const values: readonly string[] | undefined = CHOICES[name as keyof Behaviour];
+    const values: readonly string[] | undefined = Object.hasOwn(CHOICES, name)
+      ? CHOICES[name as keyof Behaviour]
+      : undefined;
     if (values?.includes(value)) continue;
     const known = values === undefined ? Object.keys(CHOICES) : values;
     throw new IntegrityError('ERR_USAGE', `behaviour ${name}=${value}: it is none of ${known.join(', ')}`);

@@ -152,6 +152,8 @@ export class FaultSet {
     if (spec.place !== undefined && !known.placed) {
       throw new IntegrityError('ERR_USAGE', `fault ${kind} has no place: leave out place=${spec.place}`);
     }
+    requireOneOf('on', on, ['read', 'write', null]);
+    requireOneOf('place', place, ['medium', 'wire']);
     requireWithin('lba', lba, 0n, U64_MAX);
     if (blocks !== null) requireWithin('blocks', blocks, 1n, U64_MAX);
     requireWithin('oneIn', oneIn, 1, 2 ** 32);
@@ -230,11 +232,17 @@ function reach({ kind, on, lba, blocks }: Fault, { access, range }: Strikable): 
   return inside ? Number(from) : null;
 }
 
+function requireOneOf<T>(name: string, value: T, choices: readonly T[]): void {
+  if (choices.includes(value)) return;
+  throw new IntegrityError('ERR_USAGE', `${name} ${value}: it is none of ${choices.join(', ')}`);
+}
+
 function requireWithin<T extends number | bigint>(name: string, value: T, min: T, max: T): void {
-  const whole = typeof value === 'bigint' || Number.isSafeInteger(value);
+  // A bigint is not taken for a number, nor the other way round: they do not mix later.
+  const whole = typeof value === typeof min && (typeof value === 'bigint' || Number.isSafeInteger(value));
   if (whole && value >= min && value <= max) return;
   throw new IntegrityError(
     'ERR_OUT_OF_RANGE',
-    `${name} ${value} must be a whole number from ${min} to ${max}`,
+    `${name} ${value} must be a whole ${typeof min} from ${min} to ${max}`,
   );
 }

@@ -1,9 +1,18 @@
 /** A medium in a file: what was written is there again when the disk is made anew from it. */
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  writeSync,
+} from 'node:fs';
 import { IntegrityError } from '../../../errors.js';
 import { type Format, requireFormat } from './format.js';
 import { type Medium, MediumError, recordBytesOf, STATE, unmappedRecord } from './medium.js';
-import type { SavedPages } from './mode-pages.js';
+import { areSavedPages, type SavedPages } from './mode-pages.js';
 
 /** A line of JSON, filled with spaces. The records begin behind it. */
 const HEADER_BYTES = 4096;
@@ -21,7 +30,8 @@ export interface FileHeader {
 
 /** Records one after the other in a sparse file; a hole is an unmapped block. */
 export class FileMedium implements Medium {
-  readonly #fd: number;
+  /** -1 when it is closed: the number is another file's by then. */
+  #fd: number;
   readonly #path: string;
   #header: FileHeader;
   #bytes: number;
@@ -84,7 +94,7 @@ export class FileMedium implements Medium {
   load(lba: number, count: number): Uint8Array {
     const records = new Uint8Array(count * this.#bytes);
     // What lies behind the end of the file was never written.
-    this.#try(false, () => readSync(this.#fd, records, 0, records.length, this.#at(lba)));
+    this.#try(false, () => readSync(this.#open(), records, 0, records.length, this.#at(lba)));
     for (let end = this.#bytes; end <= records.length; end += this.#bytes) {
       if (records[end - 1] === STATE.UNMAPPED) records.set(this.#blank, end - this.#bytes);
     }
@@ -96,25 +106,44 @@ export class FileMedium implements Medium {
   }
 
   unmap(lba: number, count: number): void {
-    const { size } = this.#try(false, () => fstatSync(this.#fd));
+    const { size } = this.#try(false, () => fstatSync(this.#open()));
     const end = Math.min(lba + count, Math.ceil((size - HEADER_BYTES) / this.#bytes));
     const zeros = new Uint8Array(UNMAP_BATCH * this.#bytes);
     for (let at = lba; at < end; at += UNMAP_BATCH) {
-      this.#write(zeros.subarray(0, Math.min(UNMAP_BATCH, end - at) * this.#bytes), this.#at(at));
+      const count = Math.min(UNMAP_BATCH, end - at);
+      const there = new Uint8Array(count * this.#bytes);
+      this.#try(false, () => readSync(this.#open(), there, 0, there.length, this.#at(at)));
+      // A hole stays one: zeros would take room.
+      if (there.some((byte) => byte !== 0)) this.#write(zeros.subarray(0, there.length), this.#at(at));
     }
   }
 
   reformat(format: Format): void {
-    this.#try(true, () => ftruncateSync(this.#fd, HEADER_BYTES));
+    this.#try(true, () => ftruncateSync(this.#open(), HEADER_BYTES));
     this.#header = { ...this.#header, format };
     this.#bytes = recordBytesOf(format);
     this.#blank = unmappedRecord(format);
     this.#writeHeader();
   }
 
+  flush(): void {
+    this.#try(true, () => fdatasyncSync(this.#open()));
+  }
+
   close(): void {
-    fsyncSync(this.#fd);
-    closeSync(this.#fd);
+    const fd = this.#fd;
+    if (fd < 0) return;
+    this.#fd = -1;
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #open(): number {
+    if (this.#fd < 0) throw new Error('the file is closed');
+    return this.#fd;
   }
 
   #at(lba: number): number {
@@ -122,7 +151,7 @@ export class FileMedium implements Medium {
   }
 
   #write(bytes: Uint8Array, at: number): void {
-    const written = this.#try(true, () => writeSync(this.#fd, bytes, 0, bytes.length, at));
+    const written = this.#try(true, () => writeSync(this.#open(), bytes, 0, bytes.length, at));
     if (written !== bytes.length)
       throw new MediumError(true, `${this.#path}: ${written} of ${bytes.length} bytes written`);
   }
@@ -137,6 +166,8 @@ export class FileMedium implements Medium {
 
   #writeHeader(): void {
     const text = JSON.stringify({ magic: MAGIC, ...this.#header });
+    // The records begin behind it.
+    if (text.length >= HEADER_BYTES) throw new MediumError(true, `${this.#path}: the header is too long`);
     this.#write(Buffer.from(`${text.padEnd(HEADER_BYTES - 1)}\n`), 0);
   }
 }
@@ -161,8 +192,14 @@ function readHeader(fd: number, path: string): FileHeader {
   const header = Buffer.alloc(HEADER_BYTES);
   readSync(fd, header, 0, HEADER_BYTES, 0);
   try {
-    const { magic, format, ...rest } = JSON.parse(header.toString()) as FileHeader & { magic: string };
-    if (magic === MAGIC) return { ...rest, format: requireFormat(format) };
+    const { magic, format, capacityBytes, serial, savedPages } = JSON.parse(
+      header.toString(),
+    ) as FileHeader & {
+      magic: string;
+    };
+    const sound =
+      Number.isSafeInteger(capacityBytes) && typeof serial === 'string' && areSavedPages(savedPages);
+    if (magic === MAGIC && sound) return { capacityBytes, serial, savedPages, format: requireFormat(format) };
   } catch (cause) {
     throw unusable(path, 'it has no readable header', cause);
   }

@@ -15,8 +15,8 @@ export const TUPLE_BYTES = 8;
 /** Of a block, by which the smallest interval is 512 bytes. */
 export const INTERVAL_EXPONENT_MAX = 3;
 export const BLOCK_SIZES: readonly number[] = [512, 1024, 2048, 4096];
-/** READ CAPACITY(16) and every LBA of the model fit a number. */
-const BLOCKS_MAX = Number.MAX_SAFE_INTEGER;
+/** Every place in the file of a disk fits a number, with data, tuples and state in each record. */
+const BLOCKS_MAX = 2 ** 40;
 
 export function intervalsOf({ intervalExponent }: Format): number {
   return 1 << intervalExponent;
@@ -41,7 +41,10 @@ export function requireFormat(format: Format): Format {
       `blocks of ${blockSize} bytes: they must have ${BLOCK_SIZES.join(', ')}`,
     ],
     [
-      Number.isInteger(intervalExponent) && intervalExponent >= 0 && blockSize >> intervalExponent >= 512,
+      Number.isInteger(intervalExponent) &&
+        intervalExponent >= 0 &&
+        intervalExponent <= INTERVAL_EXPONENT_MAX &&
+        blockSize >> intervalExponent >= 512,
       `interval exponent ${intervalExponent}: an interval of ${blockSize} bytes / 2^n must have 512 or more`,
     ],
     [

@@ -33,6 +33,8 @@ export interface Medium {
   unmap(lba: number, count: number): void;
   /** Everything unmapped, in another format. */
   reformat(format: Format): void;
+  /** What was answered GOOD outlives a power cut. */
+  flush(): void;
   close(): void;
 }
 
@@ -49,7 +51,7 @@ export function unmappedRecord(format: Format): Uint8Array {
 }
 
 /** Records that are made together: sparse at this grain. */
-const CHUNK_RECORDS = 128;
+const CHUNK_RECORDS = 16;
 
 /** A medium in memory, of which only what was written takes room. */
 export class MemoryMedium implements Medium {
@@ -120,6 +122,8 @@ export class MemoryMedium implements Medium {
     this.#bytes = recordBytesOf(format);
     this.#blank = blankChunk(format);
   }
+
+  flush(): void {}
 
   close(): void {
     this.#chunks.clear();

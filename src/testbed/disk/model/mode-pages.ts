@@ -72,6 +72,19 @@ const CONTROL_BITS = {
 
 export type SavedPages = Readonly<Record<string, readonly number[]>>;
 
+/** Whether this is what a disk has saved: each page in its length, of bytes. A page that is not there is as it was made. */
+export function areSavedPages(pages: unknown): pages is SavedPages {
+  if (typeof pages !== 'object' || pages === null) return false;
+  return PAGES.every((definition) => {
+    const key = keyOf(definition);
+    if (!Object.hasOwn(pages, key)) return true;
+    const bytes: unknown = (pages as Record<string, unknown>)[key];
+    const isByte = (byte: unknown) =>
+      Number.isInteger(byte) && (byte as number) >= 0 && (byte as number) <= 0xff;
+    return Array.isArray(bytes) && bytes.length === definition.parameters.length && bytes.every(isByte);
+  });
+}
+
 const keyOf = ({ page, subpage }: { page: number; subpage: number | null }) => `${page}/${subpage ?? 0}`;
 
 /** The mode parameters of one disk. */

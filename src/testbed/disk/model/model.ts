@@ -124,12 +124,12 @@ export class DiskModel implements LogicalUnit {
   }
 }
 
-/** What a medium cannot do is an error of the medium; anything else is a fault of ours. */
+/** What a medium cannot do is an error of the medium; anything else is a fault of ours, and the disk goes on. */
 function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   if (error instanceof MediumError)
     return new Refusal(error.writing ? SENSE.WRITE_ERROR : SENSE.UNRECOVERED_READ);
-  throw error;
+  return new Refusal(SENSE.INTERNAL_FAILURE);
 }
 
 /** Statuses that faults give before anything is done. */

@@ -110,17 +110,21 @@ async function ownerOf(folder: string): Promise<Owner | null> {
  */
 export async function removeStaleUnits(): Promise<string[]> {
   const removed: string[] = [];
+  const failures: IntegrityError[] = [];
   for (const folder of await ownStores('user')) {
     const owner = await ownerOf(folder);
     if (owner === null || (await startOf(owner.pid)) === owner.start) continue;
-    await removeStale(folder).catch((cause: Error) => {
-      throw new IntegrityError('ERR_TESTBED', `unit ${owner.name} could not be removed: ${cause.message}`, {
-        cause,
-        advice: `It is ${folder}, whose process ${owner.pid} is gone.`,
-      });
-    });
-    removed.push(owner.name);
+    // Another process may be at it too: what is gone is gone.
+    const failed = await removeStale(folder).catch(async (cause: NodeJS.ErrnoException) =>
+      cause.code === 'ENOENT' && (await ownerOf(folder)) === null ? null : cause,
+    );
+    if (failed instanceof Error) {
+      const message = `unit ${owner.name} could not be removed: ${failed.message}`;
+      const advice = `It is ${folder}, whose process ${owner.pid} is gone.`;
+      failures.push(new IntegrityError('ERR_TESTBED', message, { cause: failed, advice }));
+    } else removed.push(owner.name);
   }
+  if (failures[0]) throw failures[0];
   return removed;
 }
 

@@ -12,6 +12,10 @@ const TASK_ABORTED = 0x40;
 
 const NOTHING = new Uint8Array(0);
 const TIMER_MAX_MS = 2 ** 31 - 1;
+/** How long commands are executed before the event loop goes on. */
+const TURN_MS = 20;
+/** The kernel fails a command after 10 s (cmd_time_out). */
+const GIVEN_UP_MS = 12_000;
 
 export interface UnitStats {
   readonly received: number;
@@ -22,6 +26,8 @@ export interface UnitStats {
   readonly aborted: number;
   /** Completed commands by SCSI status byte; an aborted one counts as TASK ABORTED (40h). */
   readonly byStatus: Readonly<Record<number, number>>;
+  /** 0, or the errno by which the ring can no longer be served. */
+  readonly errno: number;
 }
 
 export class UnitServer {
@@ -35,6 +41,9 @@ export class UnitServer {
   #aborted = 0;
   #leaving = false;
   #errno = 0;
+  /** Commands that came and are not executed yet. */
+  readonly #queue: TcmuCommand[] = [];
+  #scheduled = false;
 
   constructor(unit: LogicalUnit) {
     this.#unit = unit;
@@ -54,15 +63,19 @@ export class UnitServer {
     return {
       received: this.#received,
       completed: this.#completed,
-      inFlight: this.#waiting.size,
+      inFlight: this.#waiting.size + this.#queue.length,
       aborted: this.#aborted,
       byStatus: { ...this.#byStatus },
+      errno: this.#errno,
     };
   }
 
   /** From now on no command waits: those that do end in TASK ABORTED. */
   leave(): void {
     this.#leaving = true;
+    for (const { id } of this.#queue.splice(0)) {
+      this.#waiting.set(id, undefined);
+    }
     for (const id of [...this.#waiting.keys()]) this.#abort(id);
     this.#kick();
   }
@@ -80,13 +93,27 @@ export class UnitServer {
 
   #take({ errno, commands, aborted }: TcmuBatch): void {
     this.#note(errno);
-    for (const command of commands) this.#execute(command);
+    this.#received += commands.length;
+    this.#queue.push(...commands);
+    this.#work();
     for (const id of aborted) this.#abort(id);
     this.#kick();
   }
 
+  /** For a turn of the event loop at a time: replies are told of in between, and others have their turn. */
+  #work(): void {
+    const end = performance.now() + TURN_MS;
+    while (this.#queue.length > 0 && performance.now() < end) this.#execute(this.#queue.shift()!);
+    if (this.#queue.length === 0 || this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#work();
+      this.#kick();
+    });
+  }
+
   #execute({ id, cdb, dataBytes }: TcmuCommand): void {
-    this.#received++;
     const sends = commandOf(cdb)?.data === 'out';
     const { status, sense, dataIn, afterMs } = this.#unit.execute({
       cdb,
@@ -103,14 +130,25 @@ export class UnitServer {
       this.#complete(id, ...reply);
       this.#kick();
     };
-    const timer =
-      afterMs === Number.POSITIVE_INFINITY ? undefined : setTimeout(answer, Math.min(afterMs, TIMER_MAX_MS));
-    this.#waiting.set(id, timer);
+    // One without an answer keeps its place in the ring until it has one, though the kernel has given it up.
+    const wait = afterMs === Number.POSITIVE_INFINITY ? GIVEN_UP_MS : Math.min(afterMs, TIMER_MAX_MS);
+    const timer = setTimeout(afterMs === Number.POSITIVE_INFINITY ? () => this.#giveUp(id) : answer, wait);
+    this.#waiting.set(id, timer.unref());
     if (this.#leaving) this.#abort(id);
+  }
+
+  #giveUp(id: number): void {
+    this.#abort(id);
+    this.#kick();
   }
 
   /** Does nothing when the command is not waiting: the initiator's abort and our reply may cross. */
   #abort(id: number): void {
+    const queued = this.#queue.findIndex((command) => command.id === id);
+    if (queued >= 0) {
+      this.#queue.splice(queued, 1);
+      this.#waiting.set(id, undefined);
+    }
     const timer = this.#waiting.get(id);
     if (!this.#waiting.delete(id)) return;
     clearTimeout(timer);

@@ -18,14 +18,17 @@ export const startStopUnit: Handler = (disk, { definition, fields }) => {
   return NO_DATA;
 };
 
-/** The flush has nothing to do: what was answered GOOD lies on the medium. */
 export const synchronizeCache: Handler = (disk, { fields }) => {
   requireOnDisk(disk, fields.lba ?? 0n, BigInt(fields.blocks ?? 0));
+  disk.medium.flush();
   return NO_DATA;
 };
 
 /** MAXIMUM PREFETCH LENGTH is 0: there is no limit. */
-export const prefetch: Handler = synchronizeCache;
+export const prefetch: Handler = (disk, { fields }) => {
+  requireOnDisk(disk, fields.lba ?? 0n, BigInt(fields.blocks ?? 0));
+  return NO_DATA;
+};
 
 /** A waiting UNIT ATTENTION is told here, and with that it is gone. */
 export const requestSense: Handler = (disk, { fields }) => {

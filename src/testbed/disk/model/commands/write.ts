@@ -95,6 +95,9 @@ export const writeAtomic: Handler = (disk, command) => {
   return NO_DATA;
 };
 
+/** Ranges of one WRITE SCATTERED. */
+const SCATTERED_RANGES_MAX = 256;
+
 /** One range after the other; all are looked at before any is written. */
 export const writeScattered: Handler = (disk, command) => {
   const protect = writeProtectOf(disk, command);
@@ -104,6 +107,7 @@ export const writeScattered: Handler = (disk, command) => {
   if (ranges === 0) return NO_DATA;
   const dataFrom = dataOffset * blockBytes;
   if (dataFrom < scatteredListBytes(ranges)) throw invalidInCdb(byteOf(definition, 'dataOffset'));
+  if (ranges > SCATTERED_RANGES_MAX) throw invalidInCdb(byteOf(definition, 'ranges'));
   if (blocks > TRANSFER_BLOCKS_MAX) throw invalidInCdb(byteOf(definition, 'blocks'));
   // sg_write_x and scsi_debug count the data blocks alone in BUFFER TRANSFER LENGTH; the whole buffer is taken too.
   const whole = blocks * blockBytes;
