@@ -3,6 +3,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { IntegrityError } from '../errors.js';
+import { decodeSense, SENSE_KEY } from '../scsi/sense.js';
 import type { PathName } from '../words.js';
 import type { Answer } from './blocks.js';
 import { alignedBuffer } from './buffers.js';
@@ -418,7 +419,7 @@ export class Region implements AsyncDisposable {
         const answer = await this.#send(name, this.#lbaOf(run), alignedCopy(data), own && alignedCopy(own));
         back = same(await this.#medium(run), data);
         if (back && (await this.#tuplesAreBack(run))) return 'exact';
-        if (answer.kind !== 'failed' || pause === null) break;
+        if (answer.kind !== 'failed' || !mayPass(answer.error) || pause === null) break;
         await delay(answer.error.code === 'ERR_TIMEOUT' ? LATE_WRITE_MS : pause);
         if (!(await patiently(() => way.available(this.disk)))) break;
       }
@@ -494,6 +495,16 @@ export class Region implements AsyncDisposable {
     }
     return tuples.size > 0 || this.disk.profile === null;
   }
+}
+
+/** Sense keys of a condition that is over soon. */
+const PASSING: readonly number[] = [SENSE_KEY.NOT_READY, SENSE_KEY.UNIT_ATTENTION];
+
+/** Whether the same write may end otherwise: the disk was busy, not ready or had something to say, or nobody answered. */
+function mayPass({ code, sense }: IntegrityError): boolean {
+  if (code !== 'ERR_CHECK_CONDITION') return code === 'ERR_TRANSPORT' || code === 'ERR_TIMEOUT';
+  const key = sense && decodeSense(sense)?.key;
+  return key !== undefined && PASSING.includes(key);
 }
 
 /** Null for what no way does. */
