@@ -1,6 +1,6 @@
 /** A file that one disk alone works on, of whatever process. */
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { type NativeHandle, native } from '../../binding.js';
 import { ERRNO, errnoName } from '../../device/errno.js';
 import { IntegrityError } from '../../errors.js';
@@ -15,6 +15,9 @@ export class FileLock {
 
   /** By flock(2); the file is made when it is not there. Errors: ERR_TESTBED for one that cannot be opened, ERR_BUSY. */
   static async take(path: string): Promise<FileLock> {
+    // A watchdog or a tape starts to work when it is opened.
+    const there = await stat(path).catch(() => null);
+    if (there !== null && !there.isFile()) throw unusable(path, 'it is no regular file');
     const made = await open(path, MAKE, 0o600).catch((cause: Error) => {
       throw unusable(path, cause.message, cause);
     });

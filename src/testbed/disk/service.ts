@@ -23,6 +23,8 @@ const SUFFIX = '.sock';
 /** A process that serves is asked and answers at once; making a disk waits for the kernel's scan. */
 const ANSWER_MS = 10_000;
 const START_MS = 60_000;
+/** Filling a disk takes its time. */
+const FILL_MS = 1_800_000;
 
 /** What is told of a disk. */
 export interface ServedDisk {
@@ -101,7 +103,8 @@ export async function startDisk(
   const child = fork(main, [path], { detached: true, stdio: 'ignore' });
   try {
     const answer = await new Promise<string>((resolve, reject) => {
-      const timer = setTimeout(() => reject(notStarted(name, 'it does not answer')), START_MS);
+      const late = () => reject(notStarted(name, 'it does not answer'));
+      const timer = setTimeout(late, fills ? FILL_MS : START_MS);
       child.once('message', (message) => resolve(String(message)));
       child.once('error', reject);
       child.once('exit', (code, signal) => reject(notStarted(name, `it ended with ${signal ?? code}`)));
@@ -298,7 +301,8 @@ export async function askDisk<Name extends RequestName>(
 
 async function namesOf(): Promise<string[]> {
   const files = await readdir(FOLDER).catch(() => []);
-  return files.filter((file) => file.endsWith(SUFFIX)).map((file) => file.slice(0, -SUFFIX.length));
+  const names = files.filter((file) => file.endsWith(SUFFIX)).map((file) => file.slice(0, -SUFFIX.length));
+  return names.filter((name) => NAME.test(name));
 }
 
 /** Every disk that is served. What a dead process left is taken away first. */

@@ -1,7 +1,7 @@
 /**
  * TCMU devices of this package in LIO's configfs: made, found again, and taken away when the process that served one is gone.
  */
-import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { IntegrityError } from '../../../errors.js';
 import {
@@ -24,7 +24,7 @@ export const COMMAND_TIMEOUT_S = 10;
 
 const NODE_MS = 5_000;
 
-/** Begins dev_config, which the kernel keeps for us and gives back: `blk-integrity/NAME/PID/START`. */
+/** Begins dev_config, which the kernel keeps for us and gives back: `blk-integrity/NAME/PID/START/PID-NAMESPACE`. */
 const OWNER = 'blk-integrity';
 
 /** A process, told from another that later has its number. */
@@ -59,7 +59,7 @@ export async function createTcmuStore(
   const folder = join(adapter, `${STORE_PREFIX}${id}`);
   await mkdir(folder);
   undo.push(() => rmdir(folder));
-  const config = [OWNER, name, process.pid, await startOf(process.pid)].join('/');
+  const config = [OWNER, name, process.pid, await startOf(process.pid), await namespaceOf()].join('/');
   // nl_reply_supported: nobody listens on netlink, so the kernel is not to wait for an answer there.
   await writeFile(
     join(folder, 'control'),
@@ -87,6 +87,12 @@ async function uioNode(folder: string): Promise<UioNode> {
   return { path: `/dev/${node}`, mapBytes };
 }
 
+/** configfs is one for all: the processes of another container have other numbers. */
+async function namespaceOf(): Promise<string> {
+  const [digits = ''] = /\d+/.exec(await readlink('/proc/self/ns/pid')) ?? [];
+  return digits;
+}
+
 /** Null when there is no such process, or only what its parent has not fetched yet (a zombie). */
 async function startOf(pid: number): Promise<string | null> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(unlessMissing);
@@ -95,11 +101,12 @@ async function startOf(pid: number): Promise<string | null> {
   return fields === undefined || fields[0] === 'Z' ? null : (fields[19] ?? null);
 }
 
-/** Null for a device that is not this package's, or that is being set up or taken away. */
+/** Null for a device that is not this package's, is another container's, or is being set up or taken away. */
 async function ownerOf(folder: string): Promise<Owner | null> {
   const config =
     (await readFile(join(folder, 'attrib/dev_config'), 'utf8').catch(unlessMissing))?.trim() ?? '';
-  const [mark, name, pid, start] = config.split('/');
+  const [mark, name, pid, start, namespace] = config.split('/');
+  if (namespace !== (await namespaceOf())) return null;
   if (mark !== OWNER || name === undefined || !/^\d+$/.test(pid ?? '') || start === undefined) return null;
   return { name, pid: Number(pid), start };
 }
