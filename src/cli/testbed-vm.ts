@@ -24,9 +24,10 @@ const NVME_KEYS: Readonly<Record<string, Reader>> = {
   pil: (name, text) => ({ first: parseChoice(name, text, ['0', '1']) === '1' }),
   guard: (name, text) => ({ guard: parseChoice(name, text, ['crc16', 'crc64']) }),
   size: (name, text) => ({ sizeMiB: parseInteger(name, text, ANY_SIZE) }),
+  file: (_, text) => ({ file: text }),
 };
 
-/** `block=4096,pi=1,ms=64,pil=1,guard=crc64,size=16`. @throws ERR_USAGE */
+/** `block=4096,pi=1,ms=64,pil=1,guard=crc64,size=16,file=PATH`. @throws ERR_USAGE */
 export function parseNamespace(text: string): NvmeNamespace {
   const namespace: Partial<NvmeNamespace>[] = [{ blockSize: 512, pi: 1 }];
   const seen = new Set<string>();
@@ -69,7 +70,7 @@ export function testbedVmCommand(io: CommandIo): Command {
     .option(
       '--nvme <namespace>',
       'an NVMe namespace with metadata, again for another: block=512|4096 (512), pi=0..3 (1), ms=BYTES of metadata (the tuple), ' +
-        'pil=1: the tuple first (0: last), guard=crc16|crc64 (crc16), size=MiB (16)',
+        'pil=1: the tuple first (0: last), guard=crc16|crc64 (crc16), size=MiB (16), file=PATH of the host: what it holds outlives the guest',
       collect,
       [],
     )

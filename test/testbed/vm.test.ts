@@ -43,7 +43,12 @@ import { shellQuote } from '../../src/testbed/vm/guest-init.js';
 import { runInVm } from '../../src/testbed/vm/index.js';
 import { findKernel } from '../../src/testbed/vm/kernel-source.js';
 import { loadOrder } from '../../src/testbed/vm/modules.js';
-import { type NvmeNamespace, nvmeArguments, requireNamespaces } from '../../src/testbed/vm/nvme.js';
+import {
+  keptNamespaceFile,
+  type NvmeNamespace,
+  nvmeArguments,
+  requireNamespaces,
+} from '../../src/testbed/vm/nvme.js';
 import { passOn, untilTrailer } from '../../src/testbed/vm/output.js';
 import { capture } from '../../src/testbed/vm/process.js';
 import { qemuArguments } from '../../src/testbed/vm/qemu.js';
@@ -451,6 +456,7 @@ t.test('--nvme', async (t) => {
     sizeMiB: 32,
   });
   t.strictSame(parseNamespace('pil=0'), { blockSize: 512, pi: 1, first: false });
+  t.strictSame(parseNamespace('pi=0,file=/a=b'), { blockSize: 512, pi: 0, file: '/a=b' });
   for (const [text, message] of [
     ['', /"" is no KEY=VALUE/],
     ['pi', /"pi" is no KEY=VALUE/],
@@ -467,6 +473,30 @@ t.test('--nvme', async (t) => {
   ] as const) {
     t.throws(() => parseNamespace(text), { code: 'ERR_USAGE', message }, text);
   }
+});
+
+t.test('a file that holds a namespace is made once, and nothing else is taken for one', async (t) => {
+  const folder = await mkdtemp(join(temporary, 'test-'));
+  const file = join(folder, 'namespace');
+  const namespace: NvmeNamespace = { blockSize: 512, pi: 1, sizeMiB: 1, file };
+  await keptNamespaceFile(file, namespace);
+  t.equal((await stat(file)).size, 2048 * 520);
+  await writeFile(file, 'kept', { flag: 'r+' });
+  await keptNamespaceFile(file, namespace);
+  t.equal((await readFile(file)).toString('latin1', 0, 4), 'kept');
+  for (const [path, other, message] of [
+    [file, { ...namespace, pi: 0 }, /has 1064960 bytes, and the namespace 1048576/],
+    [folder, namespace, /no regular file/],
+    ['/dev/null', namespace, /no regular file/],
+    [join(file, 'below'), namespace, /ENOTDIR/],
+    [join(folder, 'none', 'below'), namespace, /ENOENT/],
+  ] as const) {
+    t.match(await failure(keptNamespaceFile(path, other)), { code: 'ERR_TESTBED', message }, path);
+  }
+  const cache = (...namespaces: NvmeNamespace[]) =>
+    /cache=\w+/.exec(nvmeArguments(namespaces.map((one) => ({ namespace: one, path: file }))).join())?.[0];
+  t.equal(cache(namespace), 'cache=writeback', 'what the guest flushes is on the medium');
+  t.equal(cache({ blockSize: 512, pi: 1 }), 'cache=unsafe');
 });
 
 t.test('what is missing is told with the line that installs it', async (t) => {
@@ -574,6 +604,7 @@ t.test('in a guest', async (t) => {
   });
 
   await t.test('NVMe namespaces with protection information, found once the module is loaded', async (t) => {
+    const file = join(await mkdtemp(join(temporary, 'test-')), 'kept');
     const before = await readdir(temporary);
     // By NSID: the kernel's numbers are in the order of its scan.
     const script = `ls /sys/block/; modprobe nvme; i=0
@@ -581,13 +612,14 @@ t.test('in a guest', async (t) => {
       for disk in /sys/block/nvme*; do
         for name in nsid size queue/logical_block_size integrity/format metadata_bytes; do printf '%s ' "$(cat "$disk/$name")"; done
         echo
+        test "$(cat "$disk/nsid")" != 3 || echo kept | dd of="/dev/\${disk##*/}" conv=sync,fsync 2>/dev/null
       done | sort`;
     const { exitStatus, outputs } = await guest(
       ['sh', '-c', script],
       [
         { blockSize: 512, pi: 1, sizeMiB: 3 },
         { blockSize: 4096, pi: 3, guard: 'crc64', metadataSize: 64, first: true },
-        { blockSize: 512, pi: 0 },
+        { blockSize: 512, pi: 0, file },
       ],
     );
     t.equal(exitStatus, 0);
@@ -596,6 +628,9 @@ t.test('in a guest', async (t) => {
       /^1 6144 512 T10-DIF-TYPE1-CRC 8 \n2 32768 4096 EXT-DIF-TYPE3-CRC64 64 \n3 32768 512 (none|nop) 0 \n$/,
     );
     t.strictSame(await readdir(temporary), before, 'no files are left');
+    const kept = await readFile(file);
+    t.equal(kept.length, 16 * 1024 * 1024, 'but the one that was named');
+    t.equal(kept.toString('latin1', 0, 5), 'kept\n');
   });
 
   await t.test('5 MB of any bytes arrive whole from a command that a signal ends', async (t) => {

@@ -1,12 +1,15 @@
 /** NVMe namespaces of a guest: QEMU's emulated controller, which keeps metadata and checks protection information itself. */
-import { truncate, writeFile } from 'node:fs/promises';
+import { stat, truncate, writeFile } from 'node:fs/promises';
 import { IntegrityError } from '../../errors.js';
 import { optionValue } from './qemu-option.js';
 
 /** Of the guest's controller, as /sys/class/nvme/NAME/serial shows it. */
 export const NVME_SERIAL: string = 'blk-integrity';
 
-/** One namespace, in the terms of the NVM Command Set's Format NVM command. It is made for the run and empty: every block escaped. */
+/**
+ * One namespace, in the terms of the NVM Command Set's Format NVM command. It is made for the run and empty (every block escaped), but for
+ * one with a file of its own.
+ */
 export interface NvmeNamespace {
   /** 512 or 4096 bytes. */
   readonly blockSize: 512 | 4096;
@@ -20,6 +23,11 @@ export interface NvmeNamespace {
   readonly first?: boolean | undefined;
   /** Capacity in MiB of data. Default 16. */
   readonly sizeMiB?: number | undefined;
+  /**
+   * The file of the host that holds it, data and behind it metadata. It is made when it is not there, and stays: another guest finds what
+   * this one has written, and what it flushed outlives the host too. Default: a file that goes with the run.
+   */
+  readonly file?: string | undefined;
 }
 
 const MIB = 1024 * 1024;
@@ -36,7 +44,9 @@ const NAMESPACES_MAX = 256;
 const METADATA_MAX = 255;
 const SIZE_MIB_MAX = 1024 * 1024;
 
-type Described = { readonly [Key in keyof NvmeNamespace]-?: NonNullable<NvmeNamespace[Key]> };
+type Described = {
+  readonly [Key in keyof Omit<NvmeNamespace, 'file'>]-?: NonNullable<NvmeNamespace[Key]>;
+};
 
 /** With its defaults. @throws ERR_OUT_OF_RANGE */
 function described(namespace: NvmeNamespace): Described {
@@ -69,11 +79,43 @@ export function requireNamespaces(namespaces: readonly NvmeNamespace[]): void {
   namespaces.forEach(described);
 }
 
-/** Makes the file that holds a namespace: sparse, data and behind it metadata, as QEMU lays them out. */
-export async function makeNamespaceFile(path: string, namespace: NvmeNamespace): Promise<void> {
+/** Data and behind it metadata, as QEMU lays them out. */
+function bytesOf(namespace: NvmeNamespace): number {
   const { sizeMiB, blockSize, metadataSize } = described(namespace);
+  return ((sizeMiB * MIB) / blockSize) * (blockSize + metadataSize);
+}
+
+/** Makes the file that holds a namespace: sparse. */
+export async function makeNamespaceFile(path: string, namespace: NvmeNamespace): Promise<void> {
   await writeFile(path, '', { flag: 'wx', mode: 0o600 });
-  await truncate(path, ((sizeMiB * MIB) / blockSize) * (blockSize + metadataSize));
+  await truncate(path, bytesOf(namespace));
+}
+
+/**
+ * Makes the file that the namespace names, or takes the one that is there. Errors: ERR_TESTBED for one that is no regular file (the guest
+ * writes to none of the host's devices) or not as long as the namespace.
+ */
+export async function keptNamespaceFile(path: string, namespace: NvmeNamespace): Promise<void> {
+  const there = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw unusable(path, error.message, error);
+  });
+  if (there === null) {
+    return makeNamespaceFile(path, namespace).catch((error: Error) => {
+      throw unusable(path, error.message, error);
+    });
+  }
+  if (!there.isFile()) throw unusable(path, 'it is no regular file');
+  const bytes = bytesOf(namespace);
+  if (there.size !== bytes) throw unusable(path, `it has ${there.size} bytes, and the namespace ${bytes}`);
+}
+
+function unusable(path: string, why: string, cause?: Error): IntegrityError {
+  return new IntegrityError('ERR_TESTBED', `${path} cannot hold the NVMe namespace: ${why}`, {
+    advice:
+      'Name a file that was made for a namespace of this format and size, or one that is not there yet.',
+    cause,
+  });
 }
 
 /** A namespace and the file that holds it. */
@@ -90,6 +132,8 @@ export function nvmeArguments(files: readonly NamespaceFile[]): string[] {
     ...files.flatMap(({ namespace, path }, index) => {
       const { blockSize, metadataSize, pi, guard, first } = described(namespace);
       const nsid = index + 1;
+      // What is never to outlive the guest need not be synced.
+      const cache = namespace.file === undefined ? 'unsafe' : 'writeback';
       const properties = {
         drive: `ns${nsid}`,
         nsid,
@@ -103,8 +147,7 @@ export function nvmeArguments(files: readonly NamespaceFile[]): string[] {
         pif: GUARDS[guard].pif,
       };
       return [
-        // What is never to outlive the guest need not be synced.
-        ...['-drive', `if=none,id=ns${nsid},format=raw,cache=unsafe,file=${optionValue(path)}`],
+        ...['-drive', `if=none,id=ns${nsid},format=raw,cache=${cache},file=${optionValue(path)}`],
         ...[
           '-device',
           ['nvme-ns,bus=nvme', ...Object.entries(properties).map((pair) => pair.join('='))].join(),

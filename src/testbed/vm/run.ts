@@ -11,7 +11,13 @@ import { booted, type Guest, readConsole, startGuest } from './guest.js';
 import type { GuestJob } from './guest-init.js';
 import { initramfs } from './initramfs.js';
 import { findKernel } from './kernel-source.js';
-import { makeNamespaceFile, type NamespaceFile, type NvmeNamespace, requireNamespaces } from './nvme.js';
+import {
+  keptNamespaceFile,
+  makeNamespaceFile,
+  type NamespaceFile,
+  type NvmeNamespace,
+  requireNamespaces,
+} from './nvme.js';
 import { passOn } from './output.js';
 import { PROGRAM_FOLDERS, run } from './process.js';
 import { type Accelerator, QEMU } from './qemu.js';
@@ -78,6 +84,11 @@ async function runFolder() {
     async namespaceFiles(namespaces: readonly NvmeNamespace[]): Promise<NamespaceFile[]> {
       return await Promise.all(
         namespaces.map(async (namespace, index) => {
+          if (namespace.file !== undefined) {
+            const kept = resolve(namespace.file);
+            await keptNamespaceFile(kept, namespace);
+            return { namespace, path: kept };
+          }
           const file = join(path, `namespace-${index + 1}`);
           await makeNamespaceFile(file, namespace);
           files.push(file);
@@ -130,10 +141,10 @@ async function qemuVersion(): Promise<string> {
 }
 
 /**
- * Boots the kernel and runs the command as root in a guest that sees the host's files as they are and can change none: what it
- * writes lies in its own memory. The guest has no network and none of the host's devices. Linux on x86-64 only.
+ * Boots the kernel and runs the command as root in a guest that sees the host's files as they are and can change none but those that hold
+ * its NVMe namespaces: what else it writes lies in its own memory. The guest has no network and none of the host's devices. Linux on x86-64 only.
  *
- * Errors: ERR_MISSING_TOOL and ERR_NO_KERNEL (with what to do), ERR_USAGE, ERR_OUT_OF_RANGE, ERR_PERMISSION, ERR_GUEST (the guest did not boot, or
+ * Errors: ERR_MISSING_TOOL and ERR_NO_KERNEL (with what to do), ERR_USAGE, ERR_OUT_OF_RANGE, ERR_PERMISSION, ERR_TESTBED, ERR_GUEST (the guest did not boot, or
  * ended before the command; with the end of its console), ERR_TIMEOUT. An abort rejects with the signal's reason. In every case
  * QEMU has ended.
  */
