@@ -40,6 +40,7 @@
       'sources': [
         'native/core/block_io.cc',
         'native/core/crc16_t10dif.cc',
+        'native/core/device_node.cc',
         'native/core/io_uring.cc',
         'native/core/ip_checksum.cc',
         'native/core/lbmd.cc',

@@ -129,15 +129,18 @@ export interface OpenNodes {
 }
 
 /**
- * One open device node with a thread of its own: calls on it run one after the other on that thread, never on libuv's pool.
- * Every call answers with an errno (positive, 0 for success) instead of throwing; a call after close() answers EBADF (9), one
- * too many in the queue EAGAIN (11).
+ * One open device node with threads of its own, never of libuv's pool: calls are begun in their order, as many at once as it has threads,
+ * and answered as they end. Every call answers with an errno (positive, 0 for success) instead of throwing; a call after close() answers
+ * EBADF (9), the 65th that waits EAGAIN (11).
  */
 export interface NativeHandle {
   /** open(2) with O_CLOEXEC added. */
   open(path: string, flags: number): Promise<{ readonly errno: number }>;
   status(): Promise<NodeStatus>;
+  /** SG_IO version 3, on a block node or an sg node. */
   sgIo(request: SgRequest): Promise<SgResult>;
+  /** SG_IO version 4, on a bsg node. */
+  bsgIo(request: SgRequest): Promise<SgResult>;
   /** pread(2) and pwrite(2) at `offset` bytes. */
   read(buffer: Uint8Array, offset: bigint): Promise<TransferResult>;
   write(buffer: Uint8Array, offset: bigint): Promise<TransferResult>;
@@ -152,7 +155,7 @@ export interface NativeHandle {
   lockExclusive(): Promise<{ readonly errno: number }>;
   /** fsync(2), then BLKFLSBUF on a block device. */
   flush(): Promise<{ readonly errno: number }>;
-  /** Waits for the command in flight, answers the queued ones with ECANCELED (125), closes the node. Idempotent. */
+  /** Waits for the commands in flight, answers the queued ones with ECANCELED (125), closes the node. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -253,7 +256,10 @@ export interface NativeVerifyResult {
 }
 
 export interface NativeBinding {
-  readonly Handle: new () => NativeHandle;
+  /** `threads`: calls under way at once, 1 to 128, 1 without it. An sg node is opened once for every 16. */
+  readonly Handle: new (
+    threads?: number,
+  ) => NativeHandle;
   readonly TcmuServer: new () => NativeTcmuServer;
   /** CRC-16 T10-DIF (polynomial 8BB7h) going on from `seed`. */
   crc16T10Dif(seed: number, data: Uint8Array): number;

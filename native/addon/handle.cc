@@ -13,7 +13,7 @@
 
 #include "addon/convert.h"
 #include "core/block_io.h"
-#include "core/fd.h"
+#include "core/device_node.h"
 #include "core/io_uring.h"
 #include "core/lbmd.h"
 #include "core/nvme.h"
@@ -22,10 +22,13 @@
 
 namespace blkint::addon {
 
-// What the thread of a handle works on.
-struct DeviceNode {
-  Fd fd;
+// What one thread of a handle works on.
+struct Lane {
+  std::shared_ptr<DeviceNode> node;
+  std::size_t thread;
   PiRing ring;
+
+  [[nodiscard]] int fd() const { return node->descriptor_of(thread); }
 };
 
 // One call under way, made and destroyed on the JavaScript thread.
@@ -51,6 +54,7 @@ struct Destination {
 namespace {
 
 constexpr std::size_t kQueueMax = 64;
+constexpr std::size_t kThreadsMax = 128;
 
 Napi::Object with_errno(Napi::Env env, int error) {
   Napi::Object result = Napi::Object::New(env);
@@ -155,17 +159,17 @@ class Destinations {
 template <typename Work>
 class WorkCall final : public Call {
  public:
-  using Answer = std::invoke_result_t<Work&, DeviceNode&>;
+  using Answer = std::invoke_result_t<Work&, Lane&>;
 
   WorkCall(Napi::Env env, Work work, std::initializer_list<Destination> destinations)
       : Call(env), work_(std::move(work)), destinations_(destinations) {}
 
-  // On the handle's thread.
-  void run(DeviceNode& node, bool cancelled) {
+  // On a thread of the handle.
+  void run(Lane& lane, bool cancelled) {
     if (cancelled) {
       refuse(ECANCELED);
     } else {
-      answer_ = work_(node);
+      answer_ = work_(lane);
       has_run_ = true;
     }
   }
@@ -183,7 +187,7 @@ class WorkCall final : public Call {
   Answer answer_{};
 };
 
-// close() has no work of its own: its turn comes when the thread has finished.
+// close() has no work of its own: its turn comes when the threads have finished.
 class CloseCall final : public Call {
  public:
   using Call::Call;
@@ -238,7 +242,7 @@ Napi::Function Handle::define(Napi::Env env) {
   return DefineClass(
       env, "Handle",
       {InstanceMethod<&Handle::open>("open"), InstanceMethod<&Handle::status>("status"),
-       InstanceMethod<&Handle::sg_io>("sgIo"), InstanceMethod<&Handle::read>("read"),
+       InstanceMethod<&Handle::sg_io>("sgIo"), InstanceMethod<&Handle::bsg_io>("bsgIo"), InstanceMethod<&Handle::read>("read"),
        InstanceMethod<&Handle::write>("write"), InstanceMethod<&Handle::read_with_pi>("readWithPi"),
        InstanceMethod<&Handle::write_with_pi>("writeWithPi"),
        InstanceMethod<&Handle::lbmd_capability>("lbmdCapability"),
@@ -249,8 +253,13 @@ Napi::Function Handle::define(Napi::Env env) {
 
 Handle::Handle(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<Handle>(info),
-      instance_(instance_of(info.Env())),
-      executor_(std::make_unique<Executor<DeviceNode>>(kQueueMax)) {
+      instance_(instance_of(info.Env())) {
+  const std::size_t threads =
+      info[0].IsUndefined() ? 1 : static_cast<std::size_t>(to_integer(info[0], "threads", 1, kThreadsMax));
+  executor_ = std::make_unique<Executor<Lane>>(
+      threads, kQueueMax, [node = std::make_shared<DeviceNode>(threads)](std::size_t thread) {
+        return Lane{.node = node, .thread = thread, .ring = {}};
+      });
   answered_ = Answered::New(info.Env(), "blk-integrity handle", 0, 1, this);
   answered_.Unref(info.Env());  // An idle handle does not keep the process alive.
   instance_.running.insert(this);
@@ -277,9 +286,9 @@ Napi::Value Handle::start(Napi::Env env, Work work, std::initializer_list<Destin
     return promise;
   };
   if (!closed_.IsEmpty()) return refuse(EBADF);
-  const bool queued = executor_->submit([&call, answered = answered_](DeviceNode& node, bool cancelled) {
-    call.run(node, cancelled);
-    answered.NonBlockingCall();
+  const bool queued = executor_->submit([&call, answered = answered_](Lane& lane, bool cancelled) {
+    call.run(lane, cancelled);
+    answered.NonBlockingCall(&call);
   });
   if (!queued) return refuse(EAGAIN);
   keep(std::move(owned));
@@ -291,13 +300,13 @@ void Handle::keep(std::unique_ptr<Call> call) {
     answered_.Ref(Env());
     Ref();  // The object outlives its last call.
   }
-  calls_.push_back(std::move(call));
+  Call* const key = call.get();
+  calls_.emplace(key, std::move(call));
 }
 
-void Handle::answer_next(Napi::Env env, Napi::Function, Handle* handle, void*) {
+void Handle::answer(Napi::Env env, Napi::Function, Handle* handle, Call* answered) {
   if (env == nullptr) return;  // The environment is going, and took the calls with it.
-  const std::unique_ptr<Call> call = std::move(handle->calls_.front());
-  handle->calls_.pop_front();
+  const std::unique_ptr<Call> call = std::move(handle->calls_.extract(answered).mapped());
   if (handle->calls_.empty()) {
     handle->answered_.Unref(env);
     if (!handle->closed_.IsEmpty()) handle->end();
@@ -313,14 +322,18 @@ Napi::Value Handle::open(const Napi::CallbackInfo& info) {
   if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE)
     throw out_of_range(info.Env(), "flags", "without O_CREAT and O_TMPFILE");
   return start(info.Env(),
-               [path = std::move(path), flags](DeviceNode& node) { return open_node(node.fd, path, flags); });
+               [path = std::move(path), flags](Lane& lane) { return lane.node->open(path, flags); });
 }
 
 Napi::Value Handle::status(const Napi::CallbackInfo& info) {
-  return start(info.Env(), [](DeviceNode& node) { return node_status(node.fd.get()); });
+  return start(info.Env(), [](Lane& lane) { return node_status(lane.fd()); });
 }
 
-Napi::Value Handle::sg_io(const Napi::CallbackInfo& info) {
+Napi::Value Handle::sg_io(const Napi::CallbackInfo& info) { return pass_through(info, blkint::sg_io); }
+
+Napi::Value Handle::bsg_io(const Napi::CallbackInfo& info) { return pass_through(info, blkint::bsg_io); }
+
+Napi::Value Handle::pass_through(const Napi::CallbackInfo& info, SgSend send) {
   const Napi::Env env = info.Env();
   const Napi::Object request = to_object(info[0], "request");
   const auto cdb = to_bytes(request.Get("cdb"), "request.cdb");
@@ -335,9 +348,8 @@ Napi::Value Handle::sg_io(const Napi::CallbackInfo& info) {
   const Napi::Value data = request.Get("data");
   if (command.direction == Direction::kNone) {
     if (!data.IsNull()) throw wrong_type(env, "request.data", "null with direction 'none'");
-    return start(env, [command = std::move(command)](DeviceNode& node) {
-      return blkint::sg_io(node.fd.get(), command);
-    });
+    return start(env,
+                 [send, command = std::move(command)](Lane& lane) { return send(lane.fd(), command); });
   }
   const auto bytes = to_bytes(data, "request.data");
   if (bytes.size() > std::numeric_limits<std::uint32_t>::max()) {
@@ -347,8 +359,8 @@ Napi::Value Handle::sg_io(const Napi::CallbackInfo& info) {
   command.data = memory.bytes();
   const Destination destination{data.As<Napi::Object>(), command.data};
   const bool brings = command.direction == Direction::kFromDevice;
-  auto work = [memory = std::move(memory), command = std::move(command)](DeviceNode& node) {
-    return blkint::sg_io(node.fd.get(), command);
+  auto work = [send, memory = std::move(memory), command = std::move(command)](Lane& lane) {
+    return send(lane.fd(), command);
   };
   return brings ? start(env, std::move(work), {destination}) : start(env, std::move(work));
 }
@@ -360,8 +372,8 @@ Napi::Value Handle::read(const Napi::CallbackInfo& info) {
   PageBuffer memory(buffer);
   const Destination destination{info[0].As<Napi::Object>(), memory.bytes()};
   return start(info.Env(),
-               [memory = std::move(memory), offset](DeviceNode& node) {
-                 return read_at(node.fd.get(), memory.bytes(), offset);
+               [memory = std::move(memory), offset](Lane& lane) {
+                 return read_at(lane.fd(), memory.bytes(), offset);
                },
                {destination});
 }
@@ -369,8 +381,8 @@ Napi::Value Handle::read(const Napi::CallbackInfo& info) {
 Napi::Value Handle::write(const Napi::CallbackInfo& info) {
   const auto buffer = to_bytes(info[0], "buffer");
   const auto offset = to_offset(info[1], buffer.size());
-  return start(info.Env(), [memory = PageBuffer(buffer), offset](DeviceNode& node) {
-    return write_at(node.fd.get(), memory.bytes(), offset);
+  return start(info.Env(), [memory = PageBuffer(buffer), offset](Lane& lane) {
+    return write_at(lane.fd(), memory.bytes(), offset);
   });
 }
 
@@ -380,8 +392,8 @@ Napi::Value Handle::read_with_pi(const Napi::CallbackInfo& info) {
   const Destination tuples{asked.tuples_array, asked.tuples.bytes()};
   return start(info.Env(),
                [buffer = std::move(asked.buffer), kept = std::move(asked.tuples), offset = asked.offset,
-                pi = asked.pi](DeviceNode& node) {
-                 return node.ring.read(node.fd.get(), buffer.bytes(), offset, pi);
+                pi = asked.pi](Lane& lane) {
+                 return lane.ring.read(lane.fd(), buffer.bytes(), offset, pi);
                },
                {data, tuples});
 }
@@ -389,13 +401,13 @@ Napi::Value Handle::read_with_pi(const Napi::CallbackInfo& info) {
 Napi::Value Handle::write_with_pi(const Napi::CallbackInfo& info) {
   PiTransfer asked = PiTransfer::of(info);
   return start(info.Env(), [buffer = std::move(asked.buffer), kept = std::move(asked.tuples),
-                            offset = asked.offset, pi = asked.pi](DeviceNode& node) {
-    return node.ring.write(node.fd.get(), buffer.bytes(), offset, pi);
+                            offset = asked.offset, pi = asked.pi](Lane& lane) {
+    return lane.ring.write(lane.fd(), buffer.bytes(), offset, pi);
   });
 }
 
 Napi::Value Handle::lbmd_capability(const Napi::CallbackInfo& info) {
-  return start(info.Env(), [](DeviceNode& node) { return blkint::lbmd_capability(node.fd.get()); });
+  return start(info.Env(), [](Lane& lane) { return blkint::lbmd_capability(lane.fd()); });
 }
 
 Napi::Value Handle::nvme_io(const Napi::CallbackInfo& info) {
@@ -430,8 +442,8 @@ Napi::Value Handle::nvme_io(const Napi::CallbackInfo& info) {
   const Destination data_destination{data_array.As<Napi::Object>(), transfer.data};
   const Destination metadata_destination{metadata_array.As<Napi::Object>(), transfer.metadata};
   auto work = [transfer, kept_data = std::move(own_data),
-               kept_metadata = std::move(own_metadata)](DeviceNode& node) {
-    return blkint::nvme_io(node.fd.get(), transfer);
+               kept_metadata = std::move(own_metadata)](Lane& lane) {
+    return blkint::nvme_io(lane.fd(), transfer);
   };
   return transfer.opcode == NvmeOpcode::kRead
              ? start(env, std::move(work), {data_destination, metadata_destination})
@@ -443,26 +455,27 @@ Napi::Value Handle::nvme_identify(const Napi::CallbackInfo& info) {
   constexpr NvmeIdentify kStructures[] = {NvmeIdentify::kNamespace, NvmeIdentify::kCommandSetNamespace};
   const NvmeIdentify what = kStructures[to_choice(request.Get("structure"), "request.structure",
                                                   {"namespace", "nvm-namespace"})];
-  return start(info.Env(), [what, timeout_ms = to_timeout(request)](DeviceNode& node) {
-    return blkint::nvme_identify(node.fd.get(), what, timeout_ms);
+  return start(info.Env(), [what, timeout_ms = to_timeout(request)](Lane& lane) {
+    return blkint::nvme_identify(lane.fd(), what, timeout_ms);
   });
 }
 
 Napi::Value Handle::lock_exclusive(const Napi::CallbackInfo& info) {
-  return start(info.Env(), [](DeviceNode& node) { return blkint::lock_exclusive(node.fd.get()); });
+  return start(info.Env(), [](Lane& lane) { return blkint::lock_exclusive(lane.fd()); });
 }
 
 Napi::Value Handle::flush(const Napi::CallbackInfo& info) {
-  return start(info.Env(), [](DeviceNode& node) { return blkint::flush(node.fd.get()); });
+  return start(info.Env(), [](Lane& lane) { return blkint::flush(lane.fd()); });
 }
 
 Napi::Value Handle::close(const Napi::CallbackInfo& info) {
   if (!closed_.IsEmpty()) return closed_.Value();
-  auto call = std::make_unique<CloseCall>(info.Env());
+  auto owned = std::make_unique<CloseCall>(info.Env());
+  Call* const call = owned.get();
   const Napi::Promise promise = call->deferred.Promise();
   closed_ = Napi::Persistent(promise.As<Napi::Object>());
-  keep(std::move(call));
-  executor_->stop([answered = answered_] { answered.NonBlockingCall(); });
+  keep(std::move(owned));
+  executor_->stop([call, answered = answered_] { answered.NonBlockingCall(call); });
   return promise;
 }
 

@@ -1,18 +1,19 @@
-// The class Handle: one open device node with a thread of its own.
+// The class Handle: one open device node with threads of its own.
 #pragma once
 
 #include <napi.h>
 
-#include <deque>
 #include <initializer_list>
 #include <memory>
+#include <unordered_map>
 
 #include "addon/addon.h"
 #include "core/executor.h"
+#include "core/sg_io.h"
 
 namespace blkint::addon {
 
-struct DeviceNode;
+struct Lane;
 struct Destination;
 class Call;
 
@@ -23,18 +24,19 @@ class Handle final : public Napi::ObjectWrap<Handle>, public Running {
   explicit Handle(const Napi::CallbackInfo& info);
   ~Handle() override;
 
-  // Waits for the call under way and ends the thread; what is not answered yet never will be. Any order of
+  // Waits for the calls under way and ends the threads; what is not answered yet never will be. Any order of
   // close(), garbage collection and the end of the environment comes here.
   void end() override;
 
  private:
-  static void answer_next(Napi::Env env, Napi::Function, Handle* handle, void*);
-  // One signal to the JavaScript thread for each call answered, in the order of the calls.
-  using Answered = Napi::TypedThreadSafeFunction<Handle, void, answer_next>;
+  static void answer(Napi::Env env, Napi::Function, Handle* handle, Call* answered);
+  // One signal to the JavaScript thread for each call, in the order in which they end.
+  using Answered = Napi::TypedThreadSafeFunction<Handle, Call, answer>;
 
   Napi::Value open(const Napi::CallbackInfo& info);
   Napi::Value status(const Napi::CallbackInfo& info);
   Napi::Value sg_io(const Napi::CallbackInfo& info);
+  Napi::Value bsg_io(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   Napi::Value write(const Napi::CallbackInfo& info);
   Napi::Value read_with_pi(const Napi::CallbackInfo& info);
@@ -46,14 +48,16 @@ class Handle final : public Napi::ObjectWrap<Handle>, public Running {
   Napi::Value flush(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
+  using SgSend = SgAnswer (*)(int fd, const SgCommand& command) noexcept;
+  Napi::Value pass_through(const Napi::CallbackInfo& info, SgSend send);
   template <typename Work>
   Napi::Value start(Napi::Env env, Work work, std::initializer_list<Destination> destinations = {});
   void keep(std::unique_ptr<Call> call);
 
   Instance& instance_;
   Answered answered_;
-  std::deque<std::unique_ptr<Call>> calls_;
-  std::unique_ptr<Executor<DeviceNode>> executor_;
+  std::unordered_map<Call*, std::unique_ptr<Call>> calls_;
+  std::unique_ptr<Executor<Lane>> executor_;
   Napi::ObjectReference closed_;  // The promise of close().
 };
 

@@ -1,5 +1,6 @@
-// One thread that owns a state and runs jobs on it, one after the other. SG_IO blocks and cannot be
-// cancelled, so it must never sit on one of libuv's four shared threads: each open device has an executor.
+// Threads that each own a state and run jobs from one queue. SG_IO blocks and cannot be cancelled, so it must
+// never sit on one of libuv's four shared threads: each open device has an executor, of as many threads as it
+// may have commands in flight.
 #pragma once
 
 #include <pthread.h>
@@ -11,6 +12,7 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace blkint {
 
@@ -27,7 +29,8 @@ class Condition {
   void wait(std::unique_lock<std::mutex>& lock, Ready ready) {
     while (!ready()) pthread_cond_wait(&condition_, lock.mutex()->native_handle());
   }
-  void notify() noexcept { pthread_cond_signal(&condition_); }
+  void notify_one() noexcept { pthread_cond_signal(&condition_); }
+  void notify_all() noexcept { pthread_cond_broadcast(&condition_); }
 
  private:
   pthread_cond_t condition_ = PTHREAD_COND_INITIALIZER;
@@ -49,17 +52,20 @@ std::thread start_without_signals(Run run) {
   return std::thread(std::move(run));
 }
 
-// State is made and destroyed on the thread: nothing else ever touches it.
+// A State is made and destroyed on its thread: nothing else ever touches it. Jobs are begun in their order; with
+// several threads they end in any.
 template <typename State>
 class Executor {
  public:
   using Job = std::function<void(State&, bool cancelled)>;
+  using Make = std::function<State(std::size_t thread)>;
 
-  explicit Executor(std::size_t queue_max)
-      : queue_max_(queue_max), thread_(start_without_signals([this] { run(); })) {}
-  ~Executor() {
-    stop();
-    thread_.join();
+  // Throws std::system_error when not all threads can be had.
+  Executor(std::size_t threads, std::size_t queue_max, Make make)
+      : queue_max_(queue_max), make_(std::move(make)), running_(threads) {
+    for (std::size_t i = 0; i < threads; ++i) {
+      threads_.all.push_back(start_without_signals([this, i] { run(i); }));
+    }
   }
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
@@ -71,12 +77,12 @@ class Executor {
       if (stopping_ || jobs_.size() >= queue_max_) return false;
       jobs_.push_back(std::move(job));
     }
-    wake_.notify();
+    wake_.notify_one();
     return true;
   }
 
-  // Does not wait. The job under way is finished, every queued one is called as cancelled, the state is
-  // destroyed, and then `last` is called on the thread. Only the first stop counts.
+  // Does not wait. The jobs under way are finished, every queued one is called as cancelled, the states are
+  // destroyed, and then `last` is called on the thread that ended last. Only the first stop counts.
   void stop(std::function<void()> last = {}) {
     {
       const std::lock_guard lock(mutex_);
@@ -84,16 +90,18 @@ class Executor {
       stopping_ = true;
       last_ = std::move(last);
     }
-    wake_.notify();
+    wake_.notify_all();
   }
 
  private:
-  void run() {
+  void run(std::size_t thread) {
     {
-      State state;
+      State state = make_(thread);
       while (run_one(state)) {
       }
     }
+    if (!is_last()) return;
+    make_ = {};
     if (last_) last_();
   }
 
@@ -112,13 +120,33 @@ class Executor {
     return true;
   }
 
+  bool is_last() {
+    const std::lock_guard lock(mutex_);
+    return --running_ == 0;
+  }
+
+  // Also those of an executor that was not made whole.
+  struct Threads {
+    explicit Threads(Executor& executor) : owner(executor) {}
+    ~Threads() {
+      owner.stop();
+      for (std::thread& thread : all) thread.join();
+    }
+    Threads(const Threads&) = delete;
+    Threads& operator=(const Threads&) = delete;
+    Executor& owner;
+    std::vector<std::thread> all;
+  };
+
   std::mutex mutex_;
   Condition wake_;
   std::deque<Job> jobs_;
   std::size_t queue_max_;
+  Make make_;
+  std::size_t running_;
   bool stopping_ = false;
   std::function<void()> last_;
-  std::thread thread_;  // Last: it starts using the members above at once.
+  Threads threads_{*this};  // Last: they use the members above from their start to their end.
 };
 
 }  // namespace blkint

@@ -1,4 +1,4 @@
-// One SCSI command through the SG_IO ioctl (sg v3), on a block node or an sg node.
+// One SCSI command through the SG_IO ioctl: sg v3 on a block node or an sg node, sg v4 on a bsg node.
 #pragma once
 
 #include <array>
@@ -34,5 +34,6 @@ struct SgAnswer {
 
 // Sent once, whatever happens: a command is never repeated here.
 SgAnswer sg_io(int fd, const SgCommand& command) noexcept;
+SgAnswer bsg_io(int fd, const SgCommand& command) noexcept;
 
 }  // namespace blkint

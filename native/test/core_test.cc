@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -29,6 +30,7 @@
 
 #include "core/block_io.h"
 #include "core/crc16_t10dif.h"
+#include "core/device_node.h"
 #include "core/executor.h"
 #include "core/fd.h"
 #include "core/io_uring.h"
@@ -298,12 +300,14 @@ struct Witness {
   std::vector<int> seen;
 };
 
+Witness one_witness(std::size_t) { return {}; }
+
 void executor_runs_in_order_and_is_bounded() {
   Gate gate;
   Gate started;
   std::vector<int> order;
   {
-    Executor<Witness> executor(2);
+    Executor<Witness> executor(1, 2, one_witness);
     CHECK(executor.submit([&](Witness&, bool) {
       started.open();
       gate.wait();
@@ -331,7 +335,7 @@ void executor_stop_cancels_what_waits_and_ends_in_order() {
   Gate ended;
   int finished = 0;
   int cancelled_jobs = 0;
-  Executor<Witness> executor(64);
+  Executor<Witness> executor(1, 64, one_witness);
   CHECK(executor.submit([&](Witness&, bool) {
     started.open();
     gate.wait();
@@ -353,13 +357,68 @@ void executor_stop_cancels_what_waits_and_ends_in_order() {
   CHECK(finished == 1 && cancelled_jobs == 3);
 }
 
+void executor_runs_as_many_jobs_at_once_as_it_has_threads() {
+  constexpr std::size_t kThreads = 4;
+  std::atomic<int> states = 0;
+  Gate all_started;
+  Gate gate;
+  Gate ended;
+  std::atomic<std::size_t> under_way = 0;
+  std::array<std::atomic<int>, kThreads> jobs_of{};
+  int cancelled_jobs = 0;
+  struct Counted {
+    Counted(std::atomic<int>& counter, std::size_t number) : states(counter), thread(number) { ++states; }
+    ~Counted() { --states; }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
+    std::atomic<int>& states;
+    std::size_t thread;
+  };
+  Executor<Counted> executor(kThreads, 64, [&](std::size_t thread) { return Counted(states, thread); });
+  for (std::size_t i = 0; i < kThreads; ++i) {
+    CHECK(executor.submit([&](Counted& state, bool cancelled) {
+      CHECK(!cancelled);
+      ++jobs_of[state.thread];
+      if (++under_way == kThreads) all_started.open();
+      gate.wait();
+    }));
+  }
+  all_started.wait();
+  CHECK(executor.submit([&](Counted&, bool cancelled) { cancelled_jobs += cancelled ? 1 : 0; }));
+  executor.stop([&] {
+    CHECK(states == 0);
+    ended.open();
+  });
+  gate.open();
+  ended.wait();
+  CHECK(std::ranges::all_of(jobs_of, [](const auto& jobs) { return jobs == 1; }));
+  CHECK(cancelled_jobs == 1);
+}
+
+void nodes_are_opened_once_for_every_sixteen_threads() {
+  DeviceNode node(40);
+  CHECK(node.descriptor_of(0) == -1);
+  CHECK(node.open("/dev/none", O_RDONLY).error == ENOENT);
+  CHECK(node.open("/dev/zero", O_RDONLY).error == 0);
+  CHECK(node.open("/dev/zero", O_RDONLY).error == EBUSY);
+  CHECK(node.descriptor_of(15) == node.descriptor_of(0) && node.descriptor_of(16) != node.descriptor_of(0));
+  CHECK(node.descriptor_of(31) == node.descriptor_of(16) && node.descriptor_of(39) != node.descriptor_of(16));
+  for (const std::size_t thread : {std::size_t{0}, std::size_t{16}, std::size_t{32}}) {
+    CHECK(node_status(node.descriptor_of(thread)).minor == 5);
+  }
+  TemporaryFolder folder;
+  DeviceNode file(40);
+  CHECK(file.open(folder.file("disk", "data"), O_RDONLY).error == 0);
+  CHECK(file.descriptor_of(39) == file.descriptor_of(0));
+}
+
 void executor_threads_take_no_signals() {
   sigset_t blocked;
   sigemptyset(&blocked);
   sigset_t before;
   sigprocmask(SIG_SETMASK, nullptr, &before);
   Gate ran;
-  Executor<Witness> executor(1);
+  Executor<Witness> executor(1, 1, one_witness);
   CHECK(executor.submit([&](Witness&, bool) {
     sigprocmask(SIG_SETMASK, nullptr, &blocked);
     ran.open();
@@ -936,6 +995,9 @@ constexpr std::array kTests{
     Test{"executor: runs in order and is bounded", executor_runs_in_order_and_is_bounded},
     Test{"executor: stop cancels what waits and ends in order",
          executor_stop_cancels_what_waits_and_ends_in_order},
+    Test{"executor: runs as many jobs at once as it has threads",
+         executor_runs_as_many_jobs_at_once_as_it_has_threads},
+    Test{"device node: opened once for every sixteen threads", nodes_are_opened_once_for_every_sixteen_threads},
     Test{"executor: threads take no signals", executor_threads_take_no_signals},
     Test{"fd: one owner", descriptors_have_one_owner},
     Test{"block I/O: files are read and written whole", files_are_read_and_written_whole},

@@ -27,8 +27,6 @@ export interface CommandResult {
 
 /** Bytes of data that a report holds. */
 const DATA_SHOWN_MAX = 4096;
-/** Kilobytes of one transfer where the kernel does not say what it takes. */
-const TRANSFER_KB = 1024;
 
 /**
  * What a CDB says. Throws ERR_READ_ONLY for one that could alter the medium, and for one that is not known here, which might; ERR_USAGE
@@ -139,10 +137,8 @@ function bytesIn(disk: Disk, { command, fields }: DecodedCdb, asked: number | un
     throw new IntegrityError('ERR_USAGE', `${command.name} brings no data in`);
   }
   const bytes = asked ?? ownBytes(disk, fields);
-  const most = (disk.sysfs.queue.maxHwSectorsKb ?? TRANSFER_KB) * 1024;
-  if (bytes <= most) return bytes;
-  const message = `${disk.device}: ${command.name} of ${bytes} bytes: one transfer takes ${most} at most`;
-  throw new IntegrityError('ERR_OUT_OF_RANGE', message, { disk: disk.device });
+  disk.requireTransfer(bytes, fields.blocks ?? 0);
+  return bytes;
 }
 
 const READ_CAPACITY_10_BYTES = 8;

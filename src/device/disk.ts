@@ -6,8 +6,8 @@ import { native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
 import type { NamespaceFormat } from '../nvme/identify.js';
 import type { Profile } from '../pi/profile.js';
-import type { TransferCdbSize, TransferForm } from '../scsi/cdb.js';
-import { type DeviceNode, findDisk, interpret, type SysfsDisk } from '../sysfs/disks.js';
+import { type TransferCdbSize, type TransferForm, transferLength } from '../scsi/cdb.js';
+import { type FoundDisk, findDisk, interpret, type SysfsDisk } from '../sysfs/disks.js';
 import { readSnapshot } from '../sysfs/snapshot.js';
 import type { PathName } from '../words.js';
 import type { BlocksRead } from './blocks.js';
@@ -15,7 +15,7 @@ import { errnoName } from './errno.js';
 import { type DiskFacts, disagreements, diskProfile, kernelProfile, learnFacts } from './facts.js';
 import { KernelLog } from './kernel-log.js';
 import { learnNamespaceFormat } from './namespace.js';
-import { deviceNumber, openNode, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
+import { deviceNumber, openNode, openSg, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
 import { type BlockSource, readBlock } from './paths/block.js';
 import { readBlockPi } from './paths/block-pi.js';
 import { type PassthroughSource, readAs, readInterleaved, readPlain } from './paths/passthrough.js';
@@ -33,11 +33,21 @@ export const DISK_TYPES: readonly number[] = [0x00, 0x0e, 0x14];
 /** Bytes of data that one transfer carries at most: within what every host takes, and enough that calls cost nothing. */
 const TRANSFER_BYTES_MAX = 256 * 1024;
 
+/** Kilobytes of one command where no queue says what it takes. */
+const UNTOLD_KB = 1024;
+
+/** Of one block at most: 8 tuples. */
+const TUPLES_BYTES = 64;
+
 export interface OpenDiskOptions {
   readonly signal?: AbortSignal;
   /** Told of every SCSI command to the disk, those of opening it included, when it has its answer. It must not throw. */
   readonly onCommand?: OnCommand | undefined;
+  /** Commands under way at once, 1 to {@link QUEUE_DEPTH_MAX}, 1 without it: each takes a thread. What is more waits. */
+  readonly queueDepth?: number | undefined;
 }
+
+export const QUEUE_DEPTH_MAX = 128;
 
 /** The kernel's log as each disk reads it; nobody's business outside. */
 const logs = new WeakMap<Disk, KernelLog>();
@@ -137,13 +147,33 @@ export class Disk implements AsyncDisposable {
     return this.kernelProfile ?? this.diskProfile;
   }
 
-  /** Blocks that one transfer may carry. */
+  /** Blocks that one transfer carries here, with their tuples. */
   get transferBlocksMax(): number {
-    const bytes = Math.min(
-      TRANSFER_BYTES_MAX,
-      (this.sysfs.queue.maxHwSectorsKb ?? Number.POSITIVE_INFINITY) * 1024,
-    );
-    return Math.max(1, Math.floor(bytes / (this.blockSize + 64)));
+    const { bytes, blocks } = this.#commandMax;
+    const fitting = Math.floor(Math.min(TRANSFER_BYTES_MAX, bytes) / (this.blockSize + TUPLES_BYTES));
+    return Math.max(1, Math.min(fitting, blocks));
+  }
+
+  /** What one SCSI command may carry, by the word of the kernel's queue, and of the disk (VPD B0h). */
+  get #commandMax(): { readonly bytes: number; readonly blocks: number } {
+    const { maxHwSectorsKb } = this.sysfs.queue;
+    return {
+      bytes: (maxHwSectorsKb ?? UNTOLD_KB) * 1024,
+      blocks: this.facts?.limits?.transferBlocksMax || Number.POSITIVE_INFINITY,
+    };
+  }
+
+  /** Throws ERR_OUT_OF_RANGE for more than one SCSI command may carry; `blocks` of one that transfers none is 0. */
+  requireTransfer(bytes: number, blocks: number): void {
+    const most = this.#commandMax;
+    const why =
+      bytes > most.bytes
+        ? `${bytes} bytes: one transfer takes ${most.bytes} at most`
+        : blocks > most.blocks
+          ? `${blocks} blocks: one command of this disk takes ${most.blocks} at most (VPD B0h)`
+          : null;
+    if (why === null) return;
+    throw new IntegrityError('ERR_OUT_OF_RANGE', `${this.device}: ${why}`, { disk: this.device });
   }
 
   /** Bytes of the READ and WRITE commands that carry the tuples of this disk's type. */
@@ -204,6 +234,7 @@ export class Disk implements AsyncDisposable {
     this.#requirePath('passthrough');
     this.requireRange(lba, BigInt(blocks));
     const { size, protect = 0 } = form;
+    this.#requireRead(blocks, protect);
     const crosses = protect !== 0 && (await this.tuplesCross(protect, signal, size));
     const { diskProfile: profile } = this;
     const read = await readAs(this.#passthrough(), form, lba, blocks, { profile, crosses, signal });
@@ -238,11 +269,18 @@ export class Disk implements AsyncDisposable {
     return read;
   }
 
+  #requireRead(blocks: number, protect: number): void {
+    const { blockSize, diskProfile: profile } = this;
+    const intervalsPerBlock = profile === null ? 1 : blockSize / profile.interval;
+    this.requireTransfer(transferLength({ blocks, blockSize, intervalsPerBlock, protect }), blocks);
+  }
+
   readonly #readers: Record<
     PathName,
     (lba: bigint, blocks: number, signal?: AbortSignal) => Promise<BlocksRead>
   > = {
     passthrough: async (lba, blocks, signal) => {
+      this.#requireRead(blocks, PROTECT.checked);
       const crosses = await this.tuplesCross(PROTECT.checked, signal);
       const source = this.#passthrough();
       if (!crosses || !this.diskProfile) return readPlain(source, lba, blocks, signal);
@@ -267,6 +305,7 @@ export class Disk implements AsyncDisposable {
   async readMedium(lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
     this.requireRange(lba, BigInt(blocks));
     const protect = PROTECT.unchecked;
+    this.#requireRead(blocks, protect);
     const crosses = await this.tuplesCross(protect, signal);
     return crosses && this.diskProfile
       ? readInterleaved(this.#passthrough(), this.diskProfile, lba, blocks, { protect, signal })
@@ -308,11 +347,12 @@ export class Disk implements AsyncDisposable {
 }
 
 /**
- * Opens a disk by its block node or its sg node, for reading.
- * Errors: ERR_NO_DEVICE, ERR_NOT_A_DISK, ERR_PARTITION, ERR_PERMISSION, ERR_DEVICE_GONE, ERR_NO_ADDON.
+ * Opens a disk by its block node, its sg node or its bsg node, for reading.
+ * Errors: ERR_OUT_OF_RANGE for a queue depth, ERR_NO_DEVICE, ERR_NOT_A_DISK, ERR_PARTITION, ERR_PERMISSION, ERR_DEVICE_GONE, ERR_NO_ADDON.
  */
 export async function openDevice(path: string, options: OpenDiskOptions = {}): Promise<Disk> {
-  const { signal, onCommand } = options;
+  const { signal, onCommand, queueDepth = 1 } = options;
+  requireQueueDepth(queueDepth);
   const { type, major, minor } = await deviceNumber(path);
   const found = findDisk(interpret(await readSnapshot()), type, major, minor);
   if (found === null) {
@@ -333,19 +373,17 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
     throw new IntegrityError('ERR_NOT_A_DISK', message, { disk: path });
   }
   const handles: NativeHandle[] = [];
-  const open = async (node: DeviceNode, flags: number) => {
-    const handle = await openNode(node, flags);
+  const keep = async (opening: Promise<NativeHandle>) => {
+    const handle = await opening;
     handles.push(handle);
     return handle;
   };
   let log: KernelLog | null = null;
   try {
-    const block = sysfs.block && (await open(sysfs.block, READ_ONLY_DIRECT));
-    const sg = sysfs.sg && (await open(sysfs.sg, READ_ONLY));
+    const block = sysfs.block && (await keep(openNode(sysfs.block, READ_ONLY_DIRECT, queueDepth)));
     const device = `/dev/${sysfs.name}`;
-    // Without the sg driver the block node takes the same ioctl.
-    const scsi = sg ?? (sysfs.hctl ? block : null);
-    const transport = scsi && traced(new SgTransport(scsi, device, false), onCommand);
+    const scsi = await openCommandNode(sysfs, found.by, block, (node) => keep(node), queueDepth);
+    const transport = scsi && traced(new SgTransport(scsi, device, false, { queueDepth }), onCommand);
     const facts = transport && (await learnFacts(transport, signal));
     const namespace = block && sysfs.kind === 'nvme' ? await learnNamespaceFormat(block) : null;
     const lbmd = block && (await block.lbmdCapability());
@@ -357,7 +395,7 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
       namespace,
       lbmd: lbmd?.errno === 0 ? lbmd : null,
       noBlockPi: whyNoAttribute(),
-      sg,
+      sg: scsi,
       block,
       transport,
       log,
@@ -368,6 +406,32 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
     await Promise.all(handles.map((handle) => handle.close()));
     throw error;
   }
+}
+
+function requireQueueDepth(queueDepth: number): void {
+  if (Number.isInteger(queueDepth) && queueDepth >= 1 && queueDepth <= QUEUE_DEPTH_MAX) return;
+  const message = `a queue depth of ${queueDepth}: it is a whole number from 1 to ${QUEUE_DEPTH_MAX}`;
+  throw new IntegrityError('ERR_OUT_OF_RANGE', message);
+}
+
+/**
+ * What carries the SCSI commands: the bsg node when it is named; else the sg node, which takes 32-byte commands of those who may write it;
+ * else the block node, and where sd has no hand on the disk its bsg node, which every SCSI device has.
+ */
+async function openCommandNode(
+  { sg, bsg, hctl }: SysfsDisk,
+  by: FoundDisk['by'],
+  block: NativeHandle | null,
+  keep: (opening: Promise<NativeHandle>) => Promise<NativeHandle>,
+  threads: number,
+): Promise<CommandNode | null> {
+  if (sg && by !== 'bsg') return keep(openSg(sg, threads));
+  if (hctl && block && by !== 'bsg') return block;
+  return bsg && bsgNode(await keep(openNode(bsg, READ_ONLY, threads)));
+}
+
+function bsgNode(handle: NativeHandle): CommandNode {
+  return { sgIo: (request) => handle.bsgIo(request), close: () => handle.close() };
 }
 
 /** Names come again for other disks, and so do addresses; both at once do not. */

@@ -11,6 +11,8 @@ import { decodeInquiry, type Inquiry } from '../scsi/inquiry.js';
 import { type ControlModePage, decodeControlModePage } from '../scsi/mode-page.js';
 import { decodeReadCapacity16, type ReadCapacity16 } from '../scsi/read-capacity.js';
 import {
+  type BlockLimits,
+  decodeBlockLimits,
   decodeDeviceIdentification,
   decodeExtendedInquiry,
   decodeSupportedPages,
@@ -37,6 +39,8 @@ export interface DiskIdentity {
 export interface DiskFacts extends DiskIdentity {
   /** VPD 86h: which tags the disk says it checks. */
   readonly extended: ExtendedInquiry | null;
+  /** VPD B0h: how much one command may carry. */
+  readonly limits: BlockLimits | null;
   readonly capacity: ReadCapacity16 | null;
   readonly control: ControlModePage | null;
 }
@@ -109,9 +113,12 @@ export async function learnFacts(transport: ScsiTransport, signal?: AbortSignal)
   if (identity === null) return null;
   const ask = asker(transport, signal);
   const supported = (await ask(vpdCdb(0x00), PAGE_BYTES, decodeSupportedPages)) ?? [];
+  const askPage = async <T>(page: number, decode: (bytes: Uint8Array) => T) =>
+    supported.includes(page) ? ask(vpdCdb(page), PAGE_BYTES, decode) : null;
   return {
     ...identity,
-    extended: supported.includes(0x86) ? await ask(vpdCdb(0x86), PAGE_BYTES, decodeExtendedInquiry) : null,
+    extended: await askPage(0x86, decodeExtendedInquiry),
+    limits: await askPage(0xb0, decodeBlockLimits),
     capacity: await learnCapacity(transport, signal),
     control: await ask(modeSense10Cdb(CONTROL_MODE_PAGE, PAGE_BYTES), PAGE_BYTES, decodeControlModePage),
   };

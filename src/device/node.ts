@@ -2,7 +2,7 @@
  * Opening device nodes: the right one, or an error that says which one is right.
  */
 import { constants } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { type NativeHandle, native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
 import type { DeviceNode, DeviceNumber } from '../sysfs/disks.js';
@@ -33,10 +33,10 @@ export function numberOf(dev: number): DeviceNumber {
   return { major: (dev >>> 8) & 0xfff, minor: (dev & 0xff) | ((dev >>> 12) & 0xfff00) };
 }
 
-/** Opens a node and makes sure that it is still the device that sysfs spoke of: names move. */
-export async function openNode(node: DeviceNode, flags: number): Promise<NativeHandle> {
+/** Opens a node, for so many calls at once, and makes sure that it is still the device that sysfs spoke of: names move. */
+export async function openNode(node: DeviceNode, flags: number, threads = 1): Promise<NativeHandle> {
   const path = `/dev/${node.name}`;
-  const handle = new (native().Handle)();
+  const handle = new (native().Handle)(threads);
   const { errno } = await handle.open(path, flags);
   if (errno !== 0) {
     await handle.close();
@@ -53,6 +53,28 @@ export async function openNode(node: DeviceNode, flags: number): Promise<NativeH
       advice: 'Run again: the names of disks move when they come and go.',
     },
   );
+}
+
+/**
+ * Opens an sg node for commands. Without CAP_SYS_RAWIO the kernel lets no 32-byte command through an sg node that is open for reading only,
+ * and asks nothing of one that is open for writing (Linux drivers/scsi/sg.c, sg_allow_access). What is sent is the transport's to judge.
+ */
+export async function openSg(node: DeviceNode, threads: number): Promise<NativeHandle> {
+  if (await hasRawIo()) return openNode(node, READ_ONLY, threads);
+  try {
+    return await openNode(node, READ_WRITE, threads);
+  } catch (error) {
+    if ((error as IntegrityError).code !== 'ERR_PERMISSION') throw error;
+    return openNode(node, READ_ONLY, threads);
+  }
+}
+
+const CAP_SYS_RAWIO = 17n;
+
+async function hasRawIo(): Promise<boolean> {
+  const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
+  return ((BigInt(`0x${effective}`) >> CAP_SYS_RAWIO) & 1n) === 1n;
 }
 
 export const READ_ONLY: number = constants.O_RDONLY | constants.O_NONBLOCK;

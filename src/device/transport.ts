@@ -8,12 +8,35 @@ import { cdbText, isReadOnlyCdb } from '../scsi/cdb.js';
 import { classify, describeOutcome, type ScsiOutcome } from '../scsi/outcome.js';
 import { SENSE_KEY } from '../scsi/sense.js';
 import { ERRNO, errnoError } from './errno.js';
+import { Slots } from './slots.js';
 
 /** Milliseconds that one command may take: the kernel's own default for a disk. */
 export const COMMAND_TIMEOUT_MS = 30_000;
 
-/** Milliseconds to wait before each further try of a command that the target was too busy for. */
-const BUSY_BACKOFF_MS = [20, 100, 500] as const;
+interface Patience {
+  /** The command was not begun: it may be sent again, a write too. */
+  readonly applies: (outcome: ScsiOutcome) => boolean;
+  /** Milliseconds to wait before each further try. */
+  readonly pauses: readonly number[];
+}
+
+/** LOGICAL UNIT IS IN PROCESS OF BECOMING READY, and the same of its paths and its space (SPC-5, ASC 04h). */
+const BECOMING_READY: readonly number[] = [0x01, 0x0a, 0x14];
+
+const PATIENCE: readonly Patience[] = [
+  { applies: ({ kind }) => kind === 'busy' || kind === 'task-set-full', pauses: [20, 100, 500] },
+  {
+    applies: (outcome) =>
+      outcome.kind === 'not-ready' &&
+      outcome.sense.asc === 0x04 &&
+      BECOMING_READY.includes(outcome.sense.ascq),
+    pauses: [100, 300, 1000, 2000, 4000],
+  },
+];
+
+/** scsi_cmd_allowed (Linux 6.1 drivers/scsi/scsi_ioctl.c): no 32-byte CDB is in its list, and an sg node opened for writing does not ask it. */
+const FILTERED =
+  'Without CAP_SYS_RAWIO the kernel lets only some commands through, none of 32 bytes: run as root, or as one who may write the /dev/sgN node.';
 
 /** A storm of different UNIT ATTENTIONs in answer to one command ends somewhere. */
 const UNIT_ATTENTIONS_MAX = 8;
@@ -52,23 +75,36 @@ export interface DiskTransport extends ScsiTransport {
 /** What carries CDBs: an open node of this kernel, or a disk in this process. */
 export type CommandNode = Pick<NativeHandle, 'sgIo' | 'close'>;
 
+/** What transports of one disk share: each UNIT ATTENTION counts for all of them. */
+interface Seen {
+  unitAttentions: number;
+}
+
+export interface TransportOptions {
+  /** Commands under way at once, 1 without it: as many as the node has threads. The others wait. */
+  readonly queueDepth?: number | undefined;
+  readonly seen?: Seen;
+}
+
 /** SG_IO on an open node. A transport that is not `writable` sends only commands that cannot alter the medium. */
 export class SgTransport implements DiskTransport {
   readonly #handle: Pick<NativeHandle, 'sgIo'>;
   readonly #disk: string;
   readonly #writable: boolean;
-  readonly #seen: { unitAttentions: number };
+  readonly #seen: Seen;
+  readonly #slots: Slots;
 
   constructor(
     handle: Pick<NativeHandle, 'sgIo'>,
     disk: string,
     writable: boolean,
-    seen: { unitAttentions: number } = { unitAttentions: 0 },
+    { queueDepth = 1, seen = { unitAttentions: 0 } }: TransportOptions = {},
   ) {
     this.#handle = handle;
     this.#disk = disk;
     this.#writable = writable;
     this.#seen = seen;
+    this.#slots = new Slots(queueDepth);
   }
 
   get unitAttentions(): number {
@@ -76,7 +112,7 @@ export class SgTransport implements DiskTransport {
   }
 
   writableBy(handle: Pick<NativeHandle, 'sgIo'>): SgTransport {
-    return new SgTransport(handle, this.#disk, true, this.#seen);
+    return new SgTransport(handle, this.#disk, true, { seen: this.#seen });
   }
 
   async send(command: ScsiCommand): Promise<ScsiReply> {
@@ -94,19 +130,22 @@ export class SgTransport implements DiskTransport {
       );
     }
     const retries: string[] = [];
-    let busy = 0;
+    const tries = new Map<Patience, number>();
     let attentions = 0;
     let attention = '';
     for (;;) {
       signal?.throwIfAborted();
-      const result = await this.#handle.sgIo({ cdb, direction, data, timeoutMs });
+      const result = await this.#slots.use(
+        () => this.#handle.sgIo({ cdb, direction, data, timeoutMs }),
+        signal,
+      );
       const outcome = classify(result);
       if (outcome.kind === 'gone' || outcome.kind === 'ioctl-error') {
         throw errnoError(
           result.errno || ERRNO.ENODEV,
           `${cdbText(cdb)}: ${describeOutcome(outcome)}`,
           this.#disk,
-          { cdb },
+          { cdb, ...(result.errno === ERRNO.EPERM && { advice: FILTERED }) },
         );
       }
       if (outcome.kind === 'unit-attention') {
@@ -120,11 +159,13 @@ export class SgTransport implements DiskTransport {
           continue;
         }
       }
-      const wait = BUSY_BACKOFF_MS[busy];
-      if ((outcome.kind === 'busy' || outcome.kind === 'task-set-full') && wait !== undefined) {
-        busy++;
+      const patience = PATIENCE.find(({ applies }) => applies(outcome));
+      const tried = (patience && tries.get(patience)) ?? 0;
+      const pause = patience?.pauses[tried];
+      if (patience && pause !== undefined) {
+        tries.set(patience, tried + 1);
         retries.push(describeOutcome(outcome));
-        await delay(wait, undefined, signal ? { signal } : {});
+        await delay(pause, undefined, signal ? { signal } : {});
         continue;
       }
       return { outcome, result, retries };

@@ -167,7 +167,7 @@ const DEVICE_KINDS = [
 ] as const;
 
 /**
- * Every whole block device of the snapshot, and the SCSI devices that only have an sg node; by name in
+ * Every whole block device of the snapshot, and the SCSI devices that only have an sg node or a bsg node; by name in
  * natural order.
  */
 export function interpret(snapshot: SysfsSnapshot): SysfsDisk[] {
@@ -182,8 +182,10 @@ export function interpret(snapshot: SysfsSnapshot): SysfsDisk[] {
     return readDisk(tree, name, hctl, generics.get(hctl ?? '') ?? null);
   });
   const withBlock = new Set(disks.map((disk) => disk.hctl));
-  for (const [hctl, sg] of generics) {
-    if (!withBlock.has(hctl)) disks.push(readDisk(tree, null, hctl, sg));
+  // bsg has nodes for hosts and ports too.
+  const bsgs = tree.children('class/bsg').filter((name) => HCTL.test(name));
+  for (const hctl of new Set([...generics.keys(), ...bsgs])) {
+    if (!withBlock.has(hctl)) disks.push(readDisk(tree, null, hctl, generics.get(hctl) ?? null));
   }
   return disks.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }));
 }
@@ -305,16 +307,24 @@ function hctlOf(device: string | null): string | null {
   return device !== null && HCTL.test(device) ? device : null;
 }
 
+/** The name that a disk goes by, and where sysfs has it. */
+function firstNode({ block, sg, hctl }: { block: string | null; sg: string | null; hctl: string | null }) {
+  if (block !== null) return [block, `block/${block}`] as const;
+  if (sg !== null) return [sg, `class/scsi_generic/${sg}`] as const;
+  return [`bsg/${hctl}`, `class/bsg/${hctl}`] as const;
+}
+
 function readDisk(tree: Tree, block: string | null, hctl: string | null, sg: string | null): SysfsDisk {
   // Without a block node nothing lies there, and every field below is as if the kernel said nothing.
   const at = `block/${block ?? '-'}`;
-  const device = block === null ? `class/scsi_generic/${sg}/device` : `${at}/device`;
+  const [name, folder] = firstNode({ block, sg, hctl });
+  const device = `${folder}/device`;
   const layer = readLayer(tree, at);
   const carrier = tree.target(device) ?? '';
   const sizeBytes = (tree.bigint(`${at}/size`) ?? 0n) * SECTOR_BYTES;
   const logicalBlockSize = tree.integer(`${at}/queue/logical_block_size`) ?? 0;
   return {
-    name: block ?? sg ?? '',
+    name,
     kind: layer?.kind ?? DEVICE_KINDS.find(([pattern]) => pattern.test(carrier))?.[1] ?? 'other',
     block: block === null ? null : tree.node(block, `${at}/dev`),
     sg: sg === null ? null : tree.node(sg, `class/scsi_generic/${sg}/dev`),

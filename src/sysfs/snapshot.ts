@@ -46,10 +46,11 @@ const PATTERNS: readonly string[] = [
   ...['proc_name', 'prot_capabilities', 'prot_guard_type', 'sg_prot_tablesize', 'unique_id'].map(
     (name) => `class/scsi_host/*/${name}`,
   ),
-  ...['dev', 'device@', ...SCSI_DEVICE.map((name) => `device/${name}`)].map(
-    (name) => `class/scsi_generic/*/${name}`,
+  ...['scsi_generic', 'bsg'].flatMap((kind) =>
+    ['dev', 'device@', ...SCSI_DEVICE.map((name) => `device/${name}`)].map(
+      (name) => `class/${kind}/*/${name}`,
+    ),
   ),
-  'class/bsg/*/dev',
 ];
 
 /** Reads the disks that the kernel knows. `root` is another folder in tests. Throws ERR_NO_ADDON. */

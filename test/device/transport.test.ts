@@ -102,6 +102,79 @@ t.test('BUSY and TASK SET FULL are retried with a pause, and not for ever', asyn
   t.equal(node.requests.length, 4);
 });
 
+t.test('a disk that becomes ready is waited for, and one that does not is not', async (t) => {
+  const becoming = checkCondition(2, 0x04, 0x01);
+  const reply = await new SgTransport(handle(becoming, becoming, GOOD), '/dev/sdx', false).send(READ);
+  t.equal(reply.outcome.kind, 'good');
+  t.match(reply.retries, [/NOT READY.*becoming ready/, /NOT READY/]);
+  for (const ascq of [0x00, 0x02, 0x04]) {
+    const node = handle(checkCondition(2, 0x04, ascq), GOOD);
+    t.equal((await new SgTransport(node, '/dev/sdx', false).send(READ)).outcome.kind, 'not-ready');
+    t.equal(node.requests.length, 1);
+  }
+  const both = handle({ ...GOOD, status: 0x08 }, becoming, { ...GOOD, status: 0x08 }, GOOD);
+  t.equal((await new SgTransport(both, '/dev/sdx', false).send(READ)).retries.length, 3);
+});
+
+/** A handle whose commands end when they are told to. */
+function patient(): NativeHandle & { end: (() => void)[] } {
+  const end: (() => void)[] = [];
+  const sgIo = () => new Promise<SgResult>((resolve) => end.push(() => resolve(GOOD)));
+  return { end, sgIo } as unknown as NativeHandle & { end: (() => void)[] };
+}
+
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+t.test('as many commands at once as the queue is deep, and the others in their order', async (t) => {
+  const node = patient();
+  const transport = new SgTransport(node, '/dev/sdx', false, { queueDepth: 3 });
+  const done: number[] = [];
+  const sent = Array.from({ length: 8 }, (_, i) => transport.send(READ).then(() => done.push(i)));
+  await settled();
+  t.equal(node.end.length, 3);
+  node.end[2]!();
+  node.end[0]!();
+  await settled();
+  t.same(done, [2, 0], 'answered as they end');
+  t.equal(node.end.length, 5);
+  for (let i = 1; i < 8; i++) {
+    node.end[i]?.();
+    await settled();
+  }
+  await Promise.all(sent);
+  t.same(done, [2, 0, 1, 3, 4, 5, 6, 7]);
+  t.equal(node.end.length, 8);
+});
+
+t.test('a caller who gives up before the turn of a command has not sent it', async (t) => {
+  const node = patient();
+  const transport = new SgTransport(node, '/dev/sdx', false);
+  const first = transport.send(READ);
+  const { signal, abort } = controller();
+  const second = transport.send({ ...READ, signal });
+  const third = transport.send(READ);
+  await settled();
+  abort();
+  await t.rejects(second, { name: 'AbortError' });
+  node.end[0]!();
+  t.equal((await first).outcome.kind, 'good');
+  await settled();
+  t.equal(node.end.length, 2, 'the third, and not the second');
+  node.end[1]!();
+  t.equal((await third).outcome.kind, 'good');
+  const late = controller();
+  const under = transport.send({ ...READ, signal: late.signal });
+  await settled();
+  late.abort();
+  node.end[2]!();
+  t.equal((await under).outcome.kind, 'good', 'what was under way has its answer');
+});
+
+function controller(): { signal: AbortSignal; abort: () => void } {
+  const one = new AbortController();
+  return { signal: one.signal, abort: () => one.abort() };
+}
+
 t.test('a protection error is an answer, never retried', async (t) => {
   const node = handle(checkCondition(0xb, 0x10, 1), GOOD);
   const { outcome } = await new SgTransport(node, '/dev/sdx', false).send(READ);

@@ -336,6 +336,54 @@ t.test('a full queue answers EAGAIN, and serves all that it took', async (t) => 
   await handle.close();
 });
 
+t.test('a handle with three threads has three calls under way, and answers them as they end', async (t) => {
+  const folder = t.testdir({});
+  const [first, second] = ['first', 'second'].map((name) => makeFifo(join(folder, name))) as [string, string];
+  const handle = new Handle(3);
+  const ended: string[] = [];
+  const note = async (name: string, call: Promise<{ errno: number }>) => {
+    const { errno } = await call;
+    ended.push(`${name} ${errno}`);
+  };
+  const opening = [note('first', handle.open(first, fs.O_RDONLY))];
+  await untilOpening(1);
+  opening.push(note('second', handle.open(second, fs.O_RDONLY)));
+  await untilOpening(2);
+  await note('status', handle.status());
+  await admit(second);
+  await opening[1];
+  t.match(await handle.status(), { errno: 0 }, 'open, whatever the first comes to');
+  await admit(first);
+  await opening[0];
+  t.same(ended, [`status ${errno.EBADF}`, 'second 0', `first ${errno.EBUSY}`]);
+  await handle.close();
+  t.same(descriptorsOf(first), []);
+  t.same(descriptorsOf(second), []);
+  for (const threads of [0, 129, 1.5, '2', null]) {
+    t.throws(() => new Handle(threads as number), /threads/, String(threads));
+  }
+});
+
+t.test('close waits for every call under way', async (t) => {
+  const folder = t.testdir({});
+  const fifos = Array.from({ length: 4 }, (_, i) => makeFifo(join(folder, `${i}`)));
+  const handle = new Handle(4);
+  const opened = fifos.map((fifo) => handle.open(fifo, fs.O_RDONLY));
+  await untilOpening(4);
+  let closed = false;
+  const closing = handle.close().then(() => {
+    closed = true;
+  });
+  for (const fifo of fifos) {
+    t.notOk(closed);
+    await admit(fifo);
+  }
+  await closing;
+  const answers = await Promise.all(opened);
+  t.same(answers.map(({ errno }) => errno).sort(), [0, errno.EBUSY, errno.EBUSY, errno.EBUSY]);
+  for (const fifo of fifos) t.same(descriptorsOf(fifo), []);
+});
+
 t.test('close waits for the call under way and cancels the queued ones', async (t) => {
   const fifo = makeFifo(join(t.testdir(), 'fifo'));
   const handle = new Handle();
