@@ -45,7 +45,7 @@ export {
   writeBlocks,
 } from './check/write.js';
 export { writeCheck } from './check/write-check.js';
-export { type Answer, type BlocksRead, deinterleave, type ProtectedBlocks } from './device/blocks.js';
+export type { Answer, BlocksRead, ProtectedBlocks } from './device/blocks.js';
 export { alignedBuffer } from './device/buffers.js';
 export { type Disk, type OpenDiskOptions, openDevice } from './device/disk.js';
 export type { DiskFacts } from './device/facts.js';
@@ -84,6 +84,7 @@ export {
   injectFaults,
   undoFaults,
 } from './pi/inject.js';
+export { deinterleave } from './pi/interleave.js';
 export * from './pi/profile.js';
 export {
   type RemapOptions,
@@ -98,6 +99,13 @@ export { commandReportText, readText, writeText } from './report/transfer-text.j
 export { additionalSenseText } from './scsi/additional-sense.js';
 export * from './scsi/cdb.js';
 export * from './scsi/commands.js';
+export {
+  type AlteredBlocks,
+  type BlockContent,
+  type Effect,
+  type EffectFormat,
+  effectOf,
+} from './scsi/effect.js';
 export * from './scsi/format-unit.js';
 export * from './scsi/inquiry.js';
 export * from './scsi/lba-status.js';

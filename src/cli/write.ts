@@ -1,9 +1,9 @@
 import { Command } from 'commander';
 import { namedRange } from '../check/ranges.js';
 import { planWrite, type WriteContent, type WritePlan, writeBlocks } from '../check/write.js';
-import { deinterleave } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
 import { IntegrityError } from '../errors.js';
+import { deinterleave } from '../pi/interleave.js';
 import type { Layout } from '../pi/layout.js';
 import type { WriteVerbReport } from '../report/model.js';
 import { writeText } from '../report/transfer-text.js';

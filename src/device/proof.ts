@@ -3,10 +3,10 @@
  * and residue 0, so only the content can tell; a write with interleaved bytes to such a disk would destroy its data.
  */
 import { defaultEngine } from '../pi/engine.js';
+import { deinterleave } from '../pi/interleave.js';
 import type { Profile } from '../pi/profile.js';
 import { readCdb, type TransferCdbSize } from '../scsi/cdb.js';
 import { describeOutcome } from '../scsi/outcome.js';
-import { deinterleave } from './blocks.js';
 import { alignedBuffer, isPoison, poison } from './buffers.js';
 import { PROTECT, protectedCdbSize, protectedForm, protectedLength, seedOf } from './protected-range.js';
 import type { ScsiTransport } from './transport.js';

@@ -107,6 +107,24 @@ function pagesOf(data: ResponseReader, from: number): ModePage[] {
   return pages;
 }
 
+/** What the parameter list of MODE SELECT holds. */
+export interface ModeSelectList {
+  readonly descriptorBytes: number;
+  readonly pages: readonly ModePage[];
+}
+
+/** Null for a list that ends within its header, a block descriptor or a page. MODE DATA LENGTH is reserved in it (SPC-5). */
+export function decodeModeSelectList(bytes: Uint8Array, cdbLength: 6 | 10): ModeSelectList | null {
+  const { bytes: headerBytes, lengthBytes } = HEADERS[cdbLength];
+  if (bytes.length < headerBytes) return null;
+  const list = new ResponseReader(`MODE SELECT(${cdbLength}) parameter list`, bytes);
+  const at = headerBytes - lengthBytes;
+  const descriptorBytes = lengthBytes === 1 ? list.u8(at) : list.u16(at);
+  const pages = pagesOf(list, headerBytes + descriptorBytes);
+  const end = pages.reduce((sum, page) => sum + page.bytes.length, headerBytes + descriptorBytes);
+  return end === bytes.length ? { descriptorBytes, pages } : null;
+}
+
 /** The Control mode page. */
 export interface ControlModePage {
   /** ATO: the application tags are the initiator's own; the disk keeps them and may check them. */

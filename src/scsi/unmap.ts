@@ -32,3 +32,12 @@ export function decodeUnmapList(bytes: Uint8Array): LbaRange[] | null {
   }
   return ranges;
 }
+
+/** The ranges of a list that is just as long as its header says (SBC-4); null for one that is not, of which a disk may take anything. */
+export function decodeWholeUnmapList(bytes: Uint8Array): LbaRange[] | null {
+  const ranges = decodeUnmapList(bytes);
+  if (ranges === null || bytes.length !== HEADER_BYTES + DESCRIPTOR_BYTES * ranges.length) return null;
+  const list = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const told = list.getUint16(0) === bytes.length - 2 && list.getUint16(2) === bytes.length - HEADER_BYTES;
+  return told ? ranges : null;
+}

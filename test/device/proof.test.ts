@@ -1,7 +1,7 @@
 import t from 'tap';
-import { deinterleave } from '../../src/device/blocks.js';
 import { proveTuplesCross } from '../../src/device/proof.js';
 import { plainEngine } from '../../src/pi/engine.js';
+import { deinterleave } from '../../src/pi/interleave.js';
 import { type Profile, profileByName } from '../../src/pi/profile.js';
 import { pattern } from '../../src/testbed/fill.js';
 import { type Manner, Target, type TargetOptions } from '../support/target.js';

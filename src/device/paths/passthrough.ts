@@ -2,10 +2,11 @@
  * `passthrough`: READ and WRITE by SG_IO. Data alone, or data with tuples interleaved where the proof holds that they cross.
  */
 import { type ErrorCode, IntegrityError } from '../../errors.js';
+import { deinterleave, interleave } from '../../pi/interleave.js';
 import type { Profile } from '../../pi/profile.js';
 import { readCdb, type TransferForm, transferLength, writeCdb } from '../../scsi/cdb.js';
 import { describeOutcome, type ScsiOutcome } from '../../scsi/outcome.js';
-import { type Answer, type BlocksRead, deinterleave, GOOD, interleave } from '../blocks.js';
+import { type Answer, type BlocksRead, GOOD } from '../blocks.js';
 import { alignedBuffer, poison } from '../buffers.js';
 import { type ProtectField, protectedForm, protectedLength } from '../protected-range.js';
 import type { ScsiReply, ScsiTransport } from '../transport.js';
