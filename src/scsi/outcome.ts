@@ -154,11 +154,17 @@ const BY_STATUS: Readonly<Record<number, ScsiOutcome>> = {
 const RULES: readonly ((facts: Facts) => ScsiOutcome | undefined)[] = [
   ({ errno }) => (errno === 0 ? undefined : (BY_ERRNO[errno] ?? { kind: 'ioctl-error', errno })),
   ({ host }) => BY_HOST[host],
-  (facts) => (facts.sense ? senseOutcome(facts.sense, facts) : undefined),
+  // NO SENSE that no CHECK CONDITION brought says nothing: then the host status may.
+  (facts) =>
+    facts.sense && (facts.status === STATUS.CHECK_CONDITION || facts.sense.key !== SENSE_KEY.NO_SENSE)
+      ? senseOutcome(facts.sense, facts)
+      : undefined,
   // scsi_dispatch_cmd refuses a CDB longer than the host's max_cmd_len before it is sent (Linux 6.1
   // drivers/scsi/scsi_lib.c).
-  ({ host, status }) =>
-    host === 'DID_ABORT' && status === STATUS.GOOD ? { kind: 'command-too-long' } : undefined,
+  ({ host, status, sense }) =>
+    host === 'DID_ABORT' && status === STATUS.GOOD && sense === null
+      ? { kind: 'command-too-long' }
+      : undefined,
   ({ host }) => (host === 'DID_OK' ? undefined : { kind: 'transport', name: host }),
   ({ driver }) => (driver === 'DRIVER_TIMEOUT' ? { kind: 'timeout' } : undefined),
   ({ driver }) =>
@@ -168,9 +174,10 @@ const RULES: readonly ((facts: Facts) => ScsiOutcome | undefined)[] = [
 /** Throws ERR_MALFORMED_RESPONSE for sense that cannot be read. */
 export function classify(answer: Answer): ScsiOutcome {
   const driver = answer.driverStatus & 0x0f;
-  // Sense that no status announced is what an earlier command left in the buffer.
+  // Sense that no status announced is what an earlier command left in the buffer. It may come beside any status (SAM-5), but BUSY is BUSY.
   const announced =
-    answer.status === STATUS.CHECK_CONDITION || DRIVER_STATUS_NAMES[driver] === 'DRIVER_SENSE';
+    answer.status === STATUS.CHECK_CONDITION ||
+    (answer.status === STATUS.GOOD && DRIVER_STATUS_NAMES[driver] === 'DRIVER_SENSE');
   const facts: Facts = {
     errno: answer.errno,
     status: answer.status,

@@ -251,6 +251,7 @@ t.test('who refused', async (t) => {
 });
 
 t.test('every other answer', async (t) => {
+  const noSense = fixed('00', '00', '00');
   const cases: [string, Answer, object][] = [
     ['GOOD', {}, { kind: 'good', sense: null }],
     ['CONDITION MET', { status: 4 }, { kind: 'good' }],
@@ -271,6 +272,23 @@ t.test('every other answer', async (t) => {
     ['TASK SET FULL', { status: 0x28 }, { kind: 'task-set-full' }],
     ['RESERVATION CONFLICT', { status: 0x18 }, { kind: 'reservation-conflict' }],
     ['ACA ACTIVE', { status: 0x30 }, { kind: 'status', status: 0x30 }],
+    // scsi_debug's forged errors on 7.3: the kernel says DRIVER_SENSE wherever sense came.
+    ['BUSY with sense', { status: 8, driver: 8, sense: fixed('0b', '10', '01') }, { kind: 'busy' }],
+    ['TASK SET FULL with NO SENSE', { status: 0x28, driver: 8, sense: noSense }, { kind: 'task-set-full' }],
+    ['CONDITION MET with NO SENSE', { status: 4, driver: 8, sense: noSense }, { kind: 'good' }],
+    ['CHECK CONDITION with NO SENSE', check(noSense), { kind: 'check-condition', sense: { key: 0 } }],
+    ['NO SENSE beside GOOD', { driver: 8, sense: noSense }, { kind: 'good', sense: null }],
+    [
+      'a transport error with NO SENSE',
+      { host: 2, driver: 8, sense: noSense },
+      { kind: 'transport', name: 'DID_BUS_BUSY' },
+    ],
+    [
+      'DID_ABORT with NO SENSE',
+      { host: 5, driver: 8, sense: noSense },
+      { kind: 'transport', name: 'DID_ABORT' },
+    ],
+    ['sense beside GOOD', { driver: 8, sense: fixed('06', '29', '00') }, { kind: 'unit-attention' }],
     ['a CDB that is too long', { host: 5 }, { kind: 'command-too-long' }],
     ['a timeout', { host: 3 }, { kind: 'timeout' }],
     ['a timeout of older kernels', { driver: 6 }, { kind: 'timeout' }],
