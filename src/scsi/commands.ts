@@ -102,6 +102,27 @@ export interface CdbFields {
   readonly elementId?: number;
   /** PREVENT. */
   readonly prevent?: number;
+  /** SELF-TEST CODE. */
+  readonly selfTestCode?: number;
+  /** SELFTEST: the default self-test. */
+  readonly selfTest?: boolean;
+  readonly deviceOffline?: boolean;
+  readonly unitOffline?: boolean;
+  /** MODE of WRITE BUFFER, and MODE SPECIFIC. */
+  readonly bufferMode?: number;
+  readonly modeSpecific?: number;
+  readonly bufferId?: number;
+  readonly bufferOffset?: number;
+  /** ZONE COUNT, from the zone of the LBA on. */
+  readonly zones?: number;
+  /** ALL: the LBA counts for nothing. */
+  readonly allZones?: boolean;
+  /** PARTIAL: only zones that fit are counted. */
+  readonly partial?: boolean;
+  /** PARAMETER DATA FORMAT. */
+  readonly parameterFormat?: number;
+  /** REPD: with timeouts. */
+  readonly extendedData?: boolean;
 }
 
 export type FieldName = keyof CdbFields;
@@ -175,6 +196,7 @@ const MARKS: Fields = {
   writeUncorrectable: bits(1, 6),
   physicalBlock: bits(1, 5),
 };
+const ZONES: Fields = { lba: bytes(2, 8), zones: bytes(12, 2), allZones: bits(14, 0) };
 const SAME: Fields = { ...protect(1), anchor: bits(1, 4), unmap: bits(1, 3) };
 
 /** BYTCHK 00b: VERIFY compares with nothing of ours, so no data goes out. */
@@ -193,6 +215,8 @@ function row(
 
 export const COMMANDS: readonly CommandDefinition[] = [
   row('TEST UNIT READY', [0x00], 6, 'none', {}, true),
+  // SBC-1; obsolete.
+  row('REZERO UNIT', [0x01], 6, 'none', {}),
   row('REQUEST SENSE', [0x03], 6, 'in', { descriptorSense: bits(1, 0), allocationLength: bytes(4, 1) }, true),
   row('FORMAT UNIT', [0x04], 6, 'out', {
     formatProtection: bits(1, 7, 6),
@@ -218,6 +242,9 @@ export const COMMANDS: readonly CommandDefinition[] = [
     savePages: bits(1, 0),
     parameterListLength: bytes(4, 1),
   }),
+  // SPC-2: for this initiator itself and for the whole unit; obsolete, as the longer ones are.
+  row('RESERVE(6)', [0x16], 6, 'none', {}),
+  row('RELEASE(6)', [0x17], 6, 'none', {}),
   row(
     'MODE SENSE(6)',
     [0x1a],
@@ -240,6 +267,14 @@ export const COMMANDS: readonly CommandDefinition[] = [
     loadEject: bits(4, 1),
     start: bits(4, 0),
   }),
+  row('SEND DIAGNOSTIC', [0x1d], 6, 'out', {
+    selfTestCode: bits(1, 7, 5),
+    pageFormat: bits(1, 4),
+    selfTest: bits(1, 2),
+    deviceOffline: bits(1, 1),
+    unitOffline: bits(1, 0),
+    parameterListLength: bytes(3, 2),
+  }),
   row('PREVENT ALLOW MEDIUM REMOVAL', [0x1e], 6, 'none', { prevent: bits(4, 1, 0) }),
   row('READ CAPACITY(10)', [0x25], 10, 'in', {}, true),
   row('READ(10)', [0x28], 10, 'in', { ...READ, ...RANGE_10 }, true),
@@ -248,6 +283,13 @@ export const COMMANDS: readonly CommandDefinition[] = [
   row('VERIFY(10)', [0x2f], 10, 'out', { ...VERIFY, ...RANGE_10 }, NO_DATA_OUT),
   row('PRE-FETCH(10)', [0x34], 10, 'none', { immediate: bits(1, 1), ...RANGE_10 }, true),
   row('SYNCHRONIZE CACHE(10)', [0x35], 10, 'none', { immediate: bits(1, 1), ...RANGE_10 }),
+  row('WRITE BUFFER', [0x3b], 10, 'out', {
+    modeSpecific: bits(1, 7, 5),
+    bufferMode: bits(1, 4, 0),
+    bufferId: bytes(2, 1),
+    bufferOffset: bytes(3, 3),
+    parameterListLength: bytes(6, 3),
+  }),
   // SBC-3; the two READ LONG are obsolete since SBC-4, and so is all of WRITE LONG but WR_UNCOR.
   row(
     'READ LONG(10)',
@@ -290,6 +332,8 @@ export const COMMANDS: readonly CommandDefinition[] = [
     savePages: bits(1, 0),
     parameterListLength: bytes(7, 2),
   }),
+  row('RESERVE(10)', [0x56], 10, 'none', {}),
+  row('RELEASE(10)', [0x57], 10, 'none', {}),
   row(
     'MODE SENSE(10)',
     [0x5a],
@@ -386,6 +430,32 @@ export const COMMANDS: readonly CommandDefinition[] = [
   row('PRE-FETCH(16)', [0x90], 16, 'none', { immediate: bits(1, 1), ...RANGE_16 }, true),
   row('SYNCHRONIZE CACHE(16)', [0x91], 16, 'none', { immediate: bits(1, 1), ...RANGE_16 }),
   row('WRITE SAME(16)', [0x93], 16, 'out', { ...SAME, noDataOut: bits(1, 0), ...RANGE_16 }),
+  // ZBC.
+  row('CLOSE ZONE', [0x94, 0x01], 16, 'none', ZONES),
+  row('FINISH ZONE', [0x94, 0x02], 16, 'none', ZONES),
+  row('OPEN ZONE', [0x94, 0x03], 16, 'none', ZONES),
+  row('RESET WRITE POINTER', [0x94, 0x04], 16, 'none', ZONES),
+  row(
+    'REPORT ZONES',
+    [0x95, 0x00],
+    16,
+    'in',
+    {
+      lba: bytes(2, 8),
+      allocationLength: bytes(10, 4),
+      partial: bits(14, 7),
+      reportingOptions: bits(14, 5, 0),
+    },
+    true,
+  ),
+  row(
+    'REPORT REALMS',
+    [0x95, 0x06],
+    16,
+    'in',
+    { lba: bytes(2, 8), allocationLength: bytes(10, 4), reportingOptions: bits(14, 5, 0) },
+    true,
+  ),
   row('WRITE STREAM(16)', [0x9a], 16, 'out', {
     ...WRITE,
     lba: bytes(2, 8),
@@ -417,6 +487,14 @@ export const COMMANDS: readonly CommandDefinition[] = [
     { lba: bytes(2, 8), allocationLength: bytes(10, 4), reportType: bytes(14, 1) },
     true,
   ),
+  row(
+    'GET STREAM STATUS',
+    [0x9e, 0x16],
+    16,
+    'in',
+    { streamId: bytes(4, 2), allocationLength: bytes(10, 4) },
+    true,
+  ),
   row('WRITE LONG(16)', [0x9f, 0x11], 16, 'out', {
     ...MARKS,
     lba: bytes(2, 8),
@@ -434,6 +512,14 @@ export const COMMANDS: readonly CommandDefinition[] = [
   }),
   row('REPORT LUNS', [0xa0], 12, 'in', { selectReport: bytes(2, 1), allocationLength: bytes(6, 4) }, true),
   row(
+    'REPORT TARGET PORT GROUPS',
+    [0xa3, 0x0a],
+    12,
+    'in',
+    { parameterFormat: bits(1, 7, 5), allocationLength: bytes(6, 4) },
+    true,
+  ),
+  row(
     'REPORT SUPPORTED OPERATION CODES',
     [0xa3, 0x0c],
     12,
@@ -445,6 +531,14 @@ export const COMMANDS: readonly CommandDefinition[] = [
       requestedServiceAction: bytes(4, 2),
       allocationLength: bytes(6, 4),
     },
+    true,
+  ),
+  row(
+    'REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS',
+    [0xa3, 0x0d],
+    12,
+    'in',
+    { extendedData: bits(2, 7), allocationLength: bytes(6, 4) },
     true,
   ),
   row('READ(12)', [0xa8], 12, 'in', { ...READ, ...RANGE_12 }, true),

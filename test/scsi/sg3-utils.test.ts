@@ -545,7 +545,11 @@ t.test('GET LBA STATUS data', async (t) => {
 });
 
 /** What ours are called there. */
-const NAMES: Readonly<Record<string, string>> = { 'WRITE ATOMIC(32)': 'Atomic write(32)' };
+const NAMES: Readonly<Record<string, string>> = {
+  'WRITE ATOMIC(32)': 'Atomic write(32)',
+  // By its mode, which is 0 here.
+  'WRITE BUFFER': 'Write buffer, combined header and data [or multiple modes]',
+};
 
 t.test('what each command is called', async (t) => {
   const cdbs = COMMANDS.map(({ name }) => encodeCdb(name, {}));
