@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import t, { type Test } from 'tap';
 import { badInput } from './bad-input.js';
 import { emulatedDisk, emulatedDiskLong } from './emulated-disk.js';
+import { injection } from './injection.js';
 import { lioFileio } from './lio-fileio.js';
 import { nvme } from './nvme.js';
 import { owned } from './owned.js';
@@ -36,6 +37,7 @@ const { values, positionals } = parseArgs({
 const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
   'scsi-debug': scsiDebug,
   'lio-fileio': lioFileio,
+  injection,
   safeguard,
   owned,
   verbs,
