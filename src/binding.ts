@@ -19,6 +19,8 @@ export interface SgResult {
   /** The sense bytes that were written, 0 to 96. */
   readonly sense: Uint8Array;
   readonly durationMs: number;
+  /** Bytes behind the data buffer were written to. The buffer of the kernel's transfer is the addon's own, with a canary at its end. */
+  readonly overrun: boolean;
 }
 
 export interface SgRequest {

@@ -2,7 +2,8 @@
  * The tests of test/kernel, compiled, inside Debian's kernels: one boot each. A kernel that cannot be had or booted is a failure.
  *
  * RANDOM_IO_CASES: what is long alone, with so many cases of random I/O a kernel. RANDOM_IO_SEED: the seed that a failure printed.
- * EMULATED_DISK_ISCSI, EMULATED_DISK_LOAD_S and CRASHES reach the guest: see test/kernel/iscsi-tests.ts, load.ts and owned.ts.
+ * EMULATED_DISK_ISCSI, EMULATED_DISK_LOAD_S, CRASHES and PASSTHROUGH_COMMANDS reach the guest: see test/kernel/iscsi-tests.ts, load.ts,
+ * owned.ts and passthrough.ts.
  */
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -11,7 +12,14 @@ import { installTools } from './support/install-tools.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-const { RANDOM_IO_CASES, RANDOM_IO_SEED, EMULATED_DISK_ISCSI, EMULATED_DISK_LOAD_S, CRASHES } = process.env;
+const {
+  RANDOM_IO_CASES,
+  RANDOM_IO_SEED,
+  EMULATED_DISK_ISCSI,
+  EMULATED_DISK_LOAD_S,
+  CRASHES,
+  PASSTHROUGH_COMMANDS,
+} = process.env;
 const long = RANDOM_IO_CASES !== undefined;
 
 const RANDOM_IO = [
@@ -22,22 +30,25 @@ const RANDOM_IO = [
 
 /** On the oldest, the newest and two between: what the verbs do is told by two of them. */
 const SUITES: Readonly<Record<string, readonly string[]>> = {
-  '5.10': ['lio-fileio', 'tcmu', 'owned', 'safeguard', 'nvme'],
+  '5.10': ['lio-fileio', 'tcmu', 'owned', 'safeguard', 'passthrough', 'nvme'],
   '6.1': ['scsi-debug', 'lio-fileio', 'safeguard', 'verbs', 'bad-input', 'emulated-disk', 'nvme'],
-  '6.12': ['lio-fileio', 'tcmu', 'bad-input', 'verbs', 'emulated-disk-long', 'nvme'],
+  '6.12': ['lio-fileio', 'tcmu', 'passthrough', 'bad-input', 'verbs', 'emulated-disk-long', 'nvme'],
   newest: ['scsi-debug', 'lio-fileio', 'emulated-disk', 'nvme', 'ublk'],
 };
 const LONG_SUITES: Readonly<Record<string, readonly string[]>> = {
   '5.10': ['owned'],
   '6.1': ['emulated-disk-long'],
-  '6.12': [],
+  '6.12': ['passthrough'],
   newest: ['emulated-disk-long'],
 };
 const KERNELS = Object.keys(SUITES);
 
-const GUEST_ENVIRONMENT = Object.entries({ EMULATED_DISK_ISCSI, EMULATED_DISK_LOAD_S, CRASHES }).flatMap(
-  ([name, value]) => (value === undefined ? [] : [`${name}=${value}`]),
-);
+const GUEST_ENVIRONMENT = Object.entries({
+  EMULATED_DISK_ISCSI,
+  EMULATED_DISK_LOAD_S,
+  CRASHES,
+  PASSTHROUGH_COMMANDS,
+}).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
 
 /**
  * Of one kernel, its download and a host that is busy with other tests included; alone it takes two to five minutes. The guest itself

@@ -90,6 +90,7 @@ Napi::Value to_js(Napi::Env env, const SgAnswer& answer) {
   result.Set("resid", answer.resid);
   result.Set("sense", sense);
   result.Set("durationMs", answer.duration_ms);
+  result.Set("overrun", answer.overrun);
   return result;
 }
 
@@ -360,7 +361,9 @@ Napi::Value Handle::pass_through(const Napi::CallbackInfo& info, SgSend send) {
   const Destination destination{data.As<Napi::Object>(), command.data};
   const bool brings = command.direction == Direction::kFromDevice;
   auto work = [send, memory = std::move(memory), command = std::move(command)](Lane& lane) {
-    return send(lane.fd(), command);
+    SgAnswer answer = send(lane.fd(), command);
+    answer.overrun = !memory.is_intact();
+    return answer;
   };
   return brings ? start(env, std::move(work), {destination}) : start(env, std::move(work));
 }

@@ -30,6 +30,7 @@ struct SgAnswer {
   std::uint32_t duration_ms = 0;
   std::array<std::uint8_t, kSenseBytesMax> sense{};
   std::uint8_t sense_bytes = 0;
+  bool overrun = false;  // Something was written behind the data. Who owns the memory sees it.
 };
 
 // Sent once, whatever happens: a command is never repeated here.

@@ -625,6 +625,21 @@ void a_completion_is_waited_for_without_spinning() {
   CHECK(used.tv_sec == 0 && used.tv_nsec < 100'000'000);
 }
 
+void page_buffers_know_what_is_written_behind_them() {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{520}, std::size_t{4032},
+                                 std::size_t{4033}, std::size_t{4096}, std::size_t{8192}}) {
+    const Bytes content = counting(size);
+    for (const std::size_t beyond : {std::size_t{0}, std::size_t{63}}) {
+      const PageBuffer buffer(content);
+      CHECK(buffer.is_intact());
+      std::ranges::fill(buffer.bytes(), std::uint8_t{0});
+      CHECK(buffer.is_intact());
+      buffer.bytes().data()[size + beyond] = 0;
+      CHECK(!buffer.is_intact());
+    }
+  }
+}
+
 void page_buffers_are_aligned_copies() {
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{4097}}) {
     Bytes content = counting(size);
@@ -1007,6 +1022,7 @@ constexpr std::array kTests{
     Test{"io_uring: a completion is waited for without spinning",
          a_completion_is_waited_for_without_spinning},
     Test{"page buffer: an aligned copy", page_buffers_are_aligned_copies},
+    Test{"page buffer: a canary behind it", page_buffers_know_what_is_written_behind_them},
     Test{"TCMU: commands go around the ring", tcmu_commands_go_around_the_ring},
     Test{"TCMU: CDBs have the length of their group", tcmu_cdbs_have_the_length_of_their_group},
     Test{"TCMU: data is gathered and scattered", tcmu_data_is_gathered_and_scattered},

@@ -139,6 +139,14 @@ export class SgTransport implements DiskTransport {
         () => this.#handle.sgIo({ cdb, direction, data, timeoutMs }),
         signal,
       );
+      if (result.overrun) {
+        const message = `${cdbText(cdb)}: more came than the ${data?.length} bytes that were asked for: memory behind them was written to`;
+        throw new IntegrityError('ERR_TRANSPORT', `${this.#disk}: ${message}`, {
+          disk: this.#disk,
+          cdb,
+          advice: 'The host adapter or its driver is at fault: send nothing more through it.',
+        });
+      }
       const outcome = classify(result);
       if (outcome.kind === 'gone' || outcome.kind === 'ioctl-error') {
         throw errnoError(

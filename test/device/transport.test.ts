@@ -182,6 +182,13 @@ t.test('a protection error is an answer, never retried', async (t) => {
   t.equal(node.requests.length, 1);
 });
 
+t.test('an adapter that writes behind the buffer is told of, whatever it answers', async (t) => {
+  for (const answer of [GOOD, checkCondition(3, 0x11, 0)]) {
+    const sent = new SgTransport(handle({ ...answer, overrun: true }), '/dev/sdx', false).send(READ);
+    await t.rejects(sent, { code: 'ERR_TRANSPORT', message: /READ\(16\).*512 bytes/, disk: '/dev/sdx' });
+  }
+});
+
 t.test('a device that is gone, and a caller that gave up', async (t) => {
   await t.rejects(new SgTransport(handle({ ...GOOD, errno: 19 }), '/dev/sdx', false).send(READ), {
     code: 'ERR_DEVICE_GONE',

@@ -16,6 +16,7 @@ import { injection } from './injection.js';
 import { lioFileio } from './lio-fileio.js';
 import { nvme } from './nvme.js';
 import { owned } from './owned.js';
+import { passthrough } from './passthrough.js';
 import { randomIo } from './random-io.js';
 import { safeguard } from './safeguard.js';
 import { scsiDebug } from './scsi-debug.js';
@@ -40,6 +41,7 @@ const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
   injection,
   safeguard,
   owned,
+  passthrough,
   verbs,
   'bad-input': badInput,
   tcmu,

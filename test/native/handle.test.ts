@@ -178,6 +178,7 @@ t.test('what is no SCSI disk', async (t) => {
     resid: 0,
     sense: new Uint8Array(0),
     durationMs: 0,
+    overrun: false,
   });
   t.match(await handle.sgIo(inquiry({ direction: 'none', data: null })), { errno: errno.ENOTTY });
   t.match(await handle.sgIo(inquiry({ direction: 'to-device', cdb: new Uint8Array(32) })), {

@@ -33,6 +33,7 @@ export const GOOD: SgResult = {
   resid: 0,
   sense: new Uint8Array(0),
   durationMs: 0,
+  overrun: false,
 };
 
 /** CHECK CONDITION with fixed sense. */

@@ -35,6 +35,7 @@ export class InProcessNode implements CommandNode {
       resid: reads ? buffer.length - dataIn.length : 0,
       sense: sense.slice(0, SENSE_MAX),
       durationMs: Math.min(afterMs, timeoutMs),
+      overrun: false,
     };
     if (afterMs > timeoutMs) {
       await delay(timeoutMs);
