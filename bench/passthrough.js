@@ -59,11 +59,14 @@ function fio(device, iodepth) {
   return JSON.parse(said.slice(said.indexOf('{'))).jobs[0].read.iops;
 }
 
+/** An sg descriptor takes no more commands at once, and they have one. */
+const SG_QUEUE = 16;
+
 /** By depth; null where a peer has no such thing. */
 const PEERS = {
   sg_dd: (device, depth) => (depth === 1 ? dd('sg_dd', device) : null),
-  sgp_dd: (device, depth) => (depth <= 16 ? dd('sgp_dd', device, `thr=${depth}`) : null),
-  'fio --ioengine=sg': fio,
+  sgp_dd: (device, depth) => (depth <= SG_QUEUE ? dd('sgp_dd', device, `thr=${depth}`) : null),
+  'fio --ioengine=sg': (device, depth) => (depth <= SG_QUEUE ? fio(device, depth) : null),
 };
 
 const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
