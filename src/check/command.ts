@@ -7,8 +7,8 @@ import type { ScsiReply } from '../device/transport.js';
 import { IntegrityError } from '../errors.js';
 import type { CommandReport, SenseReport } from '../report/model.js';
 import { hex } from '../scsi/bytes.js';
-import { cdbText, isReadOnlyCdb, transferLength } from '../scsi/cdb.js';
-import { type CdbFields, commandOf, type DecodedCdb, decodeCdb } from '../scsi/commands.js';
+import { cdbText, decodeWholeCdb, isReadOnlyCdb, transferLength } from '../scsi/cdb.js';
+import { type CdbFields, commandOf, type DecodedCdb } from '../scsi/commands.js';
 import { describeOutcome } from '../scsi/outcome.js';
 import { type Sense, senseText } from '../scsi/sense.js';
 
@@ -41,12 +41,7 @@ export function requireReadOnly(cdb: Uint8Array): DecodedCdb {
       advice: 'This verb sends what cannot alter the disk; blocks are written with `blk-integrity write`.',
     });
   }
-  const decoded = decodeCdb(cdb);
-  if (decoded !== null && cdb.length === command.length) return decoded;
-  throw new IntegrityError(
-    'ERR_USAGE',
-    `${command.name} has ${command.length} bytes: ${cdb.length} are given`,
-  );
+  return decodeWholeCdb(cdb);
 }
 
 /** Sends the command. Whatever the disk answers is reported. Errors: as requireReadOnly; ERR_OUT_OF_RANGE, ERR_NO_PATH, ERR_DEVICE_GONE. */

@@ -14,6 +14,13 @@ export function alignedBuffer(length: number): Uint8Array {
   return new Uint8Array(memory, native().alignedOffset(memory, PAGE), length);
 }
 
+/** A page-aligned copy. */
+export function alignedCopy(bytes: Uint8Array): Uint8Array {
+  const copy = alignedBuffer(bytes.length);
+  copy.set(bytes.subarray(0, copy.length));
+  return copy;
+}
+
 /** The byte of the poison at `index`: never 00h nor FFh, which devices and bounce buffers leave by themselves. */
 function poisonAt(index: number): number {
   return 0x51 + ((index * 37) % 97);

@@ -32,17 +32,22 @@ export interface Hold {
   release(): Promise<void>;
 }
 
+export interface HoldOptions {
+  /** Also while SWP is set in the Control mode page: for what is to clear it. */
+  readonly despiteSwp?: boolean;
+}
+
 /**
  * Whether it may be written at all is another question: permission.ts.
  * Errors: ERR_NOT_OURS, ERR_READ_ONLY, ERR_BUSY, ERR_PERMISSION, ERR_NO_PATH, ERR_DEVICE_GONE.
  */
-export async function holdDisk(disk: Disk): Promise<Hold> {
+export async function holdDisk(disk: Disk, options: HoldOptions = {}): Promise<Hold> {
   const node = inProcessNode(disk);
-  return node === null ? holdNodes(disk) : holdInProcess(disk, node);
+  return node === null ? holdNodes(disk, options) : holdInProcess(disk, node, options);
 }
 
-async function holdInProcess(disk: Disk, node: CommandNode): Promise<Hold> {
-  requireWritable(disk);
+async function holdInProcess(disk: Disk, node: CommandNode, options: HoldOptions): Promise<Hold> {
+  requireWritable(disk, options);
   if (heldInProcess.has(node)) throw errnoError(ERRNO.EWOULDBLOCK, 'claim', disk.device);
   heldInProcess.add(node);
   const release = async () => {
@@ -58,9 +63,9 @@ async function holdInProcess(disk: Disk, node: CommandNode): Promise<Hold> {
   }
 }
 
-async function holdNodes(disk: Disk): Promise<Hold> {
+async function holdNodes(disk: Disk, options: HoldOptions): Promise<Hold> {
   const before = await listed(disk);
-  requireWritable(disk, before.sysfs.readOnly);
+  requireWritable(disk, options, before.sysfs.readOnly);
   await requireUnused(disk.device, before);
   const { block: blockNode, sg: sgNode } = before.sysfs;
   // What has no block node nobody mounts.
@@ -133,8 +138,13 @@ async function lock(handle: NativeHandle, disk: string): Promise<void> {
 }
 
 /** A disk that somebody set read-only stays as it is, by SG_IO too. */
-function requireWritable({ device: disk, facts }: Disk, readOnly = false): void {
-  if (!readOnly && !facts?.control?.softwareWriteProtect) return;
+function requireWritable(
+  { device: disk, facts }: Disk,
+  { despiteSwp = false }: HoldOptions,
+  readOnly = false,
+): void {
+  const swp = !despiteSwp && facts?.control?.softwareWriteProtect === true;
+  if (!readOnly && !swp) return;
   const why = readOnly ? 'the kernel has it read-only' : 'SWP is set in its Control mode page';
   throw new IntegrityError('ERR_READ_ONLY', `${disk} is write-protected: ${why}`, {
     disk,

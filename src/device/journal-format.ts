@@ -9,7 +9,9 @@ import { IntegrityError } from '../errors.js';
 import { PATHS, type PathName } from '../words.js';
 import type { DiskIdentity } from './facts.js';
 
-export const JOURNAL_VERSION = 1;
+/** 1 knew neither mode pages, nor one digest for many blocks, nor blocks without a digest. It is read as well. */
+export const JOURNAL_VERSION = 2;
+const KNOWN_VERSIONS: readonly number[] = [1, JOURNAL_VERSION];
 
 /** The disk, and what is saved of it. */
 export interface JournalHead {
@@ -39,10 +41,27 @@ export interface Extent {
   readonly blocks: number;
 }
 
+/**
+ * In the place of a digest: a block that cannot be read, or one that may hold anything, which is for the testbed's disks alone.
+ */
+export const WITHOUT_DIGEST = { unreadable: 'unreadable', anything: 'anything' } as const;
+
 export interface JournalWrite extends Extent {
   readonly touchesTuples: boolean;
-  /** SHA-256 of the data that is sent to each block, in hexadecimal digits. */
+  /** SHA-256 of the data that each block may hold, in hexadecimal digits, or WITHOUT_DIGEST; one alone is for all of the blocks. */
   readonly digests: readonly string[];
+}
+
+/** A mode page by its codes; 0 for one without subpage. */
+export interface ModePageCode {
+  readonly page: number;
+  readonly subpage: number;
+}
+
+export interface JournalModePage extends ModePageCode {
+  /** The page as it was and as it is sent, from its header on, in hexadecimal digits. */
+  readonly was: string;
+  readonly sent: string;
 }
 
 /** Everything that a journal says. */
@@ -57,10 +76,23 @@ export interface JournalContent {
 export type JournalStep =
   | ({ readonly kind: 'writing' } & JournalWrite)
   | ({ readonly kind: 'restored' } & Extent)
+  | ({ readonly kind: 'mode page' } & JournalModePage)
+  | ({ readonly kind: 'mode page restored' } & ModePageCode)
+  /** Of the blocks alone: mode pages are put back all the same. */
   | { readonly kind: 'kept' };
 
 const MAGIC = 0x424c4b4a; // "BLKJ"
-const TYPE = { head: 1, data: 2, tuples: 3, armed: 4, writing: 5, restored: 6, kept: 7 } as const;
+const TYPE = {
+  head: 1,
+  data: 2,
+  tuples: 3,
+  armed: 4,
+  writing: 5,
+  restored: 6,
+  kept: 7,
+  'mode page': 8,
+  'mode page restored': 9,
+} as const;
 type TypeName = keyof typeof TYPE;
 
 const PREFIX_BYTES = 12;
@@ -68,7 +100,11 @@ const DIGEST_BYTES = 32;
 /** A record holds at most a piece of the region. */
 const PAYLOAD_MAX = 64 * 1024 * 1024;
 
+/** @throws ERR_OUT_OF_RANGE for a payload that nobody would read again */
 function record(type: TypeName, payload: Uint8Array): Buffer {
+  if (payload.length > PAYLOAD_MAX) {
+    throw new IntegrityError('ERR_OUT_OF_RANGE', `a journal record of ${payload.length} bytes`);
+  }
   const bytes = Buffer.alloc(PREFIX_BYTES + payload.length + DIGEST_BYTES);
   bytes.writeUInt32BE(MAGIC, 0);
   bytes.writeUInt32BE(TYPE[type], 4);
@@ -179,8 +215,8 @@ const isNumber = (value: unknown) => typeof value === 'string' && /^\d{1,20}$/.t
 /** What is used of it is what it must be; a name is compared with the disk's. */
 function headOf(payload: Buffer, bad: Bad): JournalHead {
   const head = parsed(payload, bad) as JournalHead;
-  if (head.version !== JOURNAL_VERSION)
-    throw bad(`version ${head.version}, this package knows ${JOURNAL_VERSION}`);
+  if (!KNOWN_VERSIONS.includes(head.version))
+    throw bad(`version ${head.version}, this package knows ${KNOWN_VERSIONS.join(' and ')}`);
   const tuples = Array.isArray(head.tuples) ? head.tuples : [null];
   const sound =
     [head.blocks, head.blockSize].every(isCount) &&
@@ -190,16 +226,37 @@ function headOf(payload: Buffer, bad: Bad): JournalHead {
   return head;
 }
 
+/** The types of record that are steps, with what each must say. */
+const STEPS: Readonly<Record<JournalStep['kind'], (step: never, head: JournalHead) => boolean>> = {
+  writing: (step: JournalWrite, head) => isInside(step, head) && hasDigests(step),
+  restored: isInside,
+  'mode page': (step: JournalModePage) => isModePage(step.was, step) && isModePage(step.sent, step),
+  'mode page restored': () => true,
+  kept: () => true,
+};
+
 function stepOf(type: TypeName, payload: Buffer, head: JournalHead, bad: Bad): JournalStep[] {
-  if (type !== 'writing' && type !== 'restored' && type !== 'kept') return [];
-  const step = { ...(parsed(payload, bad) as object), kind: type } as JournalStep;
-  if (step.kind === 'kept') return [step];
-  const { index, blocks } = step;
-  const inside =
-    Number.isSafeInteger(index) && index >= 0 && isCount(blocks) && index + blocks <= head.blocks;
-  const told = step.kind === 'restored' || (Array.isArray(step.digests) && step.digests.length === blocks);
-  if (!inside || !told) throw bad('a step that does not fit the region');
+  if (!Object.hasOwn(STEPS, type)) return [];
+  const kind = type as JournalStep['kind'];
+  const step = { ...(parsed(payload, bad) as object), kind } as JournalStep;
+  if (!STEPS[kind](step as never, head)) throw bad('a step that makes no sense');
   return [step];
+}
+
+function isInside({ index, blocks }: Extent, head: JournalHead): boolean {
+  return Number.isSafeInteger(index) && index >= 0 && isCount(blocks) && index + blocks <= head.blocks;
+}
+
+function hasDigests({ digests, blocks }: JournalWrite): boolean {
+  return Array.isArray(digests) && (digests.length === blocks || digests.length === 1);
+}
+
+/** Bytes of a page that begins with its codes. */
+function isModePage(text: unknown, { page, subpage }: ModePageCode): boolean {
+  if (typeof text !== 'string' || !/^(?:[0-9a-f]{2}){2,65539}$/.test(text)) return false;
+  const [first, second] = Buffer.from(text.slice(0, 4), 'hex');
+  const long = (first! & 0x40) !== 0;
+  return (first! & 0x3f) === page && (long ? second : 0) === subpage;
 }
 
 /** SHA-256 of a block, in hexadecimal digits. */

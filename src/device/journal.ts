@@ -13,7 +13,9 @@ import {
   JOURNAL_VERSION,
   type JournalContent,
   type JournalHead,
+  type JournalModePage,
   type JournalWrite,
+  type ModePageCode,
   parseJournal,
   savedRecords,
   stepRecord,
@@ -95,9 +97,20 @@ export class Journal {
   }
 
   /** Before the blocks are sent: what they may hold from now on. */
-  async writing(write: JournalWrite): Promise<void> {
-    await this.#append(stepRecord({ kind: 'writing', ...write }));
+  async writing(writes: readonly JournalWrite[]): Promise<void> {
+    for (const write of writes) await this.#append(stepRecord({ kind: 'writing', ...write }));
     await this.#file.datasync();
+  }
+
+  /** Before a mode page is sent. */
+  async settingModePage(page: JournalModePage): Promise<void> {
+    await this.#append(stepRecord({ kind: 'mode page', ...page }));
+    await this.#file.datasync();
+  }
+
+  /** As restored. */
+  modePageRestored({ page, subpage }: ModePageCode): Promise<void> {
+    return this.#append(stepRecord({ kind: 'mode page restored', page, subpage }));
   }
 
   /** After the fact, and not synced: to restore twice does no harm. */

@@ -7,7 +7,8 @@ import { readSnapshot } from '../sysfs/snapshot.js';
 import { type Disk, type OpenDiskOptions, openDevice } from './disk.js';
 import { holdDisk, requireFlushed } from './hold.js';
 import { Journal } from './journal.js';
-import { type JournalHead, namesSameDisk } from './journal-format.js';
+import { type JournalHead, type JournalStep, namesSameDisk, WITHOUT_DIGEST } from './journal-format.js';
+import { isOurs } from './permission.js';
 import { Region, type Restored } from './region.js';
 
 export interface Recovery {
@@ -36,32 +37,44 @@ export async function recover(
 }
 
 async function putBack(path: string, disk: Disk): Promise<Recovery> {
-  const { head } = await Journal.read(path);
+  const { head, steps: known } = await Journal.read(path);
   requireNamed(disk, head);
+  requireTold(path, disk, known);
   const range = { lba: BigInt(head.lba), blocks: head.blocks };
   disk.proveOutside(range);
-  const hold = await holdDisk(disk);
+  // The run may have set SWP itself.
+  const hold = await holdDisk(disk, { despiteSwp: known.some(({ kind }) => kind === 'mode page') });
   try {
     // Under the hold: its run is over, and has written what it has written.
     const { data, tuples, steps } = await Journal.read(path);
     const parts = { disk, range, saved: { data, tuples }, hold, journal: null, keptIn: path };
     const region = Region.resume(parts, steps);
-    const { writtenBlocks } = region;
+    const { writtenBlocks, changedModePages } = region;
     const outcome = await region.restore();
     // What was kept is to stay; otherwise every block is what it was, whatever the last record said.
-    if (steps.at(-1)?.kind !== 'kept') await region.requireWhole();
+    if (!steps.some(({ kind }) => kind === 'kept')) await region.requireWhole();
     await requireFlushed(disk, hold);
     await Journal.remove(path);
     return {
       device: disk.device,
       ...range,
       writtenBlocks,
-      outcome: writtenBlocks === 0 ? 'untouched' : outcome,
+      outcome: writtenBlocks + changedModePages === 0 ? 'untouched' : outcome,
     };
   } finally {
     disk.proveOutside(null);
     await hold.release();
   }
+}
+
+/** Only of the testbed's disks a block may hold anything: elsewhere nobody would know it from somebody else's. */
+function requireTold(path: string, disk: Disk, steps: readonly JournalStep[]): void {
+  const untold = steps.some(
+    (step) => step.kind === 'writing' && step.digests.includes(WITHOUT_DIGEST.anything),
+  );
+  if (!untold || isOurs(disk)) return;
+  const message = `${path} says of ${disk.device} what no run writes of a disk that is not the testbed's`;
+  throw new IntegrityError('ERR_MALFORMED_RESPONSE', message, { disk: disk.device });
 }
 
 /** The journal is its owner's word for this very disk, as it was formatted then. */

@@ -3,15 +3,30 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { IntegrityError } from '../errors.js';
+import { cdbText, type TransferCdbSize } from '../scsi/cdb.js';
+import { decodeCdb } from '../scsi/commands.js';
+import type { AlteredBlocks, BlockContent } from '../scsi/effect.js';
+import type { ScsiOutcome } from '../scsi/outcome.js';
 import { decodeSense, SENSE_KEY } from '../scsi/sense.js';
 import type { PathName } from '../words.js';
+import { type AlteringCommand, effectOn, ownCopy, sendOnce } from './alter.js';
 import type { Answer } from './blocks.js';
-import { alignedBuffer } from './buffers.js';
+import { alignedCopy } from './buffers.js';
+import { ChangedModePages } from './changed-mode-pages.js';
 import type { Disk } from './disk.js';
 import { type Hold, requireFlushed, requireSameDisk } from './hold.js';
 import type { Journal } from './journal.js';
-import { digestOf, type Extent, type JournalStep, type JournalWrite } from './journal-format.js';
-import type { DiskTransport } from './transport.js';
+import {
+  digestOf,
+  type Extent,
+  type JournalStep,
+  type JournalWrite,
+  WITHOUT_DIGEST,
+} from './journal-format.js';
+import { selectModePage } from './mode-pages.js';
+import { PATIENCE_MS, patiently } from './patience.js';
+import { isOurs } from './permission.js';
+import type { DiskTransport, ScsiReply } from './transport.js';
 import { WAYS, type WayName } from './ways.js';
 
 export interface RegionRange {
@@ -45,7 +60,7 @@ const RESTORING: Readonly<Record<Touched, readonly WayName[]>> = {
 
 interface Written {
   touched: Touched;
-  /** Digests of all that was sent to this block: the medium holds one of them, or the saved data. */
+  /** Digests of all that was sent to this block, or WITHOUT_DIGEST: the medium holds one of them, or the saved data. */
   readonly versions: string[];
 }
 
@@ -73,9 +88,6 @@ export interface RegionParts {
   readonly keptIn: string | null;
 }
 
-/** A disk that does not answer while it is put back is asked again after these pauses, in milliseconds. */
-const PATIENCE_MS = [100, 300, 1000, 3000] as const;
-
 /** A write whose end is not known may still come: so long is waited before and after the restore. */
 const LATE_WRITE_MS = 1000;
 
@@ -87,6 +99,7 @@ export class Region implements AsyncDisposable {
   readonly #hold: Hold;
   readonly #journal: Journal | null;
   readonly #written: Map<number, Written> = new Map();
+  readonly #modePages: ChangedModePages;
   /** The end of what was asked for last: writes and restores go one after the other. */
   #last: Promise<unknown> = Promise.resolve();
   #closing = false;
@@ -106,6 +119,7 @@ export class Region implements AsyncDisposable {
     this.#hold = parts.hold;
     this.#journal = parts.journal;
     this.#keptIn = parts.keptIn;
+    this.#modePages = new ChangedModePages(parts.disk, parts.hold.transports.sg);
     // A place that holds what is written here proves nothing, or the wrong thing.
     parts.disk.proveOutside(parts.range);
   }
@@ -116,12 +130,21 @@ export class Region implements AsyncDisposable {
     region.#closing = true;
     // A command that was under way when the run ended may still come.
     region.#uncertain = true;
-    for (const step of steps) {
-      if (step.kind === 'kept') region.#written.clear();
-      else if (step.kind === 'restored') region.#forget(step);
-      else region.#markAll(step);
-    }
+    for (const step of steps) region.#follow(step);
     return region;
+  }
+
+  #follow(step: JournalStep): void {
+    if (step.kind === 'writing') this.#markAll(step);
+    else if (step.kind === 'restored') this.#forget(step);
+    else if (step.kind === 'mode page') this.#modePages.note(step);
+    else if (step.kind === 'mode page restored') this.#modePages.forget(step);
+    else this.#written.clear();
+  }
+
+  /** Mode pages that were set and are not back. */
+  get changedModePages(): number {
+    return this.#modePages.size;
   }
 
   /** Blocks that were written and are not back. */
@@ -156,7 +179,7 @@ export class Region implements AsyncDisposable {
   ): Promise<Answer> {
     const own = { data: alignedCopy(data), tuples: tuples ? alignedCopy(tuples) : null };
     const { device: disk } = this.disk;
-    if (this.#closing) throw new IntegrityError('ERR_CLOSED', `${disk}: the region was given back`);
+    this.#requireNotClosing();
     const { first, blocks } = this.#requireInside(lba, own.data);
     const way = wayOf(path, tuples !== undefined, checked);
     if (way === null) {
@@ -166,16 +189,67 @@ export class Region implements AsyncDisposable {
     this.#requireTuples(path, own.data, own.tuples);
     return this.#inTurn(async () => {
       this.#requireUsable();
-      await this.#requireWay(way);
-      const digests = Array.from({ length: blocks }, (_, i) => digestOf(blockOf(own.data, i, blocks)));
+      const digests = digestsOf({ is: 'data', data: own.data }, blocks);
       const write = { index: first, blocks, touchesTuples: way !== 'plain', digests };
-      await this.#journaled(() => this.#journal?.writing(write));
-      // Directly before the write: the disk may have become another while the journal went to its medium.
-      await requireSameDisk(this.disk, this.#descriptorOf(way));
-      await this.#requireWay(way);
-      this.#markAll(write);
-      this.#wrote = true;
+      await this.#arm([write], this.#descriptorOf(way), () => this.#requireWay(way));
       return this.#send(way, lba, own.data, own.tuples);
+    });
+  }
+
+  /**
+   * Sends a command that alters blocks, all of them in the region, by SG_IO, once: WRITE in all forms, WRITE SAME, UNMAP, WRITE LONG and so
+   * on. Whatever the disk answers is the reply. Data-out with tuples takes the proof that they cross with this protect field, in a READ of
+   * this size.
+   * Errors, before anything is sent: as effectOn; ERR_USAGE for a command that alters something else; ERR_OUT_OF_RANGE for blocks outside
+   * the region; ERR_NOT_OURS where nobody can say what the blocks hold afterwards and the disk is not the testbed's; ERR_NO_PATH without
+   * the proof.
+   */
+  async command(command: AlteringCommand): Promise<ScsiReply> {
+    const own = ownCopy(command);
+    this.#requireNotClosing();
+    const effect = effectOn(this.disk, own);
+    const { device: disk } = this.disk;
+    if (effect.kind !== 'blocks') {
+      const message = `${disk}: ${cdbText(own.cdb)} alters no blocks, or all of them`;
+      throw new IntegrityError('ERR_USAGE', message, { disk, cdb: own.cdb });
+    }
+    const { altered, interleaved } = effect;
+    for (const run of altered) this.#requireAlterable(run);
+    return this.#inTurn(async () => {
+      this.#requireUsable();
+      const { sg } = this.#hold.transports;
+      const writes: JournalWrite[] = [];
+      for (const run of altered) writes.push(...(await this.#writesOf(run, interleaved)));
+      await this.#arm(writes, sg, () => this.#requireCrossing(own.cdb, interleaved));
+      return this.#sendCommand(() => sendOnce(sg, own));
+    });
+  }
+
+  /**
+   * Sets a mode page, as MODE SENSE returns it, from its header on: Control, Control Extension or Application Tag. It is not saved (SP 0),
+   * and is put back before the blocks are, whether these are kept or not.
+   * Errors, before anything is sent: ERR_USAGE for another page, or for bits that the disk does not let be changed; ERR_NO_PATH for a page
+   * that the disk has not.
+   */
+  async selectModePage(page: Uint8Array): Promise<ScsiReply> {
+    const own = Uint8Array.from(page);
+    this.#requireNotClosing();
+    return this.#inTurn(async () => {
+      this.#requireUsable();
+      const { sg } = this.#hold.transports;
+      await requireSameDisk(this.disk, sg);
+      const step = await this.#modePages.plan(own);
+      await this.#journaled(() => this.#journal?.settingModePage(step));
+      await requireSameDisk(this.disk, sg);
+      this.#modePages.note(step);
+      const reply = await this.#sendCommand(() => selectModePage(sg, Buffer.from(step.sent, 'hex')));
+      if (reply.outcome.kind !== 'good') return reply;
+      const sent = await this.#modePages.current(step);
+      if (sent !== step.sent) {
+        await this.#journaled(() => this.#journal?.settingModePage({ ...step, sent }));
+        this.#modePages.note({ ...step, sent });
+      }
+      return reply;
     });
   }
 
@@ -242,6 +316,12 @@ export class Region implements AsyncDisposable {
     throw new IntegrityError('ERR_CLOSED', `${this.disk.device}: the region was given back`);
   }
 
+  #requireNotClosing(): void {
+    if (this.#closing) {
+      throw new IntegrityError('ERR_CLOSED', `${this.disk.device}: the region was given back`);
+    }
+  }
+
   #requireUsable(): void {
     const { device: disk } = this.disk;
     if (this.#timedOut) {
@@ -261,6 +341,75 @@ export class Region implements AsyncDisposable {
       this.#broken = error;
       throw error;
     }
+  }
+
+  /** One step ahead of the medium: the journal has what the blocks may hold from now on, and the descriptor is asked who it is. */
+  async #arm(
+    writes: readonly JournalWrite[],
+    transport: DiskTransport,
+    requireReady: () => Promise<void>,
+  ): Promise<void> {
+    await requireReady();
+    await this.#journaled(() => this.#journal?.writing(writes));
+    // Directly before the write: the disk may have become another while the journal went to its medium.
+    await requireSameDisk(this.disk, transport);
+    await requireReady();
+    for (const write of writes) this.#markAll(write);
+    this.#wrote = true;
+  }
+
+  #requireAlterable({ lba, blocks, may }: AlteredBlocks): void {
+    const { device: disk } = this.disk;
+    const { lba: from, blocks: length } = this.range;
+    if (lba < from || lba + BigInt(blocks) > from + BigInt(length)) {
+      const message = `${disk}: blocks ${lba} to ${lba + BigInt(blocks) - 1n} are altered: they are not all in the claimed region`;
+      throw new IntegrityError('ERR_OUT_OF_RANGE', message, {
+        disk,
+        advice: `It is ${from} to ${from + BigInt(length) - 1n}.`,
+      });
+    }
+    const untold = may.find((content) => content.is === 'untold');
+    if (untold === undefined || isOurs(this.disk)) return;
+    const message = `${disk}: ${untold.why}: it could not be told from somebody else's data, and is not sent`;
+    throw new IntegrityError('ERR_NOT_OURS', message, { disk });
+  }
+
+  /** One for each content that the blocks may have. Plain data may lie under its old tuple still. */
+  async #writesOf({ lba, blocks, may }: AlteredBlocks, interleaved: boolean): Promise<JournalWrite[]> {
+    const index = Number(lba - this.range.lba);
+    const writes: JournalWrite[] = [];
+    for (const content of may) {
+      const current = content.is === 'ored' ? await this.#readRange(lba, blocks) : null;
+      const touchesTuples = interleaved || content.is !== 'data';
+      writes.push({ index, blocks, touchesTuples, digests: digestsOf(content, blocks, current) });
+    }
+    return writes;
+  }
+
+  /** In transfers, as the disk takes them. */
+  async #readRange(lba: bigint, blocks: number): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    const most = this.disk.transferBlocksMax;
+    for (let at = 0; at < blocks; at += most) {
+      const index = Number(lba - this.range.lba) + at;
+      parts.push(await this.#readMedium({ index, blocks: Math.min(most, blocks - at) }));
+    }
+    return Buffer.concat(parts);
+  }
+
+  async #requireCrossing(cdb: Uint8Array, interleaved: boolean): Promise<void> {
+    if (!interleaved) return;
+    const { device: disk } = this.disk;
+    const protect = decodeCdb(cdb)?.fields.protect;
+    const size = cdb.length as TransferCdbSize;
+    if (await this.disk.tuplesCross(protect as number, undefined, size)) return;
+    const proof = await this.disk.proof(undefined, protect, size);
+    const message = `${disk}: ${cdbText(cdb)} is not sent: ${proof?.text ?? 'the disk takes no SCSI commands'}`;
+    throw new IntegrityError('ERR_NO_PATH', message, {
+      disk,
+      cdb,
+      advice: `Tuples are sent interleaved only where they are proved to cross: here by READ(${size}) with RDPROTECT ${protect}.`,
+    });
   }
 
   async #requireWay(way: WayName): Promise<void> {
@@ -306,13 +455,14 @@ export class Region implements AsyncDisposable {
     });
   }
 
-  #markAll({ index, touchesTuples, digests }: JournalWrite): void {
-    digests.forEach((digest, i) => {
+  #markAll({ index, blocks, touchesTuples, digests }: JournalWrite): void {
+    for (let i = 0; i < blocks; i++) {
       const written = this.#written.get(index + i) ?? { touched: 'data', versions: [] };
       if (touchesTuples) written.touched = 'data and tuples';
+      const digest = digests.length === 1 ? digests[0]! : digests[i]!;
       if (!written.versions.includes(digest)) written.versions.push(digest);
       this.#written.set(index + i, written);
-    });
+    }
   }
 
   #forget({ index, blocks }: Extent): void {
@@ -325,20 +475,42 @@ export class Region implements AsyncDisposable {
   }
 
   async #send(way: WayName, lba: bigint, data: Uint8Array, tuples: Uint8Array | null): Promise<Answer> {
-    const sent = WAYS[way].send(this.disk, this.#hold, { lba, data, tuples });
-    const answer = await sent.catch((error: unknown) => {
+    return this.#ending(
+      () => WAYS[way].send(this.disk, this.#hold, { lba, data, tuples }),
+      (answer) => answer.kind !== 'failed',
+      (answer) => answer.kind === 'failed' && answer.error.code === 'ERR_TIMEOUT',
+    );
+  }
+
+  #sendCommand(send: () => Promise<ScsiReply>): Promise<ScsiReply> {
+    return this.#ending(
+      send,
+      ({ outcome }) => ENDED.includes(outcome.kind),
+      ({ outcome }) => outcome.kind === 'timeout',
+    );
+  }
+
+  /** What has not ended may still come to the medium. */
+  async #ending<T>(
+    send: () => Promise<T>,
+    hasEnded: (reply: T) => boolean,
+    timedOut: (reply: T) => boolean,
+  ): Promise<T> {
+    const reply = await send().catch((error: unknown) => {
       this.#uncertain = true;
       throw error;
     });
-    if (answer.kind === 'failed') {
-      this.#uncertain = true;
-      this.#timedOut ||= answer.error.code === 'ERR_TIMEOUT';
-    }
-    return answer;
+    this.#uncertain ||= !hasEnded(reply);
+    this.#timedOut ||= timedOut(reply);
+    return reply;
   }
 
   async #restoreAll(): Promise<Restored> {
     if (this.#uncertain) await delay(LATE_WRITE_MS);
+    // Before the blocks: SWP, or ATO, may stand in their way.
+    const pages = await this.#modePages.putBack(async (code) =>
+      this.#journal?.modePageRestored(code).catch(() => {}),
+    );
     const left = await this.#blocksToLeave();
     const runs = this.#writtenRuns(new Set(left.map(({ run }) => run.index)));
     const failures: { readonly run: Run; readonly error: unknown }[] = [];
@@ -367,15 +539,19 @@ export class Region implements AsyncDisposable {
       await this.#journal?.restored({ index: run.index, blocks: run.blocks }).catch(() => {});
       this.#forget(run);
     }
-    const [first] = failures;
+    const [first = pages[0]] = failures.map(({ error }) => error as Error);
     if (first === undefined) return restored;
     const blocks = failures.map(({ run }) => `${this.#lbaOf(run)} (${run.blocks})`).join(', ');
-    throw this.#notRestored(blocks, first.error as Error);
+    throw this.#notRestored(blocks, first, pages.length);
   }
 
-  #notRestored(blocks: string, cause: Error): IntegrityError {
+  #notRestored(blocks: string, cause: Error, modePages = 0): IntegrityError {
     const { device: disk } = this.disk;
-    const message = `${disk}: not put back, from block (count): ${blocks}: ${cause.message}`;
+    const what = [
+      ...(modePages > 0 ? [`${modePages} mode page(s)`] : []),
+      ...(blocks === '' ? [] : [`from block (count): ${blocks}`]),
+    ];
+    const message = `${disk}: not put back, ${what.join('; ')}: ${cause.message}`;
     return new IntegrityError('ERR_RESTORE', message, {
       disk,
       advice: this.#keptIn
@@ -401,7 +577,7 @@ export class Region implements AsyncDisposable {
     return runs;
   }
 
-  #lbaOf({ index }: Run): bigint {
+  #lbaOf({ index }: Pick<Run, 'index'>): bigint {
     return this.range.lba + BigInt(index);
   }
 
@@ -451,7 +627,7 @@ export class Region implements AsyncDisposable {
     return patiently(() => this.#readMedium(run));
   }
 
-  async #readMedium(run: Run): Promise<Uint8Array> {
+  async #readMedium(run: Pick<Run, 'index' | 'blocks'>): Promise<Uint8Array> {
     const { device: disk } = this.disk;
     const { data, answer } = await this.disk.readMedium(this.#lbaOf(run), run.blocks);
     if (data !== null) return data;
@@ -463,18 +639,38 @@ export class Region implements AsyncDisposable {
   async #blocksToLeave(): Promise<Left[]> {
     const left: Left[] = [];
     for (const run of this.#writtenRuns(new Set())) {
-      const medium = await this.#medium(run).catch(() => null);
-      const { data: saved } = this.#savedOf(run);
+      const medium = await this.#mediumIfAny(run);
       for (let i = 0; i < run.blocks; i++) {
         const one: Run = { ...run, index: run.index + i, blocks: 1 };
-        const now = medium ? blockOf(medium, i, run.blocks) : await this.#readMedium(one).catch(() => null);
-        const versions = this.#written.get(one.index)?.versions ?? [];
-        if (now === null) left.push({ run: one, why: 'cannot be read' });
-        else if (!same(blockOf(saved, i, run.blocks), now) && !versions.includes(digestOf(now)))
-          left.push({ run: one, why: 'was written by somebody else' });
+        const why = await this.#whyLeft(one, medium && blockOf(medium, i, run.blocks));
+        if (why !== null) left.push({ run: one, why });
       }
     }
     return left;
+  }
+
+  /** Null where it cannot be read as a whole. What was made unreadable here is not waited for. */
+  #mediumIfAny(run: Run): Promise<Uint8Array | null> {
+    const marked = this.#versionsIn(run).has(WITHOUT_DIGEST.unreadable);
+    return (marked ? this.#readMedium(run) : this.#medium(run)).catch(() => null);
+  }
+
+  #versionsIn({ index, blocks }: Run): Set<string> {
+    const all = Array.from({ length: blocks }, (_, i) => this.#written.get(index + i)?.versions ?? []);
+    return new Set(all.flat());
+  }
+
+  /** Null for a block that is ours to put back. */
+  async #whyLeft(one: Run, known: Uint8Array | null): Promise<string | null> {
+    const versions = this.#versionsIn(one);
+    if (versions.has(WITHOUT_DIGEST.anything)) return null;
+    try {
+      const now = known ?? (await this.#readMedium(one));
+      const ours = same(this.#savedOf(one).data, now) || versions.has(digestOf(now));
+      return ours ? null : 'was written by somebody else';
+    } catch (error) {
+      return versions.has(WITHOUT_DIGEST.unreadable) && isBadBlock(error) ? null : 'cannot be read';
+    }
   }
 
   async #requireBack(run: Run): Promise<void> {
@@ -507,31 +703,48 @@ function mayPass({ code, sense }: IntegrityError): boolean {
   return key !== undefined && PASSING.includes(key);
 }
 
+/** An unrecovered read error, as WRITE LONG leaves it. */
+function isBadBlock(error: unknown): boolean {
+  const { sense } = error as IntegrityError;
+  return sense !== undefined && decodeSense(sense)?.key === SENSE_KEY.MEDIUM_ERROR;
+}
+
+/** Outcomes after which nothing of the command comes any more: the disk has answered. */
+const ENDED: readonly ScsiOutcome['kind'][] = [
+  'good',
+  'protection',
+  'check-condition',
+  'unit-attention',
+  'not-ready',
+  'busy',
+  'task-set-full',
+  'reservation-conflict',
+  'status',
+];
+
+/** As JournalWrite has them. `current` is what lies there, where data is ORed into it. */
+function digestsOf(content: BlockContent, blocks: number, current: Uint8Array | null = null): string[] {
+  const each = (data: Uint8Array) =>
+    Array.from({ length: blocks }, (_, i) => digestOf(blockOf(data, i, blocks)));
+  switch (content.is) {
+    case 'data':
+      return each(content.data);
+    case 'repeated':
+      return [digestOf(content.data)];
+    case 'ored':
+      return each(content.data.map((byte, i) => byte | current![i]!));
+    case 'unreadable':
+      return [WITHOUT_DIGEST.unreadable];
+    case 'untold':
+      return [WITHOUT_DIGEST.anything];
+  }
+}
+
 /** Null for what no way does. */
 function wayOf(path: PathName, withTuples: boolean, checked: boolean): WayName | null {
   if (path === 'passthrough' && withTuples) return checked ? 'interleaved' : 'interleaved unchecked';
   const name = path === 'passthrough' ? 'plain' : path;
   return checked && WAYS[name].carriesTuples === withTuples ? name : null;
-}
-
-/** Asks again while the disk does not answer; another disk, or somebody else's data, is an answer. */
-async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  for (const pause of PATIENCE_MS) {
-    try {
-      return await ask();
-    } catch (error) {
-      const { code } = error as IntegrityError;
-      if (code === 'ERR_NOT_OURS' || code === 'ERR_DEVICE_GONE' || code === 'ERR_CLOSED') throw error;
-      await delay(pause);
-    }
-  }
-  return ask();
-}
-
-function alignedCopy(bytes: Uint8Array): Uint8Array {
-  const copy = alignedBuffer(bytes.length);
-  copy.set(bytes.subarray(0, copy.length));
-  return copy;
 }
 
 function blockOf(bytes: Uint8Array, index: number, blocks: number): Uint8Array {

@@ -3,7 +3,7 @@
  */
 import { IntegrityError } from '../errors.js';
 import { hex } from './bytes.js';
-import { type CdbFields, commandOf, decodeCdb, encodeCdb } from './commands.js';
+import { type CdbFields, commandOf, type DecodedCdb, decodeCdb, encodeCdb } from './commands.js';
 
 /** The tags that a 32-byte command tells the device to expect (SBC-4 READ(32), WRITE(32)). */
 export interface ExpectedTags {
@@ -121,6 +121,23 @@ export function isReadOnlyCdb(cdb: Uint8Array): boolean {
   const [at, mask] = readOnly.ifClear;
   const byte = cdb[at];
   return byte !== undefined && (byte & mask) === 0;
+}
+
+/**
+ * What a CDB says that is to be sent. Throws ERR_READ_ONLY for one that is not known here, since it might alter the medium; ERR_USAGE for
+ * one that is not as long as its command.
+ */
+export function decodeWholeCdb(cdb: Uint8Array): DecodedCdb {
+  const command = commandOf(cdb);
+  if (command === null) {
+    const message = `refused to send ${cdbText(cdb)}: it is not known here and might alter the disk`;
+    throw new IntegrityError('ERR_READ_ONLY', message, { cdb });
+  }
+  const decoded = decodeCdb(cdb);
+  if (decoded !== null && cdb.length === command.length) return decoded;
+  const { name, length } = command;
+  const why = cdb.length === length ? 'its ADDITIONAL CDB LENGTH says otherwise' : `${cdb.length} are given`;
+  throw new IntegrityError('ERR_USAGE', `${name} has ${length} bytes: ${why}`);
 }
 
 /** The command's name and bytes: `READ(10) 28 20 00 00 00 08 00 00 08 00`. */

@@ -4,8 +4,8 @@
  */
 import { IntegrityError } from '../errors.js';
 import { deinterleave } from '../pi/interleave.js';
-import { transferLength } from './cdb.js';
-import type { CdbFields, DecodedCdb } from './commands.js';
+import { decodeWholeCdb, transferLength } from './cdb.js';
+import type { CdbFields } from './commands.js';
 import { decodeFormatList, FORMAT_HEADER_BYTES } from './format-unit.js';
 import { decodeModeSelectList, type ModePage } from './mode-page.js';
 import { decodeScatteredList, scatteredListBytes } from './scattered.js';
@@ -85,11 +85,12 @@ interface Row {
 const PROTECT_MAX = 0b101;
 
 /**
- * What the command alters. Errors: ERR_READ_ONLY for one of which nothing is known here; ERR_USAGE for a reserved protect field, for one on
- * a disk without protection, and for a parameter list that does not fit; ERR_BAD_LENGTH for data-out that is not as long as CDB and format
- * say; ERR_OUT_OF_RANGE for blocks that are not on the disk.
+ * What the command alters. Errors: ERR_READ_ONLY for one of which nothing is known here; ERR_USAGE for a CDB that is not as long as its
+ * command, for a reserved protect field, one on a disk without protection, and a parameter list that does not fit; ERR_BAD_LENGTH for
+ * data-out that is not as long as CDB and format say; ERR_OUT_OF_RANGE for blocks that are not on the disk.
  */
-export function effectOf({ command, fields }: DecodedCdb, dataOut: Uint8Array, format: EffectFormat): Effect {
+export function effectOf(cdb: Uint8Array, dataOut: Uint8Array, format: EffectFormat): Effect {
+  const { command, fields } = decodeWholeCdb(cdb);
   const { name, length: cdbLength } = command;
   const row = rowOf(name);
   if (row === null) throw new IntegrityError('ERR_READ_ONLY', `what ${name} alters is not known here`);

@@ -56,7 +56,7 @@ t.test('a region that is put back leaves no journal', async (t) => {
     await using region = await claimRegion(disk, RANGE, { journal: path });
     t.equal(statSync(path).mode & 0o777, 0o600, 'it holds the data of the disk');
     const { head, data, tuples, steps } = parseJournal(readFileSync(path), path);
-    t.match(head, { version: 1, serial: disk.facts!.serial, lba: '100', blocks: 16, protectionType: 1 });
+    t.match(head, { version: 2, serial: disk.facts!.serial, lba: '100', blocks: 16, protectionType: 1 });
     t.same(Buffer.from(data), Buffer.from(region.savedData()));
     t.same(Buffer.from(tuples.get('passthrough')!), Buffer.from(region.savedTuples()!));
     t.same(steps, []);
@@ -266,7 +266,9 @@ t.test('records that are whole and make no sense', (t) => {
     ]);
   t.match(parseJournal(made({}), 'x'), { steps: [] });
   for (const changed of [
-    { version: 2 },
+    { version: 0 },
+    { version: 3 },
+    { version: '2' },
     { blocks: -1 },
     { blocks: '1' },
     { blocks: 2 },

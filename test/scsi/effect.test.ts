@@ -1,6 +1,6 @@
 /** What commands alter: as it is predicted, and as the emulated disk holds it afterwards. */
 import t, { type Test } from 'tap';
-import { type CdbFields, COMMANDS, decodeCdb, encodeCdb } from '../../src/scsi/commands.js';
+import { type CdbFields, COMMANDS, encodeCdb } from '../../src/scsi/commands.js';
 import { type BlockContent, type EffectFormat, effectOf, hasEffect } from '../../src/scsi/effect.js';
 import { encodeFormatList } from '../../src/scsi/format-unit.js';
 import { encodeModeSelectList } from '../../src/scsi/mode-page.js';
@@ -22,7 +22,7 @@ const FORMAT: EffectFormat = {
 const NOTHING = new Uint8Array(0);
 
 function effect(name: string, fields: CdbFields, dataOut: Uint8Array = NOTHING, format = FORMAT) {
-  return effectOf(decodeCdb(encodeCdb(name, fields))!, dataOut, format);
+  return effectOf(encodeCdb(name, fields), dataOut, format);
 }
 
 const fill = (blocks: number, byte: number) => new Uint8Array(512 * blocks).fill(byte);
@@ -274,6 +274,13 @@ t.test('what else', (t) => {
 });
 
 t.test('what is refused', (t) => {
+  const none = (cdb: Uint8Array) => effectOf(cdb, NOTHING, FORMAT);
+  t.throws(() => none(Uint8Array.of(0xc0, 0, 0, 0, 0, 0)), { code: 'ERR_READ_ONLY', message: /not known/ });
+  t.throws(() => none(encodeCdb('LOG SENSE', { savePages: true })), { code: 'ERR_READ_ONLY' });
+  const cdb = encodeCdb('WRITE(32)', {});
+  t.throws(() => none(cdb.subarray(0, 31)), { code: 'ERR_USAGE', message: /32 bytes: 31 are given/ });
+  t.throws(() => none(cdb.with(7, 0x20)), { code: 'ERR_USAGE', message: /ADDITIONAL CDB LENGTH/ });
+  t.throws(() => none(Uint8Array.from([...encodeCdb('WRITE(10)', {}), 0])), { code: 'ERR_USAGE' });
   for (const protect of [6, 7]) {
     for (const name of ['WRITE(10)', 'WRITE SAME(16)', 'ORWRITE(32)', 'WRITE SCATTERED(16)', 'VERIFY(12)']) {
       t.throws(
@@ -457,7 +464,7 @@ function step(
   const before = look(disk, shape);
   let effect: ReturnType<typeof effectOf>;
   try {
-    effect = effectOf(decodeCdb(cdb)!, dataOut, format);
+    effect = effectOf(cdb, dataOut, format);
   } catch {
     // Nothing that is on the disk as a whole is refused here.
     t.notOk(send(disk, cdb, dataOut).status === 0, said);
