@@ -16,6 +16,7 @@ import { hex } from '../scsi/bytes.js';
 import { TRANSFER_BLOCKS_MAX, type TransferForm } from '../scsi/cdb.js';
 import { decodeSense, SENSE_KEY } from '../scsi/sense.js';
 import type { Verdict } from '../words.js';
+import { ahead } from './ahead.js';
 import type { Claim } from './claims.js';
 import { checkedIn } from './crosscheck.js';
 import { intervalsOf } from './intervals.js';
@@ -76,15 +77,18 @@ export function commandForm(verb: 'READ' | 'WRITE', form: TransferForm): Command
 }
 
 /**
- * The range in transfers. One in which a block is bad comes again block by block, so that every bad block is found; after one that
+ * The range in transfers, as many under way at once as the disk is opened for. One in which a block is bad comes again block by block, so that every bad block is found; after one that
  * failed altogether nothing more is sent.
  */
 async function* transfers(disk: Disk, plan: ReadPlan, signal?: AbortSignal): AsyncGenerator<BlocksRead> {
   const { size } = plan.form ?? {};
   const most = Math.min(disk.transferBlocksMax, size === undefined ? Infinity : TRANSFER_BLOCKS_MAX[size]);
-  for (let at = 0; at < plan.blocks; at += most) {
+  const runs = ahead(Math.ceil(plan.blocks / most), disk.queueDepth, async (index) => {
+    const at = index * most;
     const blocks = Math.min(most, plan.blocks - at);
-    const read = await readOne(disk, plan, at, blocks, signal);
+    return { at, blocks, read: await readOne(disk, plan, at, blocks, signal) };
+  });
+  for await (const { at, blocks, read } of runs) {
     const singly = blocks > 1 && isOfBlock(read.answer);
     if (!singly) yield read;
     if (!singly && read.answer.kind === 'failed' && !isOfBlock(read.answer)) return;

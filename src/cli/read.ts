@@ -3,6 +3,7 @@ import { namedRange } from '../check/ranges.js';
 import { readBlocks } from '../check/read.js';
 import { planRead, type ReadRequest } from '../check/read-plan.js';
 import type { ProtectedBlocks } from '../device/blocks.js';
+import { QUEUE_DEPTH_MAX } from '../device/disk.js';
 import { IntegrityError } from '../errors.js';
 import { interleave } from '../pi/interleave.js';
 import type { Layout } from '../pi/layout.js';
@@ -28,9 +29,12 @@ interface ReadVerbOptions extends OutputOptions, Pick<ReadRequest, 'path' | 'cdb
   readonly output?: string;
   readonly tuples?: string;
   readonly layout: Layout;
+  readonly queueDepth?: number;
   readonly testbed?: string;
   readonly trace?: boolean;
 }
+
+const QUEUE_DEPTH = { min: 1, max: QUEUE_DEPTH_MAX };
 
 /** `read [DEVICE]`: blocks by one path and one command. Exit status 1 with findings, 3 when a read failed otherwise. */
 export function readCommand(io: CommandIo): Command {
@@ -70,13 +74,18 @@ export function readCommand(io: CommandIo): Command {
       parseLayout,
       'separate',
     )
+    .option(
+      '--queue-depth <n>',
+      `transfers under way at once, 1 to ${QUEUE_DEPTH_MAX} (default: 1)`,
+      (text: string) => parseInteger('--queue-depth', text, QUEUE_DEPTH),
+    )
     .option(...TESTBED_HERE_OPTION)
     .option(...TRACE_OPTION)
     .option('--json', 'one JSON object')
     .action(async (device: string | undefined, options: ReadVerbOptions) => {
       requireOutputs(options, io);
-      const { testbed, trace } = options;
-      await withDisk(io, { device, testbed, trace, verb: null }, async (disk) => {
+      const { testbed, trace, queueDepth } = options;
+      await withDisk(io, { device, testbed, trace, queueDepth, verb: null }, async (disk) => {
         const { lba, blocks, tagMask: appTagMask, ...rest } = options;
         const plan = await planRead(
           disk,

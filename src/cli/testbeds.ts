@@ -35,6 +35,7 @@ export interface DiskChoice {
   readonly device: string | undefined;
   readonly testbed?: string | undefined;
   readonly trace?: boolean | undefined;
+  readonly queueDepth?: number | undefined;
   /** The verb and its options, to be said again in a VM; null for one that does not run there. */
   readonly verb: readonly string[] | null;
 }
@@ -42,11 +43,12 @@ export interface DiskChoice {
 /** Runs `job` on the disk, and gives the testbed back whatever comes of it. */
 export async function withDisk(
   io: CommandIo,
-  { device, testbed, trace, verb }: DiskChoice,
+  { device, testbed, trace, queueDepth, verb }: DiskChoice,
   job: (disk: Disk) => Promise<void>,
 ): Promise<void> {
   const options: OpenDiskOptions = {
     signal: io.signal,
+    queueDepth,
     ...(trace && { onCommand: (traced) => void io.stderr.write(`${printable(traceText(traced))}\n`) }),
   };
   if (device !== undefined && testbed !== undefined) {

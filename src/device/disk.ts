@@ -84,6 +84,8 @@ export class Disk implements AsyncDisposable {
   /** Why there is no path block-pi; null when there is. */
   readonly noBlockPi: string | null;
   readonly logReadable: boolean;
+  /** Commands under way at once. */
+  readonly queueDepth: number;
   readonly #sg: CommandNode | null;
   readonly #block: NativeHandle | null;
   readonly #listing: Listing;
@@ -102,6 +104,7 @@ export class Disk implements AsyncDisposable {
     block: NativeHandle | null;
     transport: DiskTransport | null;
     log: KernelLog | null;
+    queueDepth: number;
     listing: Listing;
   }) {
     const { device, sysfs, facts, namespace, lbmd, sg, block, transport, log } = parts;
@@ -118,6 +121,7 @@ export class Disk implements AsyncDisposable {
     this.disagreements = disagreements(sysfs, facts);
     this.transport = transport;
     this.logReadable = log !== null;
+    this.queueDepth = parts.queueDepth;
     this.#sg = sg;
     this.#block = block;
     this.#listing = parts.listing;
@@ -399,6 +403,7 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
       block,
       transport,
       log,
+      queueDepth,
       listing: async () => interpret(await readSnapshot()).find(isDisk(sysfs)),
     });
   } catch (error) {
@@ -408,7 +413,8 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
   }
 }
 
-function requireQueueDepth(queueDepth: number): void {
+/** @throws ERR_OUT_OF_RANGE */
+export function requireQueueDepth(queueDepth: number): void {
   if (Number.isInteger(queueDepth) && queueDepth >= 1 && queueDepth <= QUEUE_DEPTH_MAX) return;
   const message = `a queue depth of ${queueDepth}: it is a whole number from 1 to ${QUEUE_DEPTH_MAX}`;
   throw new IntegrityError('ERR_OUT_OF_RANGE', message);

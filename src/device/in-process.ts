@@ -2,7 +2,7 @@
  * A disk in this process, opened as one of the kernel's: SCSI commands are its only path, and the kernel says nothing of it.
  */
 import type { SysfsDisk } from '../sysfs/disks.js';
-import { Disk, type OpenDiskOptions } from './disk.js';
+import { Disk, type OpenDiskOptions, requireQueueDepth } from './disk.js';
 import { learnFacts } from './facts.js';
 import { traced } from './trace.js';
 import { type CommandNode, SgTransport } from './transport.js';
@@ -19,9 +19,10 @@ export function inProcessNode(disk: Disk): CommandNode | null {
 export async function openInProcess(
   device: string,
   node: CommandNode,
-  { signal, onCommand }: OpenDiskOptions = {},
+  { signal, onCommand, queueDepth = 1 }: OpenDiskOptions = {},
 ): Promise<Disk> {
-  const transport = traced(new SgTransport(node, device, false), onCommand);
+  requireQueueDepth(queueDepth);
+  const transport = traced(new SgTransport(node, device, false, { queueDepth }), onCommand);
   const facts = await learnFacts(transport, signal);
   const sysfs = { ...UNKNOWN_TO_THE_KERNEL, name: device };
   const disk = new Disk({
@@ -35,6 +36,7 @@ export async function openInProcess(
     block: null,
     transport,
     log: null,
+    queueDepth,
     listing: async () => sysfs,
   });
   nodes.set(disk, node);

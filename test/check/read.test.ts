@@ -25,14 +25,17 @@ class Subject implements AsyncDisposable {
     this.sent = sent;
   }
 
-  static async make(options: EmulatedDiskOptions = {}, { fill = true } = {}): Promise<Subject> {
+  static async make(
+    options: EmulatedDiskOptions = {},
+    { fill = true, queueDepth = 1 } = {},
+  ): Promise<Subject> {
     const emulated = await EmulatedDisk.create({ blocks: BLOCKS, ...options });
     if (fill) {
       await using empty = await emulated.open();
       await fillDisk(empty);
     }
     const sent: Uint8Array[] = [];
-    const disk = await emulated.open({ onCommand: ({ command }) => sent.push(command.cdb) });
+    const disk = await emulated.open({ onCommand: ({ command }) => sent.push(command.cdb), queueDepth });
     return new Subject(emulated, disk, sent);
   }
 
@@ -259,4 +262,17 @@ t.test('a block that cannot be read: the others are', async (t: Test) => {
   t.match(report.findings, [{ kind: 'read-error', lba: BAD, text: /MEDIUM ERROR/ }]);
   t.equal(report.delivered, 8, 'data ends before it');
   t.equal(report.data, expectedData(992, 8));
+});
+
+t.test('with several transfers under way a bad block is found as with one', async (t) => {
+  const reports: string[] = [];
+  for (const queueDepth of [1, 3, 16]) {
+    await using subject = await Subject.make({}, { queueDepth });
+    await subject.plant(BAD, '00 00 00 00 00 00 03 e8');
+    subject.emulated.addFault({ kind: 'medium-error', lba: 1500n, blocks: 1n });
+    const { disk, ...report } = await subject.read({ lba: 0n, blocks: BLOCKS });
+    t.match(report.findings, [{ lba: BAD }, { lba: BAD }, { lba: 1500, kind: 'read-error' }]);
+    reports.push(JSON.stringify(report).replaceAll(disk.device, 'disk'));
+  }
+  t.same(new Set(reports).size, 1);
 });

@@ -61,6 +61,17 @@ t.test('files, as the verb verify takes them', async (t) => {
   });
 });
 
+t.test('several transfers at once come in their order, and say the same', async (t) => {
+  const whole = async (depth: string) => {
+    const name = file(`deep-${depth}`);
+    const { stdout } = await read('--blocks', '5000', '-o', name, '--queue-depth', depth, '--json');
+    t.same(readFileSync(name), data(5000), depth);
+    const { disk: _, ...report } = JSON.parse(stdout);
+    return report;
+  };
+  t.same(await whole('7'), await whole('1'));
+});
+
 t.test('stdout: bytes and report do not mix, and no bytes go to a terminal', async (t) => {
   const { bytes, stderr } = await read('--blocks', '2', '-o', '-');
   t.same(bytes, data(2));
@@ -90,6 +101,7 @@ t.test('what cannot be is said, and its exit status', async (t) => {
     [['--ref-tag', '1', '--cdb-size', '16'], 2, /READ\(16\) has no tags.*ERR_USAGE/],
     [['--cdb-size', '7'], 2, /none of 6, 10/],
     [['--protect', '8'], 2, /0 to 7/],
+    [['--queue-depth', '0'], 2, /--queue-depth.*1 to 128/],
     [['--blocks', '0'], 2, /--blocks/],
     [['--blocks', '99999'], 2, /ERR_OUT_OF_RANGE/],
     [['--path', 'block'], 3, /ERR_NO_PATH/],
