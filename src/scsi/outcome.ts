@@ -141,19 +141,24 @@ const BY_ERRNO: Readonly<Record<number, ScsiOutcome>> = {
   19: { kind: 'gone', name: 'ENODEV' },
 };
 
+/** Only the target says these, and it has not begun the command: whatever the host's driver adds (scsi_debug: DID_ABORT to TASK SET FULL). */
+const UNACCEPTED: Readonly<Record<number, ScsiOutcome>> = {
+  [STATUS.BUSY]: { kind: 'busy' },
+  [STATUS.TASK_SET_FULL]: { kind: 'task-set-full' },
+  [STATUS.RESERVATION_CONFLICT]: { kind: 'reservation-conflict' },
+};
+
 const BY_STATUS: Readonly<Record<number, ScsiOutcome>> = {
   [STATUS.GOOD]: { kind: 'good', sense: null },
   [STATUS.CONDITION_MET]: { kind: 'good', sense: null },
   [STATUS.CHECK_CONDITION]: { kind: 'check-condition', sense: null },
-  [STATUS.BUSY]: { kind: 'busy' },
-  [STATUS.TASK_SET_FULL]: { kind: 'task-set-full' },
-  [STATUS.RESERVATION_CONFLICT]: { kind: 'reservation-conflict' },
 };
 
 /** From what says most to what says least; the first that answers is the outcome. */
 const RULES: readonly ((facts: Facts) => ScsiOutcome | undefined)[] = [
   ({ errno }) => (errno === 0 ? undefined : (BY_ERRNO[errno] ?? { kind: 'ioctl-error', errno })),
   ({ host }) => BY_HOST[host],
+  ({ status }) => UNACCEPTED[status],
   // NO SENSE that no CHECK CONDITION brought says nothing: then the host status may.
   (facts) =>
     facts.sense && (facts.status === STATUS.CHECK_CONDITION || facts.sense.key !== SENSE_KEY.NO_SENSE)

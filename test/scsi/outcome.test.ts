@@ -274,6 +274,9 @@ t.test('every other answer', async (t) => {
     ['ACA ACTIVE', { status: 0x30 }, { kind: 'status', status: 0x30 }],
     // scsi_debug's forged errors on 7.3: the kernel says DRIVER_SENSE wherever sense came.
     ['BUSY with sense', { status: 8, driver: 8, sense: fixed('0b', '10', '01') }, { kind: 'busy' }],
+    // scsi_debug's own, with opts=0x800.
+    ['TASK SET FULL with DID_ABORT', { status: 0x28, host: 5 }, { kind: 'task-set-full' }],
+    ['TASK SET FULL of a disk that is gone', { status: 0x28, host: 1 }, { kind: 'gone' }],
     ['TASK SET FULL with NO SENSE', { status: 0x28, driver: 8, sense: noSense }, { kind: 'task-set-full' }],
     ['CONDITION MET with NO SENSE', { status: 4, driver: 8, sense: noSense }, { kind: 'good' }],
     ['CHECK CONDITION with NO SENSE', check(noSense), { kind: 'check-condition', sense: { key: 0 } }],
