@@ -99,7 +99,10 @@ export function requireHeldCommand(disk: Disk, command: AlteringCommand, ownersh
 
 function lastingPart(effect: Effect): { readonly what: string; readonly advice: string } | null {
   if (effect.kind === 'whole medium') {
-    return { what: 'destroys all that is on the disk', advice: 'If that is meant: sg_format.' };
+    return {
+      what: 'may destroy all that is on the disk',
+      advice: 'If that is meant: sg_format, sg_write_buffer, sg_reset_wp.',
+    };
   }
   if (effect.kind !== 'mode pages') return null;
   const what =

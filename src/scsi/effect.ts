@@ -63,6 +63,7 @@ export type Effect =
       readonly resets: boolean;
       readonly resizes: boolean;
     }
+  /** All of it, or more of it than can be said: FORMAT UNIT, other firmware, zones. */
   | { readonly kind: 'whole medium' }
   /** No block: the state of the unit, such as its cache, or nothing at all. */
   | { readonly kind: 'unit' };
@@ -312,13 +313,29 @@ const FORMAT_UNIT: Row = {
     const patternBytes = pattern === null ? 0 : PATTERN_HEADER_BYTES + ((pattern[2]! << 8) | pattern[3]!);
     return from + patternBytes + list.defectListLength;
   },
-  effect: () => ({ kind: 'whole medium' }),
+  effect: () => WHOLE_MEDIUM,
 };
 
 /** Of the initialization pattern descriptor; its last two bytes are the length of the pattern. */
 const PATTERN_HEADER_BYTES = 4;
 
 const UNIT: Row = { bytes: () => 0, effect: () => ({ kind: 'unit' }) };
+const WHOLE_MEDIUM = { kind: 'whole medium' } as const;
+
+/** Firmware comes so. */
+const WRITE_BUFFER: Row = { bytes: MODE_SELECT.bytes, effect: () => WHOLE_MEDIUM };
+
+/** A zone that is finished or reset has other blocks than before (ZBC). */
+const ZONE: Row = { bytes: () => 0, effect: () => WHOLE_MEDIUM };
+
+/** A test that takes the unit offline may write to the medium (SPC-5), and a diagnostic page may do anything. */
+const SEND_DIAGNOSTIC: Row = {
+  bytes: MODE_SELECT.bytes,
+  effect: (call) => {
+    const { deviceOffline, unitOffline } = call.fields;
+    return deviceOffline || unitOffline || call.dataOut.length > 0 ? WHOLE_MEDIUM : UNIT.effect(call);
+  },
+};
 
 /** It compares; by BYTCHK with nothing, with each block, or with one for all. */
 const VERIFY: Row = {
@@ -349,6 +366,15 @@ const ROWS: Readonly<Record<string, Row>> = {
   'START STOP UNIT': UNIT,
   'PREVENT ALLOW MEDIUM REMOVAL': UNIT,
   'SYNCHRONIZE CACHE': UNIT,
+  'REZERO UNIT': UNIT,
+  RESERVE: UNIT,
+  RELEASE: UNIT,
+  'SEND DIAGNOSTIC': SEND_DIAGNOSTIC,
+  'WRITE BUFFER': WRITE_BUFFER,
+  'OPEN ZONE': UNIT,
+  'CLOSE ZONE': UNIT,
+  'FINISH ZONE': ZONE,
+  'RESET WRITE POINTER': ZONE,
   VERIFY,
 };
 

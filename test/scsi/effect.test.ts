@@ -265,6 +265,19 @@ t.test('what else', (t) => {
     t.same(effect(name, {}), { kind: 'unit' }, name);
     t.throws(() => effect(name, {}, fill(1, 1)), { code: 'ERR_BAD_LENGTH' });
   }
+  t.same(effect('SEND DIAGNOSTIC', { selfTest: true }), { kind: 'unit' });
+  for (const [name, fields] of [
+    ['SEND DIAGNOSTIC', { selfTest: true, unitOffline: true }],
+    ['SEND DIAGNOSTIC', { selfTest: true, deviceOffline: true }],
+    ['SEND DIAGNOSTIC', { parameterListLength: 4 }],
+    ['WRITE BUFFER', { bufferMode: 5, parameterListLength: 4 }],
+    ['RESET WRITE POINTER', { allZones: true }],
+    ['FINISH ZONE', { lba: 0n }],
+  ] as const) {
+    const bytes = 'parameterListLength' in fields ? 4 : 0;
+    t.same(effect(name, fields, new Uint8Array(bytes)), whole, name);
+    t.throws(() => effect(name, fields, new Uint8Array(5)), { code: 'ERR_BAD_LENGTH' });
+  }
   t.same(effect('VERIFY(16)', { blocks: 3, byteCheck: 3, protect: 1 }, new Uint8Array(520)), {
     kind: 'unit',
   });
