@@ -4,9 +4,10 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { EmulatedDisk, encodeCdb } from 'blk-integrity';
+import { EmulatedDisk, encodeCdb, openDevice } from 'blk-integrity';
 import type { Test } from 'tap';
 import { command } from './command.js';
+import { describedAlike } from './sg3-description.js';
 
 /** What each tool must print of a type 1 disk of 65536 blocks. */
 const PRINTED: readonly (readonly [readonly string[], readonly RegExp[]])[] = [
@@ -48,6 +49,11 @@ export async function sg3Utils(t: Test): Promise<void> {
   for (const [[tool, ...options], patterns] of PRINTED) {
     const printed = await command(tool!, ...options, sg);
     for (const pattern of patterns) t.match(printed, pattern, `${tool} ${options.join(' ')}`);
+  }
+
+  {
+    await using open = await openDevice(sg);
+    await describedAlike(t, open.transport!, sg);
   }
 
   const file = join(tmpdir(), 'blk-integrity-sg3');

@@ -20,6 +20,7 @@ import {
   decodeUnitSerialNumber,
   encodeExtendedInquiry,
 } from '../../src/scsi/vpd.js';
+import { INQUIRY_LABELS, INQUIRY_TEXTS, type Labels, told, VPD_LABELS } from '../kernel/sg3-labels.js';
 import { installTools } from '../support/install-tools.js';
 import { Random } from '../support/random.js';
 import { bytes } from './hex.js';
@@ -274,9 +275,6 @@ t.test('sense that is encoded here', async (t) => {
   }
 });
 
-/** How sg3_utils labels a field; its first group is the value. */
-type Labels = Readonly<Record<string, RegExp>>;
-
 interface JudgedPage {
   readonly name: string;
   readonly decode: (page: Uint8Array) => object;
@@ -291,59 +289,14 @@ const PAGES: readonly JudgedPage[] = [
     decode: decodeExtendedInquiry,
     header: '00 86 003c',
     length: 60,
-    labels: {
-      activateMicrocode: /ACTIVATE_MICROCODE=(\d)/,
-      guardCheck: /GRD_CHK=(\d)/,
-      appCheck: /APP_CHK=(\d)/,
-      refCheck: /REF_CHK=(\d)/,
-      attentionsTellOverflow: /UASK_SUP=(\d)/,
-      groupNumbers: /GROUP_SUP=(\d)/,
-      priorities: /PRIOR_SUP=(\d)/,
-      headOfQueue: /HEADSUP=(\d)/,
-      ordered: /ORDSUP=(\d)/,
-      simple: /SIMPSUP=(\d)/,
-      writeUncorrectable: /WU_SUP=(\d)/,
-      correctionDisabled: /CRD_SUP=(\d)/,
-      nonVolatileCache: /NV_SUP=(\d)/,
-      volatileCache: /[^N]V_SUP=(\d)/,
-      noPiCheck: /NO_PI_CHK=(\d)/,
-      multipleIntervals: /P_I_I_SUP=(\d)/,
-      clearsAttentions: /LUICLR=(\d)/,
-      referrals: /\bR_SUP=(\d)/,
-      revertToDefaults: /RTD_SUP=(\d)/,
-      releasesSnapshots: /HSSRELEF=(\d)/,
-      microcodeFromSeveral: /Multi I_T nexus microcode download=(\d+)/,
-      selfTestMinutes: /Extended self-test completion minutes=(\d+)/,
-      powerOnActivates: /POA_SUP=(\d)/,
-      resetActivates: /HRA_SUP=(\d)/,
-      vendorActivates: /VSA_SUP=(\d)/,
-      senseLengthMax: /Maximum supported sense data length=(\d+)/,
-    },
+    labels: VPD_LABELS['86'],
   },
   {
     name: 'B0h',
     decode: decodeBlockLimits,
     header: '00 b0 003c',
     length: 60,
-    labels: {
-      writeSameNonZero: /\(WSNZ\): (\d)/,
-      compareAndWriteBlocksMax: /Maximum compare and write length: (\d+)/,
-      transferGranularity: /Optimal transfer length granularity: (\d+)/,
-      transferBlocksMax: /Maximum transfer length: (\d+)/,
-      transferBlocksOptimal: /Optimal transfer length: (\d+)/,
-      prefetchBlocksMax: /Maximum prefetch transfer length: (\d+)/,
-      unmapBlocksMax: /Maximum unmap LBA count: (\d+)/,
-      unmapDescriptorsMax: /Maximum unmap block descriptor count: (\d+)/,
-      unmapGranularity: /Optimal unmap granularity: (\d+)/,
-      unmapAligned: /Unmap granularity alignment valid: (\w+)/,
-      unmapAlignment: /Unmap granularity alignment: (\d+)/,
-      writeSameBlocksMax: /Maximum write same length: (\w+)/,
-      atomicBlocksMax: /Maximum atomic transfer length: (\d+)/,
-      atomicAlignment: /Atomic alignment: (\d+)/,
-      atomicGranularity: /Atomic transfer length granularity: (\d+)/,
-      atomicBlocksWithBoundaryMax: /Maximum atomic transfer length with atomic boundary: (\d+)/,
-      atomicBoundaryMax: /Maximum atomic boundary size: (\d+)/,
-    },
+    labels: VPD_LABELS.b0,
   },
   {
     name: 'B1h',
@@ -351,35 +304,14 @@ const PAGES: readonly JudgedPage[] = [
     // Rates below 0401h are reserved, and told as that.
     header: '00 b1 003c 1c',
     length: 59,
-    labels: {
-      rotationRate: /Nominal rotation rate: (\d+)/,
-      afterBlockErase: /WABEREQ=(\d)/,
-      afterCryptoErase: /WACEREQ=(\d)/,
-      zoned: /ZONED=(\d)/,
-      reassignedReadZeros: /RBWZ=(\d)/,
-      backgroundControl: /BOCS=(\d)/,
-      fuaBehaviour: /FUAB=(\d)/,
-      verifyUnmapped: /VBULS=(\d)/,
-      depopulationSeconds: /DEPOPULATION_TIME=(\d+)/,
-    },
+    labels: VPD_LABELS.b1,
   },
   {
     name: 'B2h',
     decode: decodeLogicalBlockProvisioning,
     header: '00 b2 0004',
     length: 4,
-    labels: {
-      unmap: /\(LBPU\): (\d)/,
-      writeSame16: /\(LBPWS\): (\d)/,
-      writeSame10: /\(LBPWS10\): (\d)/,
-      readZeros: /\(LBPRZ\): (\d)/,
-      anchor: /\(ANC_SUP\): (\d)/,
-      thresholdExponent: /Threshold exponent: (\d+)/,
-      group: /\(DP\): (\d)/,
-      minimumPercentage: /Minimum percentage: (\d+)/,
-      provisioningType: /Provisioning type: (\d)/,
-      thresholdPercentage: /Threshold percentage: (\d+)/,
-    },
+    labels: VPD_LABELS.b2,
   },
   {
     name: 'B4h',
@@ -392,27 +324,9 @@ const PAGES: readonly JudgedPage[] = [
     },
     header: '00 b4 0008',
     length: 8,
-    labels: {
-      blockSize: /Logical block length: (\d+)/,
-      multipleIntervals: /P_I_I_SUP: (\d)/,
-      noPiCheck: /NO_PI_CHK: (\d)/,
-      guardCheck: /GRD_CHK: (\d)/,
-      appCheck: /APP_CHK: (\d)/,
-      refCheck: /REF_CHK: (\d)/,
-      type0: /T0PS: (\d)/,
-      type1: /T1PS: (\d)/,
-      type2: /T2PS: (\d)/,
-      type3: /T3PS: (\d)/,
-    },
+    labels: VPD_LABELS.b4,
   },
 ];
-
-const WORDS: Readonly<Record<string, bigint>> = { true: 1n, false: 0n };
-
-function told(answer: string, label: RegExp): bigint | null {
-  const found = label.exec(answer)?.[1];
-  return found === undefined ? null : (WORDS[found] ?? BigInt(found));
-}
 
 // Not with --long, in which sg_vpd 1.46 takes P_I_I_SUP for NO_PI_CHK.
 t.test('VPD pages of fields, with anything in them', async (t) => {
@@ -482,13 +396,11 @@ t.test('standard INQUIRY data', async (t) => {
   for (const [i, answer] of judge('echo $hex | sg_inq --inhex=-', inputs).entries()) {
     const ours = decodeInquiry(inputs[i]!);
     t.same(
-      [/PQual=(\d)/, /PDT=(\d+)/, /version=(\w+)/, /Protect=(\d)/].map((label) => told(answer, label)),
+      Object.values(INQUIRY_LABELS).map((label) => told(answer, label)),
       [ours.peripheralQualifier, ours.peripheralType, ours.version, Number(ours.protect)].map(BigInt),
     );
     t.same(
-      ['Vendor identification', 'Product identification', 'Product revision level'].map((label) =>
-        new RegExp(`${label}: (.*)`).exec(answer)?.[1]?.trim(),
-      ),
+      Object.values(INQUIRY_TEXTS).map((label) => label.exec(answer)?.[1]?.trim()),
       [ours.vendor, ours.product, ours.revision],
     );
   }

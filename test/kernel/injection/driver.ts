@@ -73,16 +73,18 @@ export class Driver implements AsyncDisposable {
     return `/sys/bus/scsi/devices/${this.disk.hctl}`;
   }
 
+  /** Whether the driver has such an option at all: modprobe passes over what it has not. */
+  has(option: string): Promise<boolean> {
+    return exists(`/sys/module/${DRIVER}/parameters/${option}`);
+  }
+
   set(attribute: string, value: number): Promise<void> {
     return writeFile(`${ATTRIBUTES}/${attribute}`, String(value));
   }
 
   /** Whether errors can be forged: from Linux 6.7 on. */
-  async forges(): Promise<boolean> {
-    return access(this.#errors).then(
-      () => true,
-      () => false,
-    );
+  forges(): Promise<boolean> {
+    return exists(this.#errors);
   }
 
   /** The driver reads all numbers but the count in hexadecimal, and takes a negative count as so many times, a positive one as always. */
@@ -106,25 +108,32 @@ export class Driver implements AsyncDisposable {
   }
 
   /** A transport that sends anything: this disk is all the test's own. */
-  async open(): Promise<Opened> {
-    const handle = new (native().Handle)();
+  async open(queueDepth = 1): Promise<Opened> {
+    const handle = new (native().Handle)(queueDepth);
     const { errno } = await handle.open(this.sg, constants.O_RDWR);
     if (errno !== 0) throw new Error(`${this.sg}: errno ${errno}`);
-    return new Opened(handle, this.sg);
+    return new Opened(handle, this.sg, queueDepth);
   }
 }
 
 export class Opened extends SgTransport implements AsyncDisposable {
   readonly handle: NativeHandle;
 
-  constructor(handle: NativeHandle, name: string) {
-    super(handle, name, true);
+  constructor(handle: NativeHandle, name: string, queueDepth: number) {
+    super(handle, name, true, { queueDepth });
     this.handle = handle;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.handle.close();
   }
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function ready(withSd: boolean): Promise<SysfsDisk | null> {

@@ -99,11 +99,9 @@ async function injected(t: Test, driver: Driver, disk: Opened): Promise<void> {
     await driver.set('every_nth', everyNth);
     await driver.set('opts', opts);
     for (let i = 0; i < 2; i++) {
-      const before = await driver.sent();
       const answer = await send(disk, READ_16);
       t.match(classify(answer), outcome, name);
       t.equal(answer.resid, resid, `${name}: residue`);
-      t.equal((await driver.sent()) - before >= 1, true);
     }
   }
 }
@@ -196,21 +194,24 @@ const CASES: readonly Case[] = [
   ...[1, 4, 6, 8].map((driver): Case => ({ driver, outcome: { kind: 'good' } })),
 ];
 
+/** Few assertions over many cases: each costs as much as the commands of its cases. */
 async function forged(t: Test, driver: Driver, disk: Opened): Promise<void> {
   for (const cdb of [READ_16, READ_32]) {
     const opcode = cdb[0]!;
+    const found: Record<string, ScsiOutcome> = {};
+    const expected: Record<string, object> = {};
     for (const { outcome, ...how } of CASES) {
       await driver.forge({ opcode, times: 1, ...how });
-      const answer = await send(disk, cdb);
-      const found = classify(answer);
-      const name = `${opcode.toString(16)}h ${JSON.stringify(how)}`;
-      t.match(found, outcome, name);
-      if (how.sense && 'sense' in found) {
-        const [key, asc, ascq] = how.sense;
-        t.match(found.sense, { key, asc, ascq }, name);
-      }
+      const name = JSON.stringify(how);
+      found[name] = classify(await send(disk, cdb));
+      expected[name] = { ...outcome, ...(how.sense && { sense: senseOf(how.sense) }) };
     }
+    t.match(found, expected, `${opcode.toString(16)}h`);
     await driver.forgeNothing(opcode);
-    t.match(classify(await send(disk, cdb)), { kind: 'good', sense: null }, 'and none any more');
+    t.match(classify(await send(disk, cdb)), { kind: 'good', sense: null }, 'and nothing any more');
   }
+}
+
+function senseOf([key, asc, ascq]: readonly [number, number, number]): object {
+  return { key, asc, ascq, deferred: false };
 }
