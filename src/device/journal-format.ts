@@ -214,7 +214,8 @@ const isNumber = (value: unknown) => typeof value === 'string' && /^\d{1,20}$/.t
 
 /** What is used of it is what it must be; a name is compared with the disk's. */
 function headOf(payload: Buffer, bad: Bad): JournalHead {
-  const head = parsed(payload, bad) as JournalHead;
+  const head = parsed(payload, bad) as JournalHead | null;
+  if (head === null) throw bad('the record of the disk is empty');
   if (!KNOWN_VERSIONS.includes(head.version))
     throw bad(`version ${head.version}, this package knows ${KNOWN_VERSIONS.join(' and ')}`);
   const tuples = Array.isArray(head.tuples) ? head.tuples : [null];

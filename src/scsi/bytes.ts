@@ -61,8 +61,12 @@ export class ResponseReader {
    * terminal.
    */
   ascii(at: number, length: number): string {
-    const text = String.fromCharCode(...this.slice(at, length)).replace(/[ \0]+$/, '');
-    return text.replace(/[^ -~]/g, '.');
+    const field = this.slice(at, length);
+    // A regular expression for it would take time by the square of the length.
+    const last = field.findLastIndex((byte) => byte !== 0x20 && byte !== 0);
+    return Array.from(field.subarray(0, last + 1), (byte) =>
+      byte >= 0x20 && byte <= 0x7e ? String.fromCharCode(byte) : '.',
+    ).join('');
   }
 
   /** The error for a field that has no legal reading. */
