@@ -4,6 +4,27 @@
     'native_tests%': 0,
     # Words, not 0 and 1: gyp turns a number-like string into an int and the comparison fails.
     'sanitize%': '<!(node -p "process.env.BLK_INTEGRITY_SANITIZE ? \'on\' : \'off\'")',
+    'sanitizer_cflags': [
+      '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer', '-g',
+      # Its checks and the sanitizer's interceptors do not go together.
+      '-U_FORTIFY_SOURCE',
+      # Not in the released addon: a failed assertion's symbol is of GLIBCXX_3.4.30, which RHEL 9 does not have.
+      '-D_GLIBCXX_ASSERTIONS',
+    ],
+    'core_sources': [
+      'native/core/block_io.cc',
+      'native/core/crc16_t10dif.cc',
+      'native/core/device_node.cc',
+      'native/core/io_uring.cc',
+      'native/core/ip_checksum.cc',
+      'native/core/lbmd.cc',
+      'native/core/nvme.cc',
+      'native/core/open_nodes.cc',
+      'native/core/sg_io.cc',
+      'native/core/sysfs.cc',
+      'native/core/tcmu_ring.cc',
+      'native/core/tuples.cc',
+    ],
   },
   'target_defaults': {
     'include_dirs': ['native'],
@@ -17,13 +38,7 @@
     'ldflags': ['-Wl,-z,relro', '-Wl,-z,now', '-Wl,-z,noexecstack'],
     'conditions': [
       ['sanitize=="on"', {
-        'cflags': [
-          '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer', '-g',
-          # Its checks and the sanitizer's interceptors do not go together.
-          '-U_FORTIFY_SOURCE',
-          # Not in the released addon: a failed assertion's symbol is of GLIBCXX_3.4.30, which RHEL 9 does not have.
-          '-D_GLIBCXX_ASSERTIONS',
-        ],
+        'cflags': ['<@(sanitizer_cflags)'],
         'ldflags': ['-fsanitize=address,undefined'],
       }, {
         'cflags': ['-U_FORTIFY_SOURCE', '-D_FORTIFY_SOURCE=2'],
@@ -37,20 +52,7 @@
       # No Node in here: the same objects serve the addon and the C++ tests.
       'target_name': 'blk_integrity_core',
       'type': 'static_library',
-      'sources': [
-        'native/core/block_io.cc',
-        'native/core/crc16_t10dif.cc',
-        'native/core/device_node.cc',
-        'native/core/io_uring.cc',
-        'native/core/ip_checksum.cc',
-        'native/core/lbmd.cc',
-        'native/core/nvme.cc',
-        'native/core/open_nodes.cc',
-        'native/core/sg_io.cc',
-        'native/core/sysfs.cc',
-        'native/core/tcmu_ring.cc',
-        'native/core/tuples.cc',
-      ],
+      'sources': ['<@(core_sources)'],
     },
     {
       'target_name': 'blk_integrity',
@@ -86,6 +88,31 @@
           'type': 'executable',
           'dependencies': ['blk_integrity_core'],
           'sources': ['native/test/core_test.cc'],
+        },
+        {
+          # Core and its tests again under the sanitizers, whatever the others are built with: objects of a target are its own.
+          'target_name': 'blk_integrity_core_sanitized',
+          'type': 'static_library',
+          'sources': ['<@(core_sources)'],
+          'cflags!': ['-O3', '-D_FORTIFY_SOURCE=2'],
+          'cflags': ['-O1', '<@(sanitizer_cflags)'],
+          'all_dependent_settings': {
+            'cflags!': ['-O3', '-D_FORTIFY_SOURCE=2'],
+            'cflags': ['-O1', '<@(sanitizer_cflags)'],
+            'ldflags': ['-fsanitize=address,undefined'],
+          },
+        },
+        {
+          'target_name': 'core_test_sanitized',
+          'type': 'executable',
+          'dependencies': ['blk_integrity_core_sanitized'],
+          'sources': ['native/test/core_test.cc'],
+        },
+        {
+          'target_name': 'core_fuzz',
+          'type': 'executable',
+          'dependencies': ['blk_integrity_core_sanitized'],
+          'sources': ['native/test/core_fuzz.cc'],
         },
         {
           # Serves a block disk to the kernel tests.

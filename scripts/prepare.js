@@ -32,6 +32,18 @@ const CORE_TEST = {
   sources: ['native/core', 'native/test'],
 };
 
+const CORE_TEST_SANITIZED = {
+  name: 'C++ test program under sanitizers',
+  product: 'build/Release/core_test_sanitized',
+  sources: ['native/core', 'native/test'],
+};
+
+const CORE_FUZZ = {
+  name: 'C++ fuzz program',
+  product: 'build/Release/core_fuzz',
+  sources: ['native/core', 'native/test'],
+};
+
 const UBLK_DISK = {
   name: 'ublk disk',
   product: 'build/Release/ublk_disk',
@@ -50,7 +62,12 @@ const MODES = {
     buildLib();
   },
   native: () => buildNative([ADDON]),
-  'native-tests': () => buildNative([ADDON, CORE_TEST, UBLK_DISK, SG_IO_RELAY], '--', '-Dnative_tests=1'),
+  'native-tests': () =>
+    buildNative(
+      [ADDON, CORE_TEST, CORE_TEST_SANITIZED, CORE_FUZZ, UBLK_DISK, SG_IO_RELAY],
+      '--',
+      '-Dnative_tests=1',
+    ),
 };
 
 class PrepareError extends Error {}
