@@ -31,13 +31,18 @@ export async function behaviour(t: Test): Promise<void> {
     await t.test('no answer', (t) => noAnswer(t, driver, disk));
   }
   await t.test('becoming ready', becomingReady);
-  await t.test('deleted with commands in flight', (t) =>
-    goesAway(t, ({ folder }) => writeFile(`${folder}/delete`, '1')),
-  );
-  await t.test('its host removed with commands in flight', (t) =>
-    goesAway(t, (driver) => driver.set('add_host', -1)),
-  );
+  for (const [removed, remove] of REMOVALS) {
+    await t.test(`${removed} with commands in flight`, (t) => answeredLate(t, remove));
+    await t.test(`${removed} with commands that nobody answers`, (t) => neverAnswered(t, remove));
+  }
 }
+
+type Remove = (driver: Driver) => Promise<void>;
+
+const REMOVALS: readonly (readonly [string, Remove])[] = [
+  ['deleted', ({ folder }) => writeFile(`${folder}/delete`, '1')],
+  ['its host removed', (driver) => driver.set('add_host', -1)],
+];
 
 function ready(disk: ScsiTransport, timeoutMs = 5_000) {
   return disk.send({ cdb: TEST_UNIT_READY, direction: 'none', data: null, timeoutMs });
@@ -242,27 +247,53 @@ async function openFiles(): Promise<string[]> {
     .sort();
 }
 
-async function goesAway(t: Test, remove: (driver: Driver) => Promise<void>): Promise<void> {
+/** With sd: those under way are answered, those that wait for their turn find nobody. */
+async function answeredLate(t: Test, remove: Remove): Promise<void> {
   await using driver = await Driver.load({});
+  const late = () => driver.set('delay', LATE / 4);
+  const ends = await goesAway(t, driver, late, remove);
+  t.same(new Set(ends), new Set(['good', 'ERR_DEVICE_GONE']));
+}
+
+async function neverAnswered(t: Test, remove: Remove): Promise<void> {
+  await using driver = await Driver.load({ no_uld: 1 });
+  const never = async () => {
+    await driver.set('every_nth', 1);
+    await driver.set('opts', OPT.mediumTimeout);
+  };
+  const ends = await goesAway(t, driver, never, remove);
+  t.ok(
+    ends.every((end) => end === 'timeout' || end === 'ERR_DEVICE_GONE'),
+    ends.join(),
+  );
+}
+
+const IN_FLIGHT = 8;
+
+/** How each command ended: its outcome or its error. Four times as many are sent as may be under way. */
+async function goesAway(
+  t: Test,
+  driver: Driver,
+  begin: () => Promise<void>,
+  remove: Remove,
+): Promise<string[]> {
   const before = await openFiles();
-  const disk = await openDevice(driver.sg, { queueDepth: 8 });
+  const disk = await openDevice(driver.sg, { queueDepth: IN_FLIGHT });
   const transport = disk.transport!;
-  await driver.set('delay', LATE / 4);
-  const inFlight = Array.from({ length: 8 }, () => read(transport));
+  await begin();
+  const reads = Array.from({ length: 4 * IN_FLIGHT }, () => read(transport, 1_000));
+  const all = Promise.allSettled(reads);
   await delay(100);
   const start = performance.now();
   await remove(driver);
-  const settled = await Promise.race([Promise.allSettled(inFlight), delay(PATIENCE_MS, null)]);
+  const settled = await Promise.race([all, delay(PATIENCE_MS, null)]);
   t.ok(settled, 'every command settles');
   const ends = (settled ?? []).map((one) =>
     one.status === 'fulfilled' ? one.value.outcome.kind : (one.reason as IntegrityError).code,
   );
   t.comment(`${[...new Set(ends)].join(', ')} after ${(performance.now() - start).toFixed(0)} ms`);
-  t.ok(
-    ends.every((end) => end === 'good' || end === 'ERR_DEVICE_GONE'),
-    ends.join(),
-  );
   await t.rejects(read(transport), { code: 'ERR_DEVICE_GONE' }, 'nothing more is sent');
   await disk.close();
   t.same(await openFiles(), before, 'nothing stays open');
+  return ends;
 }
