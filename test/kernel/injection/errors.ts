@@ -104,6 +104,12 @@ async function injected(t: Test, driver: Driver, disk: Opened): Promise<void> {
       t.equal(answer.resid, resid, `${name}: residue`);
     }
   }
+  await driver.set('dsense', 1);
+  await driver.set('opts', OPT.medium);
+  const sense = { format: 'descriptor', key: SENSE_KEY.MEDIUM_ERROR, information: null };
+  t.match(classify(await send(disk, READ_16)), { sense }, 'descriptor sense does not say where');
+  await driver.set('opts', 0);
+  await driver.set('dsense', 0);
 }
 
 type Expected = Partial<ScsiOutcome> & { readonly kind: ScsiOutcome['kind'] };
