@@ -4,10 +4,15 @@
 //   request   u32 bytes of the CDB, u32 bytes of data-out, u32 bytes of data-in at most; the CDB, the data-out
 //   answer    u32 status, u32 bytes of sense, u32 bytes of data-in; the sense, the data-in
 //
-// SG_IO_RELAY is the socket's path. An answer that does not come fails the ioctl with EIO.
+// SG_IO_RELAY is the socket's path. An answer that does not come fails the ioctl with EIO. /dev/null, which stands for the disk, looks
+// like an sg node to programs that read or write other files otherwise.
 #include <scsi/sg.h>
+#include <fcntl.h>
+#include <linux/major.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -97,6 +102,12 @@ bool relay(const char* path, sg_io_hdr_t& io) {
   return true;
 }
 
+// What an sg driver answers beside SG_IO; its version is that of version 3 of the interface.
+bool answer_sg(unsigned long request, void* argument) {
+  if (request == SG_GET_VERSION_NUM) *static_cast<int*>(argument) = 30536;
+  return request == SG_GET_VERSION_NUM || request == SG_SET_RESERVED_SIZE || request == SG_SET_TIMEOUT;
+}
+
 }  // namespace
 
 extern "C" __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...) noexcept {
@@ -105,8 +116,15 @@ extern "C" __attribute__((visibility("default"))) int ioctl(int fd, unsigned lon
   void* const argument = va_arg(arguments, void*);
   va_end(arguments);
   const char* const path = std::getenv("SG_IO_RELAY");
+  if (path != nullptr && answer_sg(request, argument)) return 0;
   if (request != SG_IO || path == nullptr) return static_cast<int>(syscall(SYS_ioctl, fd, request, argument));
   if (relay(path, *static_cast<sg_io_hdr_t*>(argument))) return 0;
   errno = EIO;
   return -1;
+}
+
+extern "C" __attribute__((visibility("default"))) int stat64(const char* name, struct stat64* status) noexcept {
+  const int result = fstatat64(AT_FDCWD, name, status, 0);
+  if (result == 0 && std::strcmp(name, "/dev/null") == 0) status->st_rdev = makedev(SCSI_GENERIC_MAJOR, 0);
+  return result;
 }

@@ -12,6 +12,9 @@ import type { LogicalUnit, ScsiTask } from '../../src/testbed/disk/model/logical
 const LIBRARY = fileURLToPath(new URL('../../build/Release/sg_io_relay.node', import.meta.url));
 const HEADER_BYTES = 12;
 
+/** A logical unit, or what stands in for one. */
+export type TaskTaker = Pick<LogicalUnit, 'execute'>;
+
 export interface Ran {
   readonly status: number;
   /** Standard output and standard error. */
@@ -21,19 +24,19 @@ export interface Ran {
 }
 
 export class SgRelay {
-  readonly #unit: LogicalUnit;
+  readonly #unit: TaskTaker;
   readonly #server: Server;
   /** Of the socket, whose path must be short. */
   readonly #folder: string;
   #tasks: ScsiTask[] = [];
 
-  private constructor(unit: LogicalUnit, folder: string) {
+  private constructor(unit: TaskTaker, folder: string) {
     this.#unit = unit;
     this.#folder = folder;
     this.#server = createServer((socket) => this.#serve(socket));
   }
 
-  static async listen(unit: LogicalUnit): Promise<SgRelay> {
+  static async listen(unit: TaskTaker): Promise<SgRelay> {
     if (!existsSync(LIBRARY))
       throw new Error(`${LIBRARY} is not built: node scripts/prepare.js native-tests`);
     const relay = new SgRelay(unit, await mkdtemp(join(tmpdir(), 'sg-relay-')));
