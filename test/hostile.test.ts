@@ -9,8 +9,8 @@ import { readdirSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import t from 'tap';
 import { IntegrityError } from '../src/errors.js';
+import { Random } from './kernel/random.js';
 import { DECODERS, type Decoder } from './support/decoders.js';
-import { Random } from './support/random.js';
 
 const CASES = Number(process.env['FUZZ_CASES'] ?? 10_000);
 const SEED = Number(process.env['FUZZ_SEED'] ?? randomInt(2 ** 32));

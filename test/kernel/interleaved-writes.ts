@@ -14,6 +14,7 @@ import {
   writeCheck,
 } from 'blk-integrity';
 import type { Test } from 'tap';
+import { interleave } from '../../lib/pi/interleave.js';
 
 /** A disk, and the way around the safeguard to look at it and to be somebody else. */
 interface Subject {
@@ -73,10 +74,7 @@ async function put(
 ): Promise<void> {
   const { interval } = disk.diskProfile!;
   const bytes = new Uint8Array(data.length + tuples.length);
-  for (let i = 0; i < data.length / interval; i++) {
-    bytes.set(data.subarray(i * interval, (i + 1) * interval), i * strideOf(disk));
-    bytes.set(tuples.subarray(i * 8, (i + 1) * 8), i * strideOf(disk) + interval);
-  }
+  interleave(bytes, data, tuples, interval, 8);
   await command(
     { disk, emulated },
     'WRITE',

@@ -44,11 +44,10 @@ export class Random {
     return choices[this.below(choices.length)]!;
   }
 
-  /** `length` bytes, a multiple of four. */
   bytes(length: number): Uint8Array {
-    const words = new Uint32Array(length / 4);
+    const words = new Uint32Array(Math.ceil(length / 4));
     for (let i = 0; i < words.length; i++) words[i] = this.word();
-    return new Uint8Array(words.buffer);
+    return new Uint8Array(words.buffer, 0, length);
   }
 
   flipBit(bytes: Uint8Array): void {

@@ -7,7 +7,7 @@ import { encodeModeSelectList } from '../../src/scsi/mode-page.js';
 import { encodeScatteredList } from '../../src/scsi/scattered.js';
 import { encodeUnmapList } from '../../src/scsi/unmap.js';
 import type { EmulatedDisk, EmulatedDiskOptions } from '../../src/testbed/disk/emulated-disk.js';
-import { Random } from '../support/random.js';
+import { Random } from '../kernel/random.js';
 import { type Answered, ask, plain, ready, send, wire } from '../testbed/disk/drive.js';
 
 const FORMAT: EffectFormat = {

@@ -16,8 +16,8 @@ import {
 import { encodeInquiry } from '../../src/scsi/inquiry.js';
 import { encodeReadCapacity10, encodeReadCapacity16 } from '../../src/scsi/read-capacity.js';
 import { encodeSense, SENSE_KEY } from '../../src/scsi/sense.js';
+import { Random } from '../kernel/random.js';
 import { installTools } from '../support/install-tools.js';
-import { Random } from '../support/random.js';
 import { SgRelay, type TaskTaker } from '../support/sg-relay.js';
 import { bytes } from './hex.js';
 

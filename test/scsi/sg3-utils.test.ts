@@ -20,9 +20,9 @@ import {
   decodeUnitSerialNumber,
   encodeExtendedInquiry,
 } from '../../src/scsi/vpd.js';
+import { Random } from '../kernel/random.js';
 import { INQUIRY_LABELS, INQUIRY_TEXTS, type Labels, told, VPD_LABELS } from '../kernel/sg3-labels.js';
 import { installTools } from '../support/install-tools.js';
-import { Random } from '../support/random.js';
 import { bytes } from './hex.js';
 
 installTools({ '/usr/bin/sg_decode_sense': 'sg3-utils' });

@@ -13,7 +13,7 @@ import { type CheckedField, defaultEngine } from '../../../src/pi/engine.js';
 import { type Profile, profileByName } from '../../../src/pi/profile.js';
 import { encodeCdb } from '../../../src/scsi/commands.js';
 import { EmulatedDisk } from '../../../src/testbed/disk/emulated-disk.js';
-import { Random } from '../../support/random.js';
+import { Random } from '../../kernel/random.js';
 import { ask, send } from './drive.js';
 
 const COMMANDS = Number(process.env['EMULATED_DISK_COMMANDS'] ?? 30_000);
