@@ -6,6 +6,7 @@ import { table } from '../report/table.js';
 import type { EmulatedDiskOptions } from '../testbed/disk/emulated-disk.js';
 import { type Behaviour, CHOICES } from '../testbed/disk/model/behaviour.js';
 import { FAULT_KINDS, type Fault, type FaultKindName, type FaultSpec } from '../testbed/disk/model/faults.js';
+import { BLOCK_SIZES } from '../testbed/disk/model/format.js';
 import { PRESETS } from '../testbed/disk/model/presets.js';
 import { askDisk, type ServedDisk, servedDisks, startDisk } from '../testbed/disk/service.js';
 import type { CommandIo } from './io.js';
@@ -51,7 +52,7 @@ interface JsonOption {
 
 const UNITS = { '': 1n, K: 2n ** 10n, M: 2n ** 20n, G: 2n ** 30n, T: 2n ** 40n } as const;
 const BYTES_MAX = 2n ** 50n;
-const BLOCKS = ['512', '1024', '2048', '4096'] as const;
+const BLOCKS = BLOCK_SIZES.map(String);
 
 /** `64M`, `1G`: powers of 1024, as bytes. */
 function parseSize(text: string): bigint {

@@ -33,8 +33,8 @@ export interface UnitStats {
 export class UnitServer {
   readonly #unit: LogicalUnit;
   readonly #server = new (native().TcmuServer)();
-  /** The timers of the commands that wait for their reply; undefined: there will be none. */
-  readonly #waiting = new Map<number, NodeJS.Timeout | undefined>();
+  /** The timers of the commands that wait for their reply, or to be given up. */
+  readonly #waiting = new Map<number, NodeJS.Timeout>();
   readonly #byStatus: Record<number, number> = {};
   #received = 0;
   #completed = 0;
@@ -73,10 +73,7 @@ export class UnitServer {
   /** From now on no command waits: those that do end in TASK ABORTED. */
   leave(): void {
     this.#leaving = true;
-    for (const { id } of this.#queue.splice(0)) {
-      this.#waiting.set(id, undefined);
-    }
-    for (const id of [...this.#waiting.keys()]) this.#abort(id);
+    for (const id of [...this.#waiting.keys(), ...this.#queue.map((command) => command.id)]) this.#abort(id);
     this.#kick();
   }
 
@@ -131,8 +128,10 @@ export class UnitServer {
       this.#kick();
     };
     // One without an answer keeps its place in the ring until it has one, though the kernel has given it up.
-    const wait = afterMs === Number.POSITIVE_INFINITY ? GIVEN_UP_MS : Math.min(afterMs, TIMER_MAX_MS);
-    const timer = setTimeout(afterMs === Number.POSITIVE_INFINITY ? () => this.#giveUp(id) : answer, wait);
+    const timer =
+      afterMs === Number.POSITIVE_INFINITY
+        ? setTimeout(() => this.#giveUp(id), GIVEN_UP_MS)
+        : setTimeout(answer, Math.min(afterMs, TIMER_MAX_MS));
     this.#waiting.set(id, timer.unref());
     if (this.#leaving) this.#abort(id);
   }
@@ -145,13 +144,9 @@ export class UnitServer {
   /** Does nothing when the command is not waiting: the initiator's abort and our reply may cross. */
   #abort(id: number): void {
     const queued = this.#queue.findIndex((command) => command.id === id);
-    if (queued >= 0) {
-      this.#queue.splice(queued, 1);
-      this.#waiting.set(id, undefined);
-    }
-    const timer = this.#waiting.get(id);
-    if (!this.#waiting.delete(id)) return;
-    clearTimeout(timer);
+    if (queued >= 0) this.#queue.splice(queued, 1);
+    clearTimeout(this.#waiting.get(id));
+    if (!this.#waiting.delete(id) && queued < 0) return;
     this.#aborted++;
     this.#complete(id, TASK_ABORTED, NOTHING, null);
   }
