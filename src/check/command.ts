@@ -5,7 +5,7 @@ import { alignedBuffer, isPoison, poison } from '../device/buffers.js';
 import type { Disk } from '../device/disk.js';
 import type { ScsiReply } from '../device/transport.js';
 import { IntegrityError } from '../errors.js';
-import type { CommandReport, SenseReport } from '../report/model.js';
+import { type CommandReport, DATA_SHOWN_MAX, type SenseReport } from '../report/model.js';
 import { hex } from '../scsi/bytes.js';
 import { cdbText, decodeWholeCdb, isReadOnlyCdb, transferLength } from '../scsi/cdb.js';
 import { type CdbFields, commandOf, type DecodedCdb } from '../scsi/commands.js';
@@ -24,9 +24,6 @@ export interface CommandResult {
   readonly report: CommandReport;
   readonly data: Uint8Array;
 }
-
-/** Bytes of data that a report holds. */
-const DATA_SHOWN_MAX = 4096;
 
 /**
  * What a CDB says. Throws ERR_READ_ONLY for one that could alter the medium, and for one that is not known here, which might; ERR_USAGE

@@ -4,7 +4,7 @@
  * GOOD is no verdict by itself: it counts as `ok` only from a checker that is supposed to check, over a tuple that was read and is not
  * escaped. A checker that is supposed to check and passed a bad tuple is `unchecked` there, and a finding.
  */
-import type { Answer, BlocksRead } from '../device/blocks.js';
+import { type Answer, type BlocksRead, partOf } from '../device/blocks.js';
 import { seedOf } from '../device/protected-range.js';
 import { defaultEngine, type VerifyOptions } from '../pi/engine.js';
 import type { Profile } from '../pi/profile.js';
@@ -251,17 +251,11 @@ export function differingBlocks(reads: Reads): { lba: bigint; paths: [PathName, 
     return read?.data ? [{ path, read, data: read.data }] : [];
   });
   if (first === undefined) return [];
-  const size = first.data.length / first.read.blocks;
+  const { blocks } = first.read;
   return others.flatMap(({ path, data }) => {
     if (Buffer.compare(first.data, data) === 0) return [];
-    return Array.from({ length: first.read.blocks }, (_, i) => i)
-      .filter(
-        (i) =>
-          Buffer.compare(
-            first.data.subarray(i * size, (i + 1) * size),
-            data.subarray(i * size, (i + 1) * size),
-          ) !== 0,
-      )
+    return Array.from({ length: blocks }, (_, i) => i)
+      .filter((i) => Buffer.compare(partOf(first.data, blocks, i), partOf(data, blocks, i)) !== 0)
       .map((i) => ({ lba: first.read.lba + BigInt(i), paths: [first.path, path] as [PathName, PathName] }));
   });
 }

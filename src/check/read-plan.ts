@@ -2,7 +2,7 @@
  * How a read is carried out: by which path and command, and what that lets anybody check.
  */
 import type { Disk } from '../device/disk.js';
-import { PROTECT } from '../device/protected-range.js';
+import { PROTECT, refTagOf } from '../device/protected-range.js';
 import { IntegrityError } from '../errors.js';
 import { type ExpectedTags, readCdb, type TransferCdbSize, type TransferForm } from '../scsi/cdb.js';
 import type { PathName } from '../words.js';
@@ -52,12 +52,7 @@ export async function planRead(disk: Disk, request: ReadRequest, signal?: AbortS
     throw new IntegrityError('ERR_USAGE', message, { advice: 'Leave the path out, or say passthrough.' });
   }
   const path = request.path ?? (commanded ? 'passthrough' : await bestPath(disk, signal));
-  if (!disk.paths.includes(path)) {
-    const why = path === 'block-pi' && disk.noBlockPi !== null ? `: ${disk.noBlockPi}` : '';
-    throw new IntegrityError('ERR_NO_PATH', `${disk.device} has no path ${path}${why}`, {
-      disk: disk.device,
-    });
-  }
+  disk.requirePath(path, path === 'block-pi' ? disk.noBlockPi : null);
   const form = path === 'passthrough' ? await formOf(disk, request, signal) : null;
   const { size, protect = 0 } = form ?? {};
   const proof = await disk.proof(signal, ...(protect === 0 ? [] : [protect, size]));
@@ -107,16 +102,15 @@ async function formOf(disk: Disk, request: ReadRequest, signal?: AbortSignal): P
 
 function firstTags(disk: Disk, { lba, refTag, appTag, appTagMask }: ReadRequest): ExpectedTags {
   return {
-    refTag: refTag ?? refTagOf(disk, lba),
+    refTag: refTag ?? firstRefTag(disk, lba),
     appTag: appTag ?? 0,
     appTagMask: appTagMask ?? (appTag === undefined ? 0 : 0xffff),
   };
 }
 
 /** The reference tag of a block's first interval, as types 1 and 2 count. */
-export function refTagOf({ blockSize, diskProfile }: Disk, lba: bigint): number {
-  const profile = diskProfile ?? { interval: blockSize };
-  return Number(BigInt.asUintN(32, (lba * BigInt(blockSize)) / BigInt(profile.interval)));
+export function firstRefTag({ blockSize, diskProfile }: Disk, lba: bigint): number {
+  return refTagOf({ profile: diskProfile ?? { interval: blockSize }, blockSize, lba });
 }
 
 /** Only type 2 takes its reference tags from the command (SBC-4). */
@@ -124,6 +118,6 @@ function expectedOf(disk: Disk, { lba }: ReadRequest, form: TransferForm | null)
   if (!form?.expected) return {};
   const { refTag, appTag, appTagMask } = form.expected;
   const type2 = disk.diskProfile?.type === 2;
-  const refOffset = type2 ? BigInt(refTag) - BigInt(refTagOf(disk, lba)) : 0n;
+  const refOffset = type2 ? BigInt(refTag) - BigInt(firstRefTag(disk, lba)) : 0n;
   return { expected: { refOffset, appTag, appTagMask } };
 }

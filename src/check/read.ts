@@ -3,25 +3,26 @@
  */
 import type { Answer, BlocksRead, ProtectedBlocks } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
-import type {
-  Cell,
-  CommandForm,
-  Comparable,
-  Finding,
-  IntervalReport,
-  ReadReport,
-  ReadResult,
+import {
+  type Cell,
+  type CommandForm,
+  type Comparable,
+  DATA_SHOWN_MAX,
+  type Finding,
+  type IntervalReport,
+  type ReadReport,
+  type ReadResult,
 } from '../report/model.js';
 import { hex } from '../scsi/bytes.js';
 import { TRANSFER_BLOCKS_MAX, type TransferForm } from '../scsi/cdb.js';
-import { decodeSense, SENSE_KEY } from '../scsi/sense.js';
+import { SENSE_KEY, senseKeyOf } from '../scsi/sense.js';
 import type { Verdict } from '../words.js';
 import { ahead } from './ahead.js';
 import type { Claim } from './claims.js';
 import { checkedIn } from './crosscheck.js';
 import { intervalsOf } from './intervals.js';
 import { judge, type Reads } from './judge.js';
-import { type ReadPlan, refTagOf } from './read-plan.js';
+import { firstRefTag, type ReadPlan } from './read-plan.js';
 import { runsBetween, slice, suspectBlocks } from './runs.js';
 import { summarise } from './summary.js';
 import { Tally } from './tally.js';
@@ -34,8 +35,6 @@ export interface ReadOptions {
 
 /** Intervals that a report lists. */
 const TUPLES_LISTED_MAX = 65_536;
-/** Bytes of data that a report holds. */
-const DATA_SHOWN_MAX = 4096;
 
 /** Reads what was planned, in transfers. Throws when the disk is gone or the signal aborts; what was refused or failed is reported. */
 export async function readBlocks(
@@ -108,16 +107,15 @@ function readOne(
   if (form === null) return disk.read(path, lba, blocks, signal);
   const { expected } = form;
   if (!expected) return disk.readAs(form, lba, blocks, signal);
-  const refTag = (expected.refTag + refTagOf(disk, BigInt(at))) % 2 ** 32;
+  const refTag = (expected.refTag + firstRefTag(disk, BigInt(at))) % 2 ** 32;
   return disk.readAs({ ...form, expected: { ...expected, refTag } }, lba, blocks, signal);
 }
 
 /** Whether an answer is about a block that is bad, so that others of the same transfer may be good. */
 function isOfBlock(answer: Answer): boolean {
   if (answer.kind !== 'failed') return answer.kind === 'refused';
-  const { code, sense } = answer.error;
-  if (code !== 'ERR_CHECK_CONDITION') return code === 'ERR_IO';
-  return decodeSense(sense ?? new Uint8Array(0))?.key === SENSE_KEY.MEDIUM_ERROR;
+  if (answer.error.code !== 'ERR_CHECK_CONDITION') return answer.error.code === 'ERR_IO';
+  return senseKeyOf(answer.error) === SENSE_KEY.MEDIUM_ERROR;
 }
 
 /** Collects what is said of the transfers. */

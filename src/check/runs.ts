@@ -1,6 +1,7 @@
 /**
  * A transfer as runs of blocks that are judged alike: one with something wrong is one block long.
  */
+import { partOf } from '../device/blocks.js';
 import { differingBlocks, type Reads, type Rules, softwareView } from './judge.js';
 import type { BlockRange } from './ranges.js';
 
@@ -28,12 +29,8 @@ export function runsBetween(lba: bigint, blocks: number, suspects: readonly bigi
 /** Some blocks of what was read. */
 export function slice(reads: Reads, lba: bigint, blocks: number): Reads {
   const entries = Object.entries(reads).map(([path, read]) => {
-    const part = (bytes: Uint8Array | null) => {
-      if (bytes === null) return null;
-      const size = bytes.length / read.blocks;
-      const from = Number(lba - read.lba);
-      return bytes.subarray(from * size, (from + blocks) * size);
-    };
+    const part = (bytes: Uint8Array | null) =>
+      bytes && partOf(bytes, read.blocks, Number(lba - read.lba), blocks);
     return [path, { lba, blocks, data: part(read.data), tuples: part(read.tuples), answer: read.answer }];
   });
   return Object.fromEntries(entries) as Reads;

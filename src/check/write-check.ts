@@ -2,6 +2,7 @@
  * `crosscheck --write`: what each path writes is accepted, and leaves the tuples that the mirror makes. The region is put back.
  */
 import { randomFillSync } from 'node:crypto';
+import { partOf } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
 import { PROTECT } from '../device/protected-range.js';
 import type { Region } from '../device/region.js';
@@ -86,8 +87,7 @@ export async function compareWritten(
   if (tuples === null) return [differs(path, lba, 'the tuples of what was written cannot be read')];
   const expected = sent.slice();
   if (path === 'passthrough' && !disk.facts?.control?.appTagOwner) withoutAppTags(tuples, expected);
-  const size = tuples.length / blocks;
-  const tupleOf = (bytes: Uint8Array, i: number) => bytes.subarray(i * size, (i + 1) * size);
+  const tupleOf = (bytes: Uint8Array, i: number) => partOf(bytes, blocks, i);
   const wrong = Array.from({ length: blocks }, (_, i) => i).filter(
     (i) => Buffer.compare(tupleOf(tuples, i), tupleOf(expected, i)) !== 0,
   );

@@ -2,15 +2,16 @@
  * `write`: blocks by one path, with tuples of the caller's, the software's, the kernel's or the disk's own. All of it is written, or the
  * range is put back.
  */
-import type { Answer } from '../device/blocks.js';
+import { type Answer, partOf } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
-import { PROTECT, protectedForm, tuplesFor } from '../device/protected-range.js';
+import { PROTECT, protectedForm } from '../device/protected-range.js';
 import { type ClaimOptions, claimRegion, requireClaimable } from '../device/safeguard.js';
 import { IntegrityError } from '../errors.js';
+import { metadataLength } from '../pi/layout.js';
 import type { Finding, WriteVerbReport } from '../report/model.js';
 import type { PathName } from '../words.js';
 import { finding } from './judge.js';
-import { mirrorTuples } from './mirror.js';
+import { tuplesBy } from './mirror.js';
 import type { BlockRange } from './ranges.js';
 import { commandForm } from './read.js';
 import { summarise } from './summary.js';
@@ -54,12 +55,7 @@ export async function planWrite(
   requireClaimable(disk, request, options);
   if (asked !== undefined) requireProtect(asked, request);
   const path = request.path ?? (await bestPath(disk, request, signal));
-  if (!disk.paths.includes(path)) {
-    const why = path === 'block-pi' && disk.noBlockPi !== null ? `: ${disk.noBlockPi}` : '';
-    throw new IntegrityError('ERR_NO_PATH', `${disk.device} has no path ${path}${why}`, {
-      disk: disk.device,
-    });
-  }
+  disk.requirePath(path, path === 'block-pi' ? disk.noBlockPi : null);
   if (tuples && path === 'block') {
     throw new IntegrityError('ERR_USAGE', 'path block takes no tuples: the kernel makes them');
   }
@@ -177,7 +173,7 @@ function requireLengths(disk: Disk, { blocks, path }: WritePlan, { data, tuples 
   if (data.length !== wanted) throw wrong('data', data.length, wanted);
   const profile = disk.profileBy(path);
   if (tuples === null || profile === null) return;
-  const metadata = (wanted / profile.interval) * profile.metadataSize;
+  const metadata = metadataLength(profile, wanted);
   if (tuples.length !== metadata) throw wrong('tuples', tuples.length, metadata);
 }
 
@@ -187,17 +183,11 @@ interface WriteRun extends WriteContent {
 
 /** A part of the content, under tuples of the software's where it makes them. */
 function runOf(disk: Disk, plan: WritePlan, content: WriteContent, at: number, blocks: number): WriteRun {
-  const part = (bytes: Uint8Array) => {
-    const size = bytes.length / plan.blocks;
-    return bytes.subarray(at * size, (at + blocks) * size);
-  };
+  const part = (bytes: Uint8Array) => partOf(bytes, plan.blocks, at, blocks);
   const lba = plan.lba + BigInt(at);
   const data = part(content.data);
   if (plan.madeBy !== 'software') return { lba, data, tuples: content.tuples && part(content.tuples) };
-  const { blockSize, diskProfile: profile } = disk;
-  if (plan.path !== 'passthrough' || profile === null)
-    return { lba, data, tuples: mirrorTuples(disk, lba, { data }) };
-  return { lba, data, tuples: tuplesFor({ profile, blockSize, lba }, data, plan.appTag) };
+  return { lba, data, tuples: tuplesBy(plan.path, disk, lba, data, plan.appTag) };
 }
 
 function tuplesCompared(disk: Disk, { path, madeBy }: WritePlan): boolean {

@@ -4,7 +4,7 @@ import { planWrite, type WriteContent, type WritePlan, writeBlocks } from '../ch
 import type { Disk } from '../device/disk.js';
 import { IntegrityError } from '../errors.js';
 import { deinterleave } from '../pi/interleave.js';
-import type { Layout } from '../pi/layout.js';
+import { type Layout, metadataLength } from '../pi/layout.js';
 import type { WriteVerbReport } from '../report/model.js';
 import { writeText } from '../report/transfer-text.js';
 import { PATHS, type PathName } from '../words.js';
@@ -100,12 +100,12 @@ async function contentOf(
   { input, tuples: tuplesName, layout }: WriteVerbOptions,
   io: CommandIo,
 ): Promise<WriteContent> {
-  const { interval = disk.blockSize, metadataSize = 0 } = disk.profileBy(path) ?? {};
-  const metadata = (blocks * disk.blockSize * metadataSize) / interval;
+  const profile = disk.profileBy(path) ?? { interval: disk.blockSize, metadataSize: 0 };
+  const metadata = metadataLength(profile, blocks * disk.blockSize);
   using source = await openSource(input, io);
   if (layout === 'interleaved') {
     const bytes = await readWhole(source, blocks * disk.blockSize + metadata);
-    return deinterleave(bytes, interval, metadataSize);
+    return deinterleave(bytes, profile.interval, profile.metadataSize);
   }
   using beside = tuplesName === undefined ? null : await openSource(tuplesName, io);
   const data = await readWhole(source, blocks * disk.blockSize);

@@ -33,3 +33,9 @@ export const GOOD: Answer = { kind: 'good' };
 export interface BlocksRead extends ProtectedBlocks {
   readonly answer: Answer;
 }
+
+/** What of the bytes of `blocks` blocks, data or tuples, belongs to `count` of them from `index` on: a view. */
+export function partOf(bytes: Uint8Array, blocks: number, index: number, count = 1): Uint8Array {
+  const size = bytes.length / blocks;
+  return bytes.subarray(index * size, (index + count) * size);
+}

@@ -224,7 +224,7 @@ export class Disk implements AsyncDisposable {
    */
   async read(path: PathName, lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
     signal?.throwIfAborted();
-    this.#requirePath(path);
+    this.requirePath(path);
     this.requireRange(lba, BigInt(blocks));
     return this.#unlessGone(await this.#readers[path](lba, blocks, signal));
   }
@@ -235,7 +235,7 @@ export class Disk implements AsyncDisposable {
    */
   async readAs(form: TransferForm, lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
     signal?.throwIfAborted();
-    this.#requirePath('passthrough');
+    this.requirePath('passthrough');
     this.requireRange(lba, BigInt(blocks));
     const { size, protect = 0 } = form;
     this.#requireRead(blocks, protect);
@@ -248,11 +248,6 @@ export class Disk implements AsyncDisposable {
         ? await readPlain(this.#passthrough(), lba, blocks, signal)
         : await this.#withMedium(read, signal),
     );
-  }
-
-  #requirePath(path: PathName): void {
-    if (this.paths.includes(path)) return;
-    throw new IntegrityError('ERR_NO_PATH', `${this.device} has no path ${path}`, { disk: this.device });
   }
 
   /** What a read was refused for is read unchecked, so that the software can judge it too. */
@@ -318,6 +313,13 @@ export class Disk implements AsyncDisposable {
 
   #passthrough(): PassthroughSource {
     return { disk: this.device, transport: this.transport as DiskTransport, blockSize: this.blockSize };
+  }
+
+  /** Throws ERR_NO_PATH, and says why where that is given, unless the disk has the path. */
+  requirePath(path: PathName, why: string | null = null): void {
+    if (this.paths.includes(path)) return;
+    const message = `${this.device} has no path ${path}${why === null ? '' : `: ${why}`}`;
+    throw new IntegrityError('ERR_NO_PATH', message, { disk: this.device });
   }
 
   /** Throws ERR_OUT_OF_RANGE unless the blocks are all on the disk. */

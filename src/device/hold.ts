@@ -90,8 +90,7 @@ async function holdNodes(disk: Disk, options: HoldOptions): Promise<Hold> {
     await requireUnopened(disk.device, now.sysfs);
     if (transports.block) await requireSameDisk(disk, transports.block);
     await requireSameDisk(disk, transports.sg);
-    const flushed = await block?.flush();
-    if (flushed && flushed.errno !== 0) throw errnoError(flushed.errno, 'flush', disk.device);
+    await flush(block, disk.device);
     return { listed: now, block, transports, release };
   } catch (error) {
     await release();
@@ -106,10 +105,15 @@ function writableBy(disk: Disk, node: CommandNode): DiskTransport {
 
 /** What was written lies on the medium. Throws ERR_IO, or what the disk answers, when that cannot be said. */
 export async function requireFlushed({ device: disk }: Disk, { block, transports }: Hold): Promise<void> {
-  const { errno } = (await block?.flush()) ?? { errno: 0 };
-  if (errno !== 0) throw errnoError(errno, 'flush', disk);
+  await flush(block, disk);
   // Null: the disk has no such command, and so no cache.
   await fetch(transports.sg, encodeCdb('SYNCHRONIZE CACHE(16)', {}), 0);
+}
+
+/** What the kernel holds back of the block node, where there is one, goes to the disk. */
+async function flush(block: NativeHandle | null, disk: string): Promise<void> {
+  const { errno } = (await block?.flush()) ?? { errno: 0 };
+  if (errno !== 0) throw errnoError(errno, 'flush', disk);
 }
 
 /**

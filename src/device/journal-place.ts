@@ -14,6 +14,13 @@ const ELSEWHERE = /^(?:nfs4?|cifs|smb3|9p|ceph|virtiofs|afs|glusterfs|fuse\.sshf
 /** Block devices that are memory. */
 const MEMORY_DISK = /^(?:zram|ram)\d/;
 
+/** The host as the journal's disk sees it: all disks, and what is mounted. */
+interface Surroundings {
+  readonly disk: SysfsDisk;
+  readonly disks: readonly SysfsDisk[];
+  readonly mounts: readonly Mount[];
+}
+
 /** Throws ERR_USAGE unless a file at `path` would outlive a power cut, apart from `disk`. */
 export async function requireSafePlace(
   path: string,
@@ -21,7 +28,7 @@ export async function requireSafePlace(
   disks: readonly SysfsDisk[],
 ): Promise<void> {
   const mounts = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
-  const why = await whyUnsafe(dirname(resolve(path)), disk, disks, mounts);
+  const why = await whyUnsafe(dirname(resolve(path)), { disk, disks, mounts });
   if (why === null) return;
   throw new IntegrityError('ERR_USAGE', `journal ${path}: ${why}`, {
     disk: `/dev/${disk.name}`,
@@ -29,16 +36,11 @@ export async function requireSafePlace(
   });
 }
 
-async function whyUnsafe(
-  folder: string,
-  disk: SysfsDisk,
-  disks: readonly SysfsDisk[],
-  mounts: readonly Mount[],
-): Promise<string | null> {
+async function whyUnsafe(folder: string, around: Surroundings): Promise<string | null> {
   const { dev } = await stat(folder);
   const { major, minor } = numberOf(dev);
-  if (major !== 0) return whyUnsafeDevice(major, minor, disk, disks, mounts);
-  const mount = mounts.find((one) => one.major === major && one.minor === minor);
+  if (major !== 0) return whyUnsafeDevice(major, minor, around);
+  const mount = around.mounts.find((one) => one.major === major && one.minor === minor);
   if (mount === undefined) return `what ${folder} lies on cannot be told`;
   if (IN_MEMORY.test(mount.fsType)) return `${folder} is in memory (${mount.fsType})`;
   if (ELSEWHERE.test(mount.fsType)) return null;
@@ -46,30 +48,25 @@ async function whyUnsafe(
   const source = mount.source.startsWith('/dev/') ? await stat(mount.source).catch(() => null) : null;
   if (!source?.isBlockDevice()) return `what ${folder} lies on (${mount.fsType}) cannot be told`;
   const number = numberOf(source.rdev);
-  return whyUnsafeDevice(number.major, number.minor, disk, disks, mounts);
+  return whyUnsafeDevice(number.major, number.minor, around);
 }
 
-async function whyUnsafeDevice(
-  major: number,
-  minor: number,
-  disk: SysfsDisk,
-  disks: readonly SysfsDisk[],
-  mounts: readonly Mount[],
-): Promise<string | null> {
+async function whyUnsafeDevice(major: number, minor: number, around: Surroundings): Promise<string | null> {
+  const { disk, disks } = around;
   const found = findDisk(disks, 'block', major, minor);
   if (found === null) return `what block device ${major}:${minor} is cannot be told`;
   const { name, layer, slaves, wwid } = found.disk;
   if (name === disk.name || (wwid !== null && wwid === disk.wwid))
     return `it would lie on /dev/${disk.name} itself`;
   if (MEMORY_DISK.test(name)) return `/dev/${name} is in memory`;
-  if (layer?.kind === 'loop') return whyUnsafe(dirname(layer.backingFile), disk, disks, mounts);
+  if (layer?.kind === 'loop') return whyUnsafe(dirname(layer.backingFile), around);
   for (const slave of slaves) {
     const below = disks.find(
       (one) => one.name === slave || one.partitions.some((part) => part.name === slave),
     );
     const node = below?.block ?? null;
     if (node === null) return `what /dev/${slave} is cannot be told`;
-    const why = await whyUnsafeDevice(node.major, node.minor, disk, disks, mounts);
+    const why = await whyUnsafeDevice(node.major, node.minor, around);
     if (why !== null) return why;
   }
   return null;

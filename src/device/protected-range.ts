@@ -24,9 +24,19 @@ export interface ProtectedRange {
   readonly blocks: number;
 }
 
+/** Where a range begins, in intervals of its profile. */
+interface Beginning extends Pick<ProtectedRange, 'blockSize' | 'lba'> {
+  readonly profile: Pick<Profile, 'interval'>;
+}
+
 /** The first reference tag of the range as types 1 and 2 count: an interval after the other from the beginning of the disk. */
-export function seedOf({ profile, blockSize, lba }: Omit<ProtectedRange, 'blocks'>): bigint {
+export function seedOf({ profile, blockSize, lba }: Beginning): bigint {
   return (lba * BigInt(blockSize)) / BigInt(profile.interval);
+}
+
+/** The same, as the 32 bits of a command or a tuple hold it. */
+export function refTagOf(range: Beginning): number {
+  return Number(BigInt.asUintN(32, seedOf(range)));
 }
 
 /** The tuples that belong to the range's data, with this application tag. */
@@ -42,12 +52,12 @@ export function protectedLength({ profile, blockSize, blocks }: ProtectedRange):
   return transferLength({ blocks, blockSize, intervalsPerBlock, protect: PROTECT.checked });
 }
 
-/** A READ or WRITE of the range with its tuples; by 32 bytes it expects the reference tags of {@link seedOf}. */
+/** A READ or WRITE of the range with its tuples; by 32 bytes it expects the reference tags from {@link refTagOf} on. */
 export function protectedForm(
   range: Omit<ProtectedRange, 'blocks'>,
   protect: number = PROTECT.checked,
   size: TransferCdbSize = protectedCdbSize(range.profile),
 ): TransferForm {
-  const refTag = Number(BigInt.asUintN(32, seedOf(range)));
-  return { size, protect, ...(size === 32 && { expected: { refTag, appTag: 0, appTagMask: 0 } }) };
+  const expected = { refTag: refTagOf(range), appTag: 0, appTagMask: 0 };
+  return { size, protect, ...(size === 32 && { expected }) };
 }

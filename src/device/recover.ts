@@ -7,7 +7,13 @@ import { readSnapshot } from '../sysfs/snapshot.js';
 import { type Disk, type OpenDiskOptions, openDevice } from './disk.js';
 import { holdDisk, requireFlushed } from './hold.js';
 import { Journal } from './journal.js';
-import { type JournalHead, type JournalStep, namesSameDisk, WITHOUT_DIGEST } from './journal-format.js';
+import {
+  type JournalContent,
+  type JournalHead,
+  type JournalStep,
+  namesSameDisk,
+  WITHOUT_DIGEST,
+} from './journal-format.js';
 import { isOurs } from './permission.js';
 import { Region, type Restored } from './region.js';
 
@@ -30,23 +36,23 @@ export async function recover(
   path: string,
   { disk, signal }: OpenDiskOptions & { readonly disk?: Disk } = {},
 ): Promise<Recovery> {
-  const { head } = await Journal.read(path);
-  if (disk) return putBack(path, disk);
-  await using found = await findNamed(head, signal);
-  return await putBack(path, found);
+  const journal = await Journal.read(path);
+  if (disk) return putBack(path, journal, disk);
+  await using found = await findNamed(journal.head, signal);
+  return await putBack(path, journal, found);
 }
 
-async function putBack(path: string, disk: Disk): Promise<Recovery> {
-  const { head, steps: known } = await Journal.read(path);
-  requireNamed(disk, head);
-  requireTold(path, disk, known);
-  const range = { lba: BigInt(head.lba), blocks: head.blocks };
-  disk.proveOutside(range);
+/** `found` is the journal by which the disk was found. */
+async function putBack(path: string, found: JournalContent, disk: Disk): Promise<Recovery> {
+  requireFor(disk, found, path);
   // The run may have set SWP itself.
-  const hold = await holdDisk(disk, { despiteSwp: known.some(({ kind }) => kind === 'mode page') });
+  const hold = await holdDisk(disk, { despiteSwp: found.steps.some(({ kind }) => kind === 'mode page') });
   try {
-    // Under the hold: its run is over, and has written what it has written.
-    const { data, tuples, steps } = await Journal.read(path);
+    // Under the hold: its run is over, and has written what it has written. The file may be another run's by now.
+    const journal = await Journal.read(path);
+    requireFor(disk, journal, path);
+    const { head, data, tuples, steps } = journal;
+    const range = { lba: BigInt(head.lba), blocks: head.blocks };
     const parts = { disk, range, saved: { data, tuples }, hold, journal: null, keptIn: path };
     const region = Region.resume(parts, steps);
     const { writtenBlocks, changedModePages } = region;
@@ -65,6 +71,11 @@ async function putBack(path: string, disk: Disk): Promise<Recovery> {
     disk.proveOutside(null);
     await hold.release();
   }
+}
+
+function requireFor(disk: Disk, { head, steps }: JournalContent, path: string): void {
+  requireNamed(disk, head);
+  requireTold(path, disk, steps);
 }
 
 /** Only of the testbed's disks a block may hold anything: elsewhere nobody would know it from somebody else's. */

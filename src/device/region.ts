@@ -3,14 +3,15 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { IntegrityError } from '../errors.js';
+import { metadataLength } from '../pi/layout.js';
 import { cdbText, type TransferCdbSize } from '../scsi/cdb.js';
 import { decodeCdb } from '../scsi/commands.js';
 import type { AlteredBlocks, BlockContent } from '../scsi/effect.js';
 import type { ScsiOutcome } from '../scsi/outcome.js';
-import { decodeSense, SENSE_KEY } from '../scsi/sense.js';
+import { SENSE_KEY, senseKeyOf } from '../scsi/sense.js';
 import type { PathName } from '../words.js';
 import { type AlteringCommand, effectOn, ownCopy, sendOnce } from './alter.js';
-import type { Answer } from './blocks.js';
+import { type Answer, partOf } from './blocks.js';
 import { alignedCopy } from './buffers.js';
 import { ChangedModePages } from './changed-mode-pages.js';
 import type { Disk } from './disk.js';
@@ -282,7 +283,7 @@ export class Region implements AsyncDisposable {
       const medium = await this.#medium(run);
       const { data } = this.#savedOf(run);
       for (let i = 0; i < run.blocks; i++) {
-        if (!same(blockOf(medium, i, run.blocks), blockOf(data, i, run.blocks)))
+        if (!same(partOf(medium, run.blocks, i), partOf(data, run.blocks, i)))
           wrong.push(this.#lbaOf(run) + BigInt(i));
       }
     }
@@ -434,12 +435,11 @@ export class Region implements AsyncDisposable {
   }
 
   #requireTuples(path: PathName, data: Uint8Array, tuples: Uint8Array | null): void {
-    const { device: disk, paths } = this.disk;
-    if (!paths.includes(path))
-      throw new IntegrityError('ERR_NO_PATH', `${disk} has no path ${path}`, { disk });
+    const { device: disk } = this.disk;
+    this.disk.requirePath(path);
     const profile = this.disk.profileBy(path);
     if (tuples === null || profile === null) return;
-    const wanted = (data.length / profile.interval) * profile.metadataSize;
+    const wanted = metadataLength(profile, data.length);
     if (tuples.length === wanted) return;
     const message = `${tuples.length} bytes of tuples for ${data.length} bytes of data: ${wanted} needed`;
     throw new IntegrityError('ERR_BAD_LENGTH', `${disk}: ${message}`, { disk });
@@ -615,10 +615,7 @@ export class Region implements AsyncDisposable {
   }
 
   #savedOf({ index, blocks }: Pick<Run, 'index' | 'blocks'>): Saved {
-    const part = (bytes: Uint8Array) => {
-      const size = bytes.length / this.range.blocks;
-      return bytes.subarray(index * size, (index + blocks) * size);
-    };
+    const part = (bytes: Uint8Array) => partOf(bytes, this.range.blocks, index, blocks);
     const tuples = [...this.#saved.tuples].map(([path, bytes]) => [path, part(bytes)] as const);
     return { data: part(this.#saved.data), tuples: new Map(tuples) };
   }
@@ -642,7 +639,7 @@ export class Region implements AsyncDisposable {
       const medium = await this.#mediumIfAny(run);
       for (let i = 0; i < run.blocks; i++) {
         const one: Run = { ...run, index: run.index + i, blocks: 1 };
-        const why = await this.#whyLeft(one, medium && blockOf(medium, i, run.blocks));
+        const why = await this.#whyLeft(one, medium && partOf(medium, run.blocks, i));
         if (why !== null) left.push({ run: one, why });
       }
     }
@@ -697,16 +694,16 @@ export class Region implements AsyncDisposable {
 const PASSING: readonly number[] = [SENSE_KEY.NOT_READY, SENSE_KEY.UNIT_ATTENTION];
 
 /** Whether the same write may end otherwise: the disk was busy, not ready or had something to say, or nobody answered. */
-function mayPass({ code, sense }: IntegrityError): boolean {
+function mayPass(error: IntegrityError): boolean {
+  const { code } = error;
   if (code !== 'ERR_CHECK_CONDITION') return code === 'ERR_TRANSPORT' || code === 'ERR_TIMEOUT';
-  const key = sense && decodeSense(sense)?.key;
-  return key !== undefined && PASSING.includes(key);
+  const key = senseKeyOf(error);
+  return key !== null && PASSING.includes(key);
 }
 
 /** An unrecovered read error, as WRITE LONG leaves it. */
 function isBadBlock(error: unknown): boolean {
-  const { sense } = error as IntegrityError;
-  return sense !== undefined && decodeSense(sense)?.key === SENSE_KEY.MEDIUM_ERROR;
+  return senseKeyOf(error as IntegrityError) === SENSE_KEY.MEDIUM_ERROR;
 }
 
 /** Outcomes after which nothing of the command comes any more: the disk has answered. */
@@ -725,7 +722,7 @@ const ENDED: readonly ScsiOutcome['kind'][] = [
 /** As JournalWrite has them. `current` is what lies there, where data is ORed into it. */
 function digestsOf(content: BlockContent, blocks: number, current: Uint8Array | null = null): string[] {
   const each = (data: Uint8Array) =>
-    Array.from({ length: blocks }, (_, i) => digestOf(blockOf(data, i, blocks)));
+    Array.from({ length: blocks }, (_, i) => digestOf(partOf(data, blocks, i)));
   switch (content.is) {
     case 'data':
       return each(content.data);
@@ -745,11 +742,6 @@ function wayOf(path: PathName, withTuples: boolean, checked: boolean): WayName |
   if (path === 'passthrough' && withTuples) return checked ? 'interleaved' : 'interleaved unchecked';
   const name = path === 'passthrough' ? 'plain' : path;
   return checked && WAYS[name].carriesTuples === withTuples ? name : null;
-}
-
-function blockOf(bytes: Uint8Array, index: number, blocks: number): Uint8Array {
-  const size = bytes.length / blocks;
-  return bytes.subarray(index * size, (index + 1) * size);
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {

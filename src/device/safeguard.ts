@@ -12,6 +12,7 @@ import { requireSight } from './idle.js';
 import { headOf, Journal } from './journal.js';
 import { requireSafePlace } from './journal-place.js';
 import { isOurs, type Ownership, requireAllowed, requirePlace } from './permission.js';
+import { seedOf } from './protected-range.js';
 import { Region, type RegionRange, type Saved } from './region.js';
 
 /** Bytes that one region may hold: it is saved in memory. */
@@ -155,7 +156,7 @@ function requireWell(disk: Disk, path: PathName, read: BlocksRead, medium: Block
   if (Buffer.compare(data, medium.data) !== 0) throw unwell('two paths deliver different data');
   const profile = disk.profileBy(path);
   if (tuples === null || profile === null) return;
-  const seed = (lba * BigInt(disk.blockSize)) / BigInt(profile.interval);
+  const seed = seedOf({ profile, blockSize: disk.blockSize, lba });
   const { ok } = defaultEngine().verify(data, tuples, { profile, layout: 'separate', seed });
   if (!ok) throw unwell('its tuples do not fit its data');
 }

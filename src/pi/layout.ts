@@ -79,6 +79,14 @@ export function place(
   return { intervals, data, dataStride, metadata: given, metadataStart: 0, metadataStride: metadataSize };
 }
 
+/** Bytes of metadata that belong to so many bytes of data, which are whole intervals. */
+export function metadataLength(
+  { interval, metadataSize }: Pick<Profile, 'interval' | 'metadataSize'>,
+  dataBytes: number,
+): number {
+  return (dataBytes / interval) * metadataSize;
+}
+
 /** @throws ERR_BAD_LENGTH unless `bytes` is just the metadata of so many intervals. */
 export function requireMetadataLength(profile: Profile, intervals: number, bytes: number): void {
   const needed = intervals * profile.metadataSize;

@@ -4,6 +4,9 @@
  */
 import type { Check, Checker, PathName, Verdict } from '../words.js';
 
+/** Bytes of data that a report holds. */
+export const DATA_SHOWN_MAX = 4096;
+
 /** Verdicts of one checker on one path, counted in intervals. */
 export interface Cell {
   readonly checker: Checker;
@@ -161,7 +164,7 @@ export interface ReadReport {
   /** Intervals that somebody judged; 0: nothing was checked. */
   readonly checked: number;
   readonly findings: readonly Finding[];
-  /** The first 4096 bytes of the data, as hex; null when it goes to a file. */
+  /** The first {@link DATA_SHOWN_MAX} bytes of the data, as hex; null when it goes to a file. */
   readonly data: string | null;
 }
 
@@ -223,7 +226,7 @@ export interface CommandReport {
   /** Of those that came, how many at the end are what was in the buffer before. */
   readonly untouched: number;
   readonly durationMs: number;
-  /** The first 4096 bytes that came, as hex; null when they go to a file. */
+  /** The first {@link DATA_SHOWN_MAX} bytes that came, as hex; null when they go to a file. */
   readonly data: string | null;
 }
 

@@ -130,6 +130,15 @@ export function decodeSense(bytes: Uint8Array): Sense | null {
   return { ...NOTHING_TOLD, ...kind, ...told };
 }
 
+/**
+ * @internal The sense key that a failed command came back with; null when it brought no sense.
+ *
+ * @throws ERR_MALFORMED_RESPONSE as {@link decodeSense}.
+ */
+export function senseKeyOf({ sense }: { readonly sense?: Uint8Array | undefined }): number | null {
+  return (sense && decodeSense(sense)?.key) ?? null;
+}
+
 type Content = Omit<Sense, 'format' | 'deferred'>;
 /** What a part of the sense tells. */
 type Told = Partial<Omit<Content, 'key' | 'asc' | 'ascq'>>;

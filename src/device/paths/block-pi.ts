@@ -2,6 +2,7 @@
  * `block-pi`: io_uring with the PI attribute (Linux 6.14). The caller's tuples travel; the kernel does not check them.
  */
 import type { NativeHandle, PiAttribute } from '../../binding.js';
+import { metadataLength } from '../../pi/layout.js';
 import type { Profile } from '../../pi/profile.js';
 import type { Answer, BlocksRead } from '../blocks.js';
 import { alignedBuffer, isPoison, poison } from '../buffers.js';
@@ -26,7 +27,7 @@ function attribute(profile: Profile, offset: bigint, tuples: Uint8Array): PiAttr
 export async function readBlockPi(source: BlockPiSource, lba: bigint, blocks: number): Promise<BlocksRead> {
   const { profile, blockSize, handle } = source;
   const data = alignedBuffer(blocks * blockSize);
-  const tuples = alignedBuffer((data.length / profile.interval) * profile.metadataSize);
+  const tuples = alignedBuffer(metadataLength(profile, data.length));
   poison(tuples);
   source.log?.drain();
   const offset = lba * BigInt(blockSize);
