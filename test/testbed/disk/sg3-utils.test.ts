@@ -143,6 +143,12 @@ t.test('REPORT SUPPORTED OPERATION CODES', async (t) => {
     }),
   );
   t.ok(rows.length > 50);
+  for (const { opcode, serviceAction, usage } of rows) {
+    const operation = serviceAction === null ? opcode : `${opcode},${serviceAction}`;
+    const one = await relay.run(`sg_opcodes --no-inquiry --opcode=${operation} /dev/null`);
+    t.match(one.text, `Usage data: ${usage}`, `${operation}`);
+    t.match(one.text, /conforming to SCSI standard/, `${operation}`);
+  }
   const without = await relay.run('sg_opcodes --no-inquiry --opcode=0x4d /dev/null');
   t.match(without.text, /NOT supported/);
   const timeouts = await relay.run('sg_opcodes --no-inquiry --opcode=0x88 --rctd /dev/null');
