@@ -106,8 +106,9 @@ function writableBy(disk: Disk, node: CommandNode): DiskTransport {
 /** What was written lies on the medium. Throws ERR_IO, or what the disk answers, when that cannot be said. */
 export async function requireFlushed({ device: disk }: Disk, { block, transports }: Hold): Promise<void> {
   await flush(block, disk);
-  // Null: the disk has no such command, and so no cache.
-  await fetch(transports.sg, encodeCdb('SYNCHRONIZE CACHE(16)', {}), 0);
+  // Null: the disk has no such command. One that has neither has no cache.
+  for (const name of ['SYNCHRONIZE CACHE(16)', 'SYNCHRONIZE CACHE(10)'] as const)
+    if ((await fetch(transports.sg, encodeCdb(name, {}), 0)) !== null) return;
 }
 
 /** What the kernel holds back of the block node, where there is one, goes to the disk. */

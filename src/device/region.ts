@@ -108,7 +108,8 @@ export class Region implements AsyncDisposable {
   #timedOut = false;
   /** The journal could not be written: nothing more is sent. */
   #broken: unknown = null;
-  #wrote = false;
+  /** Something was sent that may lie in the disk's cache. */
+  #unflushed = false;
   #ended: Promise<void> | null = null;
   readonly #keptIn: string | null;
 
@@ -259,6 +260,7 @@ export class Region implements AsyncDisposable {
     this.#requireOpen();
     this.#closing = true;
     await this.#inTurn(async () => {
+      await this.#flush();
       await this.#journaled(() => this.#journal?.kept());
       this.#written.clear();
     });
@@ -300,7 +302,7 @@ export class Region implements AsyncDisposable {
     this.#closing = true;
     const failure = await this.#inTurn(async () => {
       await this.#restoreAll();
-      if (this.#wrote) await requireFlushed(this.disk, this.#hold);
+      await this.#flush();
     }).then(
       () => null,
       (error: unknown) => ({ error }),
@@ -344,6 +346,12 @@ export class Region implements AsyncDisposable {
     }
   }
 
+  async #flush(): Promise<void> {
+    if (!this.#unflushed) return;
+    await requireFlushed(this.disk, this.#hold);
+    this.#unflushed = false;
+  }
+
   /** One step ahead of the medium: the journal has what the blocks may hold from now on, and the descriptor is asked who it is. */
   async #arm(
     writes: readonly JournalWrite[],
@@ -356,7 +364,6 @@ export class Region implements AsyncDisposable {
     await requireSameDisk(this.disk, transport);
     await requireReady();
     for (const write of writes) this.#markAll(write);
-    this.#wrote = true;
   }
 
   #requireAlterable({ lba, blocks, may }: AlteredBlocks): void {
@@ -496,6 +503,7 @@ export class Region implements AsyncDisposable {
     hasEnded: (reply: T) => boolean,
     timedOut: (reply: T) => boolean,
   ): Promise<T> {
+    this.#unflushed = true;
     const reply = await send().catch((error: unknown) => {
       this.#uncertain = true;
       throw error;
@@ -533,10 +541,13 @@ export class Region implements AsyncDisposable {
         await this.#requireBack(run).catch((error: unknown) => failures.push({ run, error }));
       }
     }
+    // A restore leaves alone what a record says is back: it must not say so of what a power cut undoes.
+    const journal = failures.length === 0 ? this.#journal : null;
+    if (journal) await this.#flush();
     for (const run of runs) {
       if (failures.some((failure) => failure.run === run)) continue;
       // Without it a restore does the same again.
-      await this.#journal?.restored({ index: run.index, blocks: run.blocks }).catch(() => {});
+      await journal?.restored({ index: run.index, blocks: run.blocks }).catch(() => {});
       this.#forget(run);
     }
     const [first = pages[0]] = failures.map(({ error }) => error as Error);

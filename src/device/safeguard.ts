@@ -7,7 +7,7 @@ import { defaultEngine } from '../pi/engine.js';
 import type { PathName } from '../words.js';
 import type { BlocksRead } from './blocks.js';
 import type { Disk } from './disk.js';
-import { holdDisk } from './hold.js';
+import { holdDisk, requireFlushed } from './hold.js';
 import { requireSight } from './idle.js';
 import { headOf, Journal } from './journal.js';
 import { requireSafePlace } from './journal-place.js';
@@ -53,6 +53,8 @@ export async function claimRegion(
       if (hold.block === null) await requireNoTable(disk);
       await requireSafePlace(path as string, sysfs, disks);
     }
+    // What a power cut leaves of the region is what is saved, or what is written over it: nothing older.
+    if (path !== undefined) await requireFlushed(disk, hold);
     const saved = await save(disk, range, signal);
     if (!ours && disk.profile !== null && saved.tuples.size === 0) {
       throw new IntegrityError(
