@@ -11,6 +11,7 @@ import {
   realpath,
   rm,
   rmdir,
+  stat,
   truncate,
   writeFile,
 } from 'node:fs/promises';
@@ -53,37 +54,17 @@ export interface LioFileioDisk extends AsyncDisposable {
 /** Errors: ERR_TESTBED, ERR_MISSING_TOOL. */
 export async function createLioFileio(options: LioFileioOptions = {}): Promise<LioFileioDisk> {
   const { type = 1, sizeMiB = 16, blockSize = 512, folder = tmpdir() } = options;
-  for (const module of ['sd_mod', 'sg', 'target_core_mod', 'target_core_file', 'tcm_loop'])
-    await loadModule(module);
-  const id = randomBytes(5).toString('hex');
   const file = join(await ownFolder(folder), 'data');
-  const tuples = `${file}.protection`;
+  const tuples = tuplesFile(file);
   const undo = new Undo();
   try {
     undo.push(() => rm(dirname(file), { recursive: true }));
     await writeFile(file, '');
     await truncate(file, sizeMiB * 1024 * 1024);
-    const adapter = await claimAdapter('fileio');
-    undo.push(() => rmdir(adapter));
-    const store = join(adapter, `${STORE_PREFIX}${id}`);
-    await mkdir(store);
-    undo.push(() => rmdir(store));
-    await writeFile(join(store, 'control'), `fd_dev_name=${file},fd_dev_size=${sizeMiB * 1024 * 1024}`);
-    await requireExported(store, file);
-    await writeFile(join(store, 'enable'), '1');
-    await writeFile(join(store, 'attrib/block_size'), String(blockSize));
-    await writeFile(join(store, 'wwn/vpd_unit_serial'), `${SERIAL_PREFIX}${id}`);
-    if (type !== 0) {
-      await writeFile(join(store, 'attrib/pi_prot_type'), String(type));
-      await writeFile(join(store, 'attrib/pi_prot_format'), '1');
-    }
-    undo.push(() => removePort(id));
-    const hctl = await addPort(id, store);
-    const disk = await waitFor(() => readyDisk(hctl), APPEAR_MS);
-    if (disk === null)
-      throw new IntegrityError('ERR_TESTBED', 'the LIO disk did not appear', { advice: 'See dmesg.' });
+    const id = randomBytes(5).toString('hex');
+    const { device, store } = await exportFileio(file, { id, type, blockSize, format: true }, undo);
     return {
-      device: `/dev/${disk.name}`,
+      device,
       readTuples: async (lba, blocks) => {
         const bytes = new Uint8Array(blocks * TUPLE_BYTES);
         await using handle = await open(tuples, 'r');
@@ -106,6 +87,50 @@ export async function createLioFileio(options: LioFileioOptions = {}): Promise<L
       advice: 'It takes root, configfs on /sys/kernel/config and the modules target_core_file and tcm_loop.',
     });
   }
+}
+
+/** Where LIO keeps the tuples of a file. */
+export function tuplesFile(file: string): string {
+  return `${file}.protection`;
+}
+
+export interface FileioExport {
+  /** Ten hexadecimal digits, by which the disk is known, its serial number too. */
+  readonly id: string;
+  readonly type: 0 | 1 | 3;
+  readonly blockSize: number;
+  /** Escapes all tuples; else they are what their file holds. */
+  readonly format: boolean;
+}
+
+/** Makes a file a disk of this kernel; `undo` takes it away and leaves the file. Throws what configfs does, and ERR_TESTBED. */
+export async function exportFileio(
+  file: string,
+  { id, type, blockSize, format }: FileioExport,
+  undo: Undo,
+): Promise<{ readonly device: string; readonly store: string }> {
+  for (const module of ['sd_mod', 'sg', 'target_core_mod', 'target_core_file', 'tcm_loop'])
+    await loadModule(module);
+  const adapter = await claimAdapter('fileio');
+  undo.push(() => rmdir(adapter));
+  const store = join(adapter, `${STORE_PREFIX}${id}`);
+  await mkdir(store);
+  undo.push(() => rmdir(store));
+  await writeFile(join(store, 'control'), `fd_dev_name=${file},fd_dev_size=${(await stat(file)).size}`);
+  await requireExported(store, file);
+  await writeFile(join(store, 'enable'), '1');
+  await writeFile(join(store, 'attrib/block_size'), String(blockSize));
+  await writeFile(join(store, 'wwn/vpd_unit_serial'), `${SERIAL_PREFIX}${id}`);
+  if (type !== 0) {
+    await writeFile(join(store, 'attrib/pi_prot_type'), String(type));
+    if (format) await writeFile(join(store, 'attrib/pi_prot_format'), '1');
+  }
+  undo.push(() => removePort(id));
+  const hctl = await addPort(id, store);
+  const disk = await waitFor(() => readyDisk(hctl), APPEAR_MS);
+  if (disk === null)
+    throw new IntegrityError('ERR_TESTBED', 'the LIO disk did not appear', { advice: 'See dmesg.' });
+  return { device: `/dev/${disk.name}`, store };
 }
 
 /** A folder of nobody else's, whose name LIO reads whole: it takes a comma for the end of the name. */

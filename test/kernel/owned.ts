@@ -1,7 +1,7 @@
 /**
  * Disks that are not the testbed's: written when their owner says so, with a journal, and put back whatever happens in between.
  *
- * CRASHES: how many times a run is killed, 8 without.
+ * CRASHES: twice as often as a run is killed, which is 8 times without; the other half are the power cuts of test/power-cuts.test.ts.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,9 +22,10 @@ import {
 } from 'blk-integrity';
 import type { Test } from 'tap';
 import { command } from './command.js';
+import { crash, crashPoint, NEVER } from './crash.js';
 import { Undo } from './undo.js';
 
-const CRASHES = Number(process.env['CRASHES'] ?? 8);
+const KILLS = Number(process.env['CRASHES'] ?? 16) / 2;
 const RANGE = { lba: 1000n, blocks: 8 };
 const THEIRS = { inquiry: { vendor: 'ACME', product: 'DIF DISK' }, blocks: 8192 } as const;
 
@@ -194,26 +195,22 @@ async function killed(t: Test): Promise<void> {
     ['prove', made.device, '--lba', '1003'],
     ['crosscheck', made.device, '--write', '--lba', '1000', '--blocks', '40'],
   ];
-  for (const verb of verbs) await t.test(verb.join(' '), (t) => campaign(t, verb, CRASHES / verbs.length));
+  for (const verb of verbs) await t.test(verb.join(' '), (t) => campaign(t, verb, KILLS / verbs.length));
 }
-
-const WHENS = ['before', 'under-way', 'after'] as const;
 
 async function campaign(t: Test, verb: readonly string[], runs: number): Promise<void> {
   const journal = join(await mkdtemp(join(tmpdir(), 'crash-')), 'one.journal');
   const device = verb[1]!;
   const before = await looked(device);
   const showsTuples = await shown(device);
-  const whole = await crash(verb, journal, Number.MAX_SAFE_INTEGER, 'after');
+  const whole = await crash(verb, journal, NEVER);
   const points = Number(whole.said);
   t.match(whole, { signal: null }, `${points} write points`);
   t.same(await looked(device), before);
   let left = 0;
   for (let run = 0; run < runs; run++) {
-    // Spread over all of them; in a long campaign each by each.
-    const at = runs < points ? 1 + Math.floor(((run + 0.5) * points) / runs) : 1 + (run % points);
-    const when = WHENS[(run + Math.floor(run / points)) % WHENS.length]!;
-    const { signal } = await crash(verb, journal, at, when);
+    const { at, when } = crashPoint(run, runs, points);
+    const { signal } = await crash(verb, journal, { at, when, by: 'kill' });
     t.equal(signal, 'SIGKILL', `killed at write ${at}, ${when}`);
     if (existsSync(journal)) {
       left++;
@@ -235,25 +232,4 @@ async function shown(device: string): Promise<boolean> {
 async function looked(device: string): Promise<Buffer> {
   await using disk = await openDevice(device);
   return await look(disk);
-}
-
-interface Ended {
-  readonly signal: string | null;
-  readonly said: string;
-}
-
-async function crash(verb: readonly string[], journal: string, at: number, when: string): Promise<Ended> {
-  const preload = new URL('../../test/kernel/crash-at.mjs', import.meta.url).href;
-  const child = spawn(
-    process.execPath,
-    ['--import', preload, 'lib/cli/main.js', ...verb, '--journal', journal, '--json'],
-    { env: { ...process.env, CRASH_AT: String(at), CRASH_WHEN: when }, stdio: ['ignore', 'ignore', 'pipe'] },
-  );
-  let said = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
-  });
-  const [status, signal] = (await once(child, 'close')) as [number | null, string | null];
-  if (signal === null && status !== 0) throw new Error(`${verb.join(' ')} ended ${status}: ${said}`);
-  return { signal, said };
 }
