@@ -4,9 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import { type JournalHead, parseJournal, savedRecords, stepRecord } from '../../src/device/journal-format.js';
+import type { IntegrityError } from '../../src/errors.js';
 import { decodeNamespaceFormat, IDENTIFY_BYTES } from '../../src/nvme/identify.js';
 import { hex } from '../../src/scsi/bytes.js';
-import { cdbFieldsText, cdbText, isReadOnlyCdb } from '../../src/scsi/cdb.js';
+import { cdbFieldsText, cdbText, decodeWholeCdb, isReadOnlyCdb } from '../../src/scsi/cdb.js';
 import {
   COMMANDS,
   type CommandDefinition,
@@ -22,6 +23,7 @@ import {
   decodeApplicationTagModePage,
   decodeControlExtensionModePage,
   decodeControlModePage,
+  decodeModeSelectList,
   decodeModeSense,
   encodeApplicationTagModePage,
 } from '../../src/scsi/mode-page.js';
@@ -35,7 +37,7 @@ import {
 import { decodeScatteredList, encodeScatteredList, scatteredListBytes } from '../../src/scsi/scattered.js';
 import { decodeSense, encodeSense, type Sense } from '../../src/scsi/sense.js';
 import { decodeAllCommands, decodeOneCommand, encodeAllCommands } from '../../src/scsi/supported-opcodes.js';
-import { decodeUnmapList, encodeUnmapList } from '../../src/scsi/unmap.js';
+import { decodeUnmapList, decodeWholeUnmapList, encodeUnmapList } from '../../src/scsi/unmap.js';
 import {
   decodeBlockDeviceCharacteristics,
   decodeBlockLimits,
@@ -85,6 +87,17 @@ function decoder<T>(
     (value: unknown) =>
       value === null ? null : act(value as NonNullable<T>);
   return { decode, answers, again: { encode: unlessNull(encode), kept: unlessNull(kept) } };
+}
+
+/** A CDB is the user's: one that is not sent is refused. */
+function wholeCdbOf(cdb: Uint8Array): DecodedCdb | null {
+  try {
+    return decodeWholeCdb(cdb);
+  } catch (error) {
+    const { code } = error as IntegrityError;
+    if (code === 'ERR_READ_ONLY' || code === 'ERR_USAGE') return null;
+    throw error;
+  }
 }
 
 const textOf = (response: Uint8Array): string => Buffer.from(response).toString('latin1');
@@ -312,6 +325,14 @@ export const DECODERS: Readonly<Record<string, Decoder>> = {
     (data) => decodeModeSense(data, 10),
     [bytes(CONTROL), bytes(EXTENSION), bytes(APP_TAGS)],
   ),
+  'decodeModeSelectList, 6 bytes': decoder(
+    (list) => decodeModeSelectList(list, 6),
+    [bytes('00 00 00 08 00001000 00000200 0a 0a 3b 12 78 f2 0000 0102 0304')],
+  ),
+  'decodeModeSelectList, 10 bytes': decoder(
+    (list) => decodeModeSelectList(list, 10),
+    [bytes(CONTROL), bytes(EXTENSION), bytes(APP_TAGS)],
+  ),
   decodeControlModePage: decoder(decodeControlModePage, [bytes(CONTROL)]),
   decodeControlExtensionModePage: decoder(decodeControlExtensionModePage, [bytes(EXTENSION)]),
   decodeApplicationTagModePage: decoder(decodeApplicationTagModePage, [bytes(APP_TAGS)], (descriptors) =>
@@ -353,6 +374,11 @@ export const DECODERS: Readonly<Record<string, Decoder>> = {
     [bytes('0016 0010 00000000 0000000100000002 00000003 00000000')],
     encodeUnmapList,
   ),
+  decodeWholeUnmapList: decoder(
+    decodeWholeUnmapList,
+    [bytes('0016 0010 00000000 0000000100000002 00000003 00000000')],
+    encodeUnmapList,
+  ),
   'decodeFormatList, long': decoder(
     (list) => decodeFormatList('long', list),
     [bytes('01 da 00 13 00000008')],
@@ -370,6 +396,12 @@ export const DECODERS: Readonly<Record<string, Decoder>> = {
   ),
   decodeCdb: decoder(
     decodeCdb,
+    CDBS,
+    ({ command, fields }: DecodedCdb) => encodeCdb(command.name, fields),
+    ({ command, fields }) => [command.name, fields],
+  ),
+  decodeWholeCdb: decoder(
+    wholeCdbOf,
     CDBS,
     ({ command, fields }: DecodedCdb) => encodeCdb(command.name, fields),
     ({ command, fields }) => [command.name, fields],
