@@ -89,6 +89,7 @@ export class ChangedModePages {
   async #putBackOne(changed: Changed): Promise<void> {
     const { device } = this.#disk;
     const was = Uint8Array.from(Buffer.from(changed.was, 'hex'));
+    requireKnownPage(device, was);
     let answer = '';
     const refuse = (why: string) =>
       new IntegrityError('ERR_RESTORE', `${device}: mode page ${pageName(changed)} ${why}`, { disk: device });
@@ -98,7 +99,6 @@ export class ChangedModePages {
       const now = await patiently(() => this.current(changed));
       if (now === changed.was) return;
       if (!changed.sent.includes(now)) throw refuse('was set by somebody else and is left');
-      requireKnownPage(device, was);
       await requireChangeable(device, this.#transport, changed, Buffer.from(now, 'hex'), was);
       answer = describeOutcome((await selectModePage(this.#transport, was)).outcome);
     }

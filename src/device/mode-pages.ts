@@ -60,7 +60,8 @@ export async function readModePage(
 ): Promise<Uint8Array> {
   const cdb = encodeCdb('MODE SENSE(10)', {
     disableBlockDescriptors: true,
-    ...code,
+    page: code.page,
+    subpage: code.subpage,
     pageControl: PAGE_CONTROL[values],
     allocationLength: ALLOCATION_BYTES,
   });
