@@ -6,7 +6,7 @@ import type { SysfsDisk } from '../sysfs/disks.js';
 import type { Disk } from './disk.js';
 import { inProcessNode } from './in-process.js';
 import { testbedKind } from './ours.js';
-import type { RegionRange } from './region.js';
+import type { RegionRange } from './saved-region.js';
 
 /** The word of a disk's owner. */
 export interface Ownership {

@@ -15,7 +15,8 @@ import {
   WITHOUT_DIGEST,
 } from './journal-format.js';
 import { isOurs } from './permission.js';
-import { Region, type Restored } from './region.js';
+import { Region } from './region.js';
+import type { Restored } from './saved-region.js';
 
 export interface Recovery {
   readonly device: string;

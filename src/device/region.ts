@@ -1,5 +1,5 @@
 /**
- * A region of a testbed disk that may be written: nothing beside it, one write after the other, and it is put back.
+ * A region of a disk that may be written: nothing beside it, one write after the other, and it is put back.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { IntegrityError } from '../errors.js';
@@ -8,7 +8,6 @@ import { cdbText, type TransferCdbSize } from '../scsi/cdb.js';
 import { decodeCdb } from '../scsi/commands.js';
 import type { AlteredBlocks, BlockContent } from '../scsi/effect.js';
 import type { ScsiOutcome } from '../scsi/outcome.js';
-import { SENSE_KEY, senseKeyOf } from '../scsi/sense.js';
 import type { PathName } from '../words.js';
 import { type AlteringCommand, effectOn, ownCopy, sendOnce } from './alter.js';
 import { type Answer, partOf } from './blocks.js';
@@ -17,66 +16,13 @@ import { ChangedModePages } from './changed-mode-pages.js';
 import type { Disk } from './disk.js';
 import { type Hold, requireFlushed, requireSameDisk } from './hold.js';
 import type { Journal } from './journal.js';
-import {
-  digestOf,
-  type Extent,
-  type JournalStep,
-  type JournalWrite,
-  WITHOUT_DIGEST,
-} from './journal-format.js';
+import { digestOf, type JournalStep, type JournalWrite, WITHOUT_DIGEST } from './journal-format.js';
 import { selectModePage } from './mode-pages.js';
-import { PATIENCE_MS, patiently } from './patience.js';
 import { isOurs } from './permission.js';
+import { LATE_WRITE_MS, type RegionRange, type Restored, type Saved, SavedRegion } from './saved-region.js';
 import type { DiskTransport, ScsiReply } from './transport.js';
-import { WAYS, type WayName } from './ways.js';
-
-export interface RegionRange {
-  readonly lba: bigint;
-  readonly blocks: number;
-}
-
-/** A region as it was: its data, and the tuples of each path that delivers them. */
-export interface Saved {
-  readonly data: Uint8Array;
-  readonly tuples: ReadonlyMap<PathName, Uint8Array>;
-}
-
-/**
- * How a region was left: byte for byte as it was, or its data as it was under tuples that were made anew, or that no path can
- * show.
- */
-export type Restored = 'exact' | 'tuples regenerated';
-
-/** What a write changed of a block. */
-type Touched = 'data' | 'data and tuples';
-
-/**
- * Ways to put a block back, the best first. One that carries no tuples is for data that is not back yet. Data that was changed by plain
- * SG_IO writes alone may lie under its old tuple still.
- */
-const RESTORING: Readonly<Record<Touched, readonly WayName[]>> = {
-  data: ['plain', 'interleaved unchecked', 'block-pi', 'block'],
-  'data and tuples': ['interleaved unchecked', 'block-pi', 'block', 'plain'],
-};
-
-interface Written {
-  touched: Touched;
-  /** Digests of all that was sent to this block, or WITHOUT_DIGEST: the medium holds one of them, or the saved data. */
-  readonly versions: string[];
-}
-
-/** Blocks of a region, by their place in it, that were touched alike. */
-interface Run {
-  readonly index: number;
-  blocks: number;
-  readonly touched: Touched;
-}
-
-/** A written block that is not put back. */
-interface Left {
-  readonly run: Run;
-  readonly why: string;
-}
+import { type Blocks, WAYS, type WayName } from './ways.js';
+import { WrittenBlocks } from './written-blocks.js';
 
 /** What a region is made of. */
 export interface RegionParts {
@@ -89,9 +35,6 @@ export interface RegionParts {
   readonly keptIn: string | null;
 }
 
-/** A write whose end is not known may still come: so long is waited before and after the restore. */
-const LATE_WRITE_MS = 1000;
-
 /** A region claimed for writing until it is put back. Declare it with `await using`; get it from the safeguard. */
 export class Region implements AsyncDisposable {
   readonly disk: Disk;
@@ -99,7 +42,8 @@ export class Region implements AsyncDisposable {
   readonly #saved: Saved;
   readonly #hold: Hold;
   readonly #journal: Journal | null;
-  readonly #written: Map<number, Written> = new Map();
+  readonly #written = new WrittenBlocks();
+  readonly #savedRegion: SavedRegion;
   readonly #modePages: ChangedModePages;
   /** The end of what was asked for last: writes and restores go one after the other. */
   #last: Promise<unknown> = Promise.resolve();
@@ -122,6 +66,10 @@ export class Region implements AsyncDisposable {
     this.#journal = parts.journal;
     this.#keptIn = parts.keptIn;
     this.#modePages = new ChangedModePages(parts.disk, parts.hold.transports.sg);
+    this.#savedRegion = new SavedRegion(parts.disk, parts.range, parts.saved, {
+      send: (way, blocks) => this.#send(way, blocks),
+      requireSame: (way) => requireSameDisk(parts.disk, this.#descriptorOf(way)),
+    });
     // A place that holds what is written here proves nothing, or the wrong thing.
     parts.disk.proveOutside(parts.range);
   }
@@ -137,8 +85,8 @@ export class Region implements AsyncDisposable {
   }
 
   #follow(step: JournalStep): void {
-    if (step.kind === 'writing') this.#markAll(step);
-    else if (step.kind === 'restored') this.#forget(step);
+    if (step.kind === 'writing') this.#written.note(step);
+    else if (step.kind === 'restored') this.#written.forget(step);
     else if (step.kind === 'mode page') this.#modePages.note(step);
     else if (step.kind === 'mode page restored') this.#modePages.forget(step);
     else this.#written.clear();
@@ -194,7 +142,7 @@ export class Region implements AsyncDisposable {
       const digests = digestsOf({ is: 'data', data: own.data }, blocks);
       const write = { index: first, blocks, touchesTuples: way !== 'plain', digests };
       await this.#arm([write], this.#descriptorOf(way), () => this.#requireWay(way));
-      return this.#send(way, lba, own.data, own.tuples);
+      return this.#send(way, { lba, ...own });
     });
   }
 
@@ -278,18 +226,8 @@ export class Region implements AsyncDisposable {
 
   /** @internal Throws ERR_RESTORE, naming the blocks, unless every block of the region holds what was saved of it. */
   async requireWhole(): Promise<void> {
-    const wrong: bigint[] = [];
-    const most = this.disk.transferBlocksMax;
-    for (let index = 0; index < this.range.blocks; index += most) {
-      const run: Run = { index, blocks: Math.min(most, this.range.blocks - index), touched: 'data' };
-      const medium = await this.#medium(run);
-      const { data } = this.#savedOf(run);
-      for (let i = 0; i < run.blocks; i++) {
-        if (!same(partOf(medium, run.blocks, i), partOf(data, run.blocks, i)))
-          wrong.push(this.#lbaOf(run) + BigInt(i));
-      }
-    }
-    if (wrong.length > 0) throw this.#notRestored(wrong.join(', '), this.#notBack());
+    const wrong = await this.#savedRegion.differing();
+    if (wrong.length > 0) throw this.#notRestored(wrong.join(', '), this.#savedRegion.notBack());
   }
 
   /** Puts back what is still written, and lets go of the disk; once. Its journal goes when all is back, else it stays. */
@@ -363,7 +301,7 @@ export class Region implements AsyncDisposable {
     // Directly before the write: the disk may have become another while the journal went to its medium.
     await requireSameDisk(this.disk, transport);
     await requireReady();
-    for (const write of writes) this.#markAll(write);
+    for (const write of writes) this.#written.note(write);
   }
 
   #requireAlterable({ lba, blocks, may }: AlteredBlocks): void {
@@ -387,22 +325,11 @@ export class Region implements AsyncDisposable {
     const index = Number(lba - this.range.lba);
     const writes: JournalWrite[] = [];
     for (const content of may) {
-      const current = content.is === 'ored' ? await this.#readRange(lba, blocks) : null;
+      const current = content.is === 'ored' ? await this.#savedRegion.readMedium({ index, blocks }) : null;
       const touchesTuples = interleaved || content.is !== 'data';
       writes.push({ index, blocks, touchesTuples, digests: digestsOf(content, blocks, current) });
     }
     return writes;
-  }
-
-  /** In transfers, as the disk takes them. */
-  async #readRange(lba: bigint, blocks: number): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    const most = this.disk.transferBlocksMax;
-    for (let at = 0; at < blocks; at += most) {
-      const index = Number(lba - this.range.lba) + at;
-      parts.push(await this.#readMedium({ index, blocks: Math.min(most, blocks - at) }));
-    }
-    return Buffer.concat(parts);
   }
 
   async #requireCrossing(cdb: Uint8Array, interleaved: boolean): Promise<void> {
@@ -462,28 +389,14 @@ export class Region implements AsyncDisposable {
     });
   }
 
-  #markAll({ index, blocks, touchesTuples, digests }: JournalWrite): void {
-    for (let i = 0; i < blocks; i++) {
-      const written = this.#written.get(index + i) ?? { touched: 'data', versions: [] };
-      if (touchesTuples) written.touched = 'data and tuples';
-      const digest = digests.length === 1 ? digests[0]! : digests[i]!;
-      if (!written.versions.includes(digest)) written.versions.push(digest);
-      this.#written.set(index + i, written);
-    }
-  }
-
-  #forget({ index, blocks }: Extent): void {
-    for (let i = 0; i < blocks; i++) this.#written.delete(index + i);
-  }
-
   /** Names move: before each write the descriptor that carries it is asked again who it is. */
   #descriptorOf(way: WayName): DiskTransport {
     return this.#hold.transports[WAYS[way].by]!;
   }
 
-  async #send(way: WayName, lba: bigint, data: Uint8Array, tuples: Uint8Array | null): Promise<Answer> {
+  #send(way: WayName, blocks: Blocks): Promise<Answer> {
     return this.#ending(
-      () => WAYS[way].send(this.disk, this.#hold, { lba, data, tuples }),
+      () => WAYS[way].send(this.disk, this.#hold, blocks),
       (answer) => answer.kind !== 'failed',
       (answer) => answer.kind === 'failed' && answer.error.code === 'ERR_TIMEOUT',
     );
@@ -519,40 +432,18 @@ export class Region implements AsyncDisposable {
     const pages = await this.#modePages.putBack(async (code) =>
       this.#journal?.modePageRestored(code).catch(() => {}),
     );
-    const left = await this.#blocksToLeave();
-    const runs = this.#writtenRuns(new Set(left.map(({ run }) => run.index)));
-    const failures: { readonly run: Run; readonly error: unknown }[] = [];
-    let restored: Restored = 'exact';
-    for (const run of runs) {
-      try {
-        if ((await this.#restoreRun(run)) !== 'exact') restored = 'tuples regenerated';
-      } catch (error) {
-        failures.push({ run, error });
-      }
-    }
-    for (const { run, why } of left) {
-      const { device: disk } = this.disk;
-      const message = `${disk}: block ${this.#lbaOf(run)} ${why} and is left`;
-      failures.push({ run, error: new IntegrityError('ERR_RESTORE', message, { disk }) });
-    }
-    if (this.#uncertain) {
-      await delay(LATE_WRITE_MS);
-      for (const run of runs.filter((one) => !failures.some((failure) => failure.run === one))) {
-        await this.#requireBack(run).catch((error: unknown) => failures.push({ run, error }));
-      }
-    }
+    const { back, failures, restored } = await this.#savedRegion.putBack(this.#written, this.#uncertain);
     // A restore leaves alone what a record says is back: it must not say so of what a power cut undoes.
     const journal = failures.length === 0 ? this.#journal : null;
     if (journal) await this.#flush();
-    for (const run of runs) {
-      if (failures.some((failure) => failure.run === run)) continue;
+    for (const { index, blocks } of back) {
       // Without it a restore does the same again.
-      await journal?.restored({ index: run.index, blocks: run.blocks }).catch(() => {});
-      this.#forget(run);
+      await journal?.restored({ index, blocks }).catch(() => {});
+      this.#written.forget({ index, blocks });
     }
-    const [first = pages[0]] = failures.map(({ error }) => error as Error);
+    const [first = pages[0]] = failures.map(({ error }) => error);
     if (first === undefined) return restored;
-    const blocks = failures.map(({ run }) => `${this.#lbaOf(run)} (${run.blocks})`).join(', ');
+    const blocks = failures.map(({ run }) => `${this.#savedRegion.lbaOf(run)} (${run.blocks})`).join(', ');
     throw this.#notRestored(blocks, first, pages.length);
   }
 
@@ -571,150 +462,6 @@ export class Region implements AsyncDisposable {
       cause,
     });
   }
-
-  /** The written blocks but for these, as runs that were touched alike and fit one transfer. */
-  #writtenRuns(without: ReadonlySet<number>): Run[] {
-    const runs: Run[] = [];
-    for (const [index, { touched }] of [...this.#written].sort(([a], [b]) => a - b)) {
-      if (without.has(index)) continue;
-      const last = runs.at(-1);
-      const joins =
-        last?.touched === touched &&
-        last.index + last.blocks === index &&
-        last.blocks < this.disk.transferBlocksMax;
-      if (joins) last.blocks++;
-      else runs.push({ index, blocks: 1, touched });
-    }
-    return runs;
-  }
-
-  #lbaOf({ index }: Pick<Run, 'index'>): bigint {
-    return this.range.lba + BigInt(index);
-  }
-
-  async #restoreRun(run: Run): Promise<Restored> {
-    const { data, tuples } = this.#savedOf(run);
-    let back = false;
-    for (const name of RESTORING[run.touched]) {
-      const way = WAYS[name];
-      const own = (way.carriesTuples && tuples.get(way.path)) || null;
-      if (way.carriesTuples ? own === null : back) continue;
-      if (!(await patiently(() => way.available(this.disk)))) continue;
-      // A UNIT ATTENTION or a busy disk is no reason for a lesser way.
-      for (const pause of [...PATIENCE_MS, null]) {
-        await patiently(() => requireSameDisk(this.disk, this.#descriptorOf(name)));
-        const answer = await this.#send(name, this.#lbaOf(run), alignedCopy(data), own && alignedCopy(own));
-        back = same(await this.#medium(run), data);
-        if (back && (await this.#tuplesAreBack(run))) return 'exact';
-        if (answer.kind !== 'failed' || !mayPass(answer.error) || pause === null) break;
-        await delay(answer.error.code === 'ERR_TIMEOUT' ? LATE_WRITE_MS : pause);
-        if (!(await patiently(() => way.available(this.disk)))) break;
-      }
-    }
-    if (!back) throw this.#notBack();
-    // One tuple that is not accepted must not cost the others theirs.
-    return tuples.size > 0 && run.blocks > 1 ? this.#restoreSingly(run) : 'tuples regenerated';
-  }
-
-  async #restoreSingly({ index, blocks, touched }: Run): Promise<Restored> {
-    let restored: Restored = 'exact';
-    for (let i = 0; i < blocks; i++) {
-      if ((await this.#restoreRun({ index: index + i, blocks: 1, touched })) !== 'exact')
-        restored = 'tuples regenerated';
-    }
-    return restored;
-  }
-
-  #savedOf({ index, blocks }: Pick<Run, 'index' | 'blocks'>): Saved {
-    const part = (bytes: Uint8Array) => partOf(bytes, this.range.blocks, index, blocks);
-    const tuples = [...this.#saved.tuples].map(([path, bytes]) => [path, part(bytes)] as const);
-    return { data: part(this.#saved.data), tuples: new Map(tuples) };
-  }
-
-  #medium(run: Run): Promise<Uint8Array> {
-    return patiently(() => this.#readMedium(run));
-  }
-
-  async #readMedium(run: Pick<Run, 'index' | 'blocks'>): Promise<Uint8Array> {
-    const { device: disk } = this.disk;
-    const { data, answer } = await this.disk.readMedium(this.#lbaOf(run), run.blocks);
-    if (data !== null) return data;
-    if (answer.kind === 'failed') throw answer.error;
-    throw new IntegrityError('ERR_IO', `${disk}: the medium cannot be read`, { disk });
-  }
-
-  /** Written blocks that are left: they hold neither what was written here nor what was saved, or cannot be read. */
-  async #blocksToLeave(): Promise<Left[]> {
-    const left: Left[] = [];
-    for (const run of this.#writtenRuns(new Set())) {
-      const medium = await this.#mediumIfAny(run);
-      for (let i = 0; i < run.blocks; i++) {
-        const one: Run = { ...run, index: run.index + i, blocks: 1 };
-        const why = await this.#whyLeft(one, medium && partOf(medium, run.blocks, i));
-        if (why !== null) left.push({ run: one, why });
-      }
-    }
-    return left;
-  }
-
-  /** Null where it cannot be read as a whole. What was made unreadable here is not waited for. */
-  #mediumIfAny(run: Run): Promise<Uint8Array | null> {
-    const marked = this.#versionsIn(run).has(WITHOUT_DIGEST.unreadable);
-    return (marked ? this.#readMedium(run) : this.#medium(run)).catch(() => null);
-  }
-
-  #versionsIn({ index, blocks }: Run): Set<string> {
-    const all = Array.from({ length: blocks }, (_, i) => this.#written.get(index + i)?.versions ?? []);
-    return new Set(all.flat());
-  }
-
-  /** Null for a block that is ours to put back. */
-  async #whyLeft(one: Run, known: Uint8Array | null): Promise<string | null> {
-    const versions = this.#versionsIn(one);
-    if (versions.has(WITHOUT_DIGEST.anything)) return null;
-    try {
-      const now = known ?? (await this.#readMedium(one));
-      const ours = same(this.#savedOf(one).data, now) || versions.has(digestOf(now));
-      return ours ? null : 'was written by somebody else';
-    } catch (error) {
-      return versions.has(WITHOUT_DIGEST.unreadable) && isBadBlock(error) ? null : 'cannot be read';
-    }
-  }
-
-  async #requireBack(run: Run): Promise<void> {
-    if (!same(await this.#medium(run), this.#savedOf(run).data)) throw this.#notBack();
-  }
-
-  #notBack(): IntegrityError {
-    const { device: disk } = this.disk;
-    return new IntegrityError('ERR_RESTORE', `${disk}: the medium does not hold what was put back`, { disk });
-  }
-
-  /** Only tuples that were saved and read again are known to be back; a disk without protection has none. */
-  async #tuplesAreBack(run: Run): Promise<boolean> {
-    const { tuples } = this.#savedOf(run);
-    for (const [path, saved] of tuples) {
-      const now = await this.disk.read(path, this.#lbaOf(run), run.blocks);
-      if (now.tuples === null || !same(now.tuples, saved)) return false;
-    }
-    return tuples.size > 0 || this.disk.profile === null;
-  }
-}
-
-/** Sense keys of a condition that is over soon. */
-const PASSING: readonly number[] = [SENSE_KEY.NOT_READY, SENSE_KEY.UNIT_ATTENTION];
-
-/** Whether the same write may end otherwise: the disk was busy, not ready or had something to say, or nobody answered. */
-function mayPass(error: IntegrityError): boolean {
-  const { code } = error;
-  if (code !== 'ERR_CHECK_CONDITION') return code === 'ERR_TRANSPORT' || code === 'ERR_TIMEOUT';
-  const key = senseKeyOf(error);
-  return key !== null && PASSING.includes(key);
-}
-
-/** An unrecovered read error, as WRITE LONG leaves it. */
-function isBadBlock(error: unknown): boolean {
-  return senseKeyOf(error as IntegrityError) === SENSE_KEY.MEDIUM_ERROR;
 }
 
 /** Outcomes after which nothing of the command comes any more: the disk has answered. */
@@ -753,8 +500,4 @@ function wayOf(path: PathName, withTuples: boolean, checked: boolean): WayName |
   if (path === 'passthrough' && withTuples) return checked ? 'interleaved' : 'interleaved unchecked';
   const name = path === 'passthrough' ? 'plain' : path;
   return checked && WAYS[name].carriesTuples === withTuples ? name : null;
-}
-
-function same(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0;
 }

@@ -13,7 +13,8 @@ import { headOf, Journal } from './journal.js';
 import { requireSafePlace } from './journal-place.js';
 import { isOurs, type Ownership, requireAllowed, requirePlace } from './permission.js';
 import { seedOf } from './protected-range.js';
-import { Region, type RegionRange, type Saved } from './region.js';
+import { Region } from './region.js';
+import type { RegionRange, Saved } from './saved-region.js';
 
 /** Bytes that one region may hold: it is saved in memory. */
 const REGION_BYTES_MAX = 256 * 1024 * 1024;
