@@ -14,7 +14,11 @@ import type { LogicalUnit } from '../../src/testbed/disk/model/logical-unit.js';
 import { fillDisk, pattern } from '../../src/testbed/fill.js';
 
 const RANGE = { lba: 100n, blocks: 16 };
-const SYNCHRONIZE_CACHE = { 53: 10, 145: 16 } as const;
+/** By its opcode, the size of its CDB. */
+const SYNCHRONIZE_CACHE = new Map([
+  [0x35, 10],
+  [0x91, 16],
+]);
 const ILLEGAL_REQUEST = Uint8Array.from([0x72, 0x05, 0x20, 0x00, 0, 0, 0, 0]);
 
 interface Volatile {
@@ -40,7 +44,7 @@ async function made(t: Test, flushes: readonly number[] = [10, 16]): Promise<Vol
   const flush = () => copyFileSync(file, medium);
   const unit: LogicalUnit = {
     execute(task) {
-      const size = SYNCHRONIZE_CACHE[task.cdb[0] as keyof typeof SYNCHRONIZE_CACHE];
+      const size = SYNCHRONIZE_CACHE.get(task.cdb[0]!);
       if (size && !flushes.includes(size))
         return { status: 0x02, sense: ILLEGAL_REQUEST, dataIn: new Uint8Array(0), afterMs: 0 };
       const reply = emulated.unit.execute(task);
