@@ -515,6 +515,74 @@ const PROGRAMS: readonly Program[] = [
     },
     fixed: { formatData: true },
   },
+  ...(
+    [
+      ['CLOSE ZONE', 'sg_zone --close'],
+      ['FINISH ZONE', 'sg_zone --finish'],
+      ['OPEN ZONE', 'sg_zone --open'],
+      ['RESET WRITE POINTER', 'sg_reset_wp'],
+    ] as const
+  ).map(([name, line]) => ({
+    name,
+    line,
+    options: { lba: number('--zone=', LBA_MAX), zones: number('--count=', 0x7fff), allZones: flag('--all') },
+  })),
+  {
+    name: 'REPORT ZONES',
+    line: 'sg_rep_zones',
+    options: {
+      lba: number('--start=', LBA_MAX),
+      allocationLength: number('--maxlen=', 65536, 64),
+      partial: flag('--partial'),
+      reportingOptions: number('--report='),
+    },
+  },
+  {
+    name: 'SEND DIAGNOSTIC',
+    line: 'sg_senddiag',
+    options: { selfTestCode: number('--selftest=', 7, 1), pageFormat: flag('--pf') },
+    fixed: { parameterListLength: 0 },
+  },
+  {
+    name: 'SEND DIAGNOSTIC',
+    line: 'sg_senddiag --test',
+    options: { deviceOffline: flag('--doff'), unitOffline: flag('--uoff') },
+    fixed: { selfTest: true },
+  },
+  {
+    name: 'WRITE BUFFER',
+    line: 'sg_write_buffer --in=/dev/zero',
+    options: {
+      bufferMode: number('--mode='),
+      modeSpecific: number('--specific='),
+      bufferId: number('--id='),
+      bufferOffset: number('--offset='),
+      parameterListLength: number('--length=', 4096, 1),
+    },
+  },
+  {
+    name: 'GET STREAM STATUS',
+    line: 'sg_stream_ctl --get',
+    options: { streamId: number('--id='), allocationLength: number('--maxlen=', 65536, 8) },
+  },
+  {
+    name: 'REPORT TARGET PORT GROUPS',
+    line: 'sg_rtpg',
+    options: { parameterFormat: { say: (format) => (format === 0 ? '' : '--extended'), most: 1n } },
+    fixed: { allocationLength: 1024 },
+  },
+  {
+    name: 'REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS',
+    line: 'sg_opcodes --no-inquiry --tmf',
+    options: {},
+    fixed: { allocationLength: 4 },
+  },
+  {
+    name: 'REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS',
+    line: 'sg_opcodes --no-inquiry --tmf --repd',
+    options: {},
+    fixed: { extendedData: true, allocationLength: 16 },
+  },
 ];
 
 /**
@@ -522,6 +590,12 @@ const PROGRAMS: readonly Program[] = [
  * FORMAT UNIT's a disk: test/testbed/disk/sg3-utils.test.ts.
  */
 const UNSAID: Readonly<Record<string, readonly string[]>> = {
+  'REZERO UNIT': ['everything'],
+  'RESERVE(6)': ['everything'],
+  'RELEASE(6)': ['everything'],
+  'RESERVE(10)': ['everything'],
+  'RELEASE(10)': ['everything'],
+  'REPORT REALMS': ['everything'],
   'FORMAT UNIT': ['defectListFormat'],
   'READ(10)': ['group'],
   'WRITE(10)': ['group'],
