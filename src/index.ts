@@ -29,6 +29,7 @@ export { BLK_STATUS_ERRNO, type BlkStatus } from './bio/status.js';
 export * from './bio/submit.js';
 export * from './bio/tags.js';
 export { bioIntegrityInit, Workqueue } from './bio/workqueue.js';
+export { sendAltering } from './check/altering-command.js';
 export { chain, reach } from './check/chain.js';
 export { type CommandResult, type RawCommand, requireReadOnly, sendCommand } from './check/command.js';
 export { type CrosscheckOptions, crosscheck } from './check/crosscheck.js';
@@ -45,6 +46,7 @@ export {
   writeBlocks,
 } from './check/write.js';
 export { writeCheck } from './check/write-check.js';
+export { type AlteringCommand, sendHeld } from './device/alter.js';
 export type { Answer, BlocksRead, ProtectedBlocks } from './device/blocks.js';
 export { alignedBuffer } from './device/buffers.js';
 export { type Disk, type OpenDiskOptions, openDevice } from './device/disk.js';

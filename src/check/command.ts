@@ -35,7 +35,9 @@ export function requireReadOnly(cdb: Uint8Array): DecodedCdb {
     const why = command === null ? 'it is not known here and might' : 'it could';
     throw new IntegrityError('ERR_READ_ONLY', `refused to send ${cdbText(cdb)}: ${why} alter the disk`, {
       cdb,
-      advice: 'This verb sends what cannot alter the disk; blocks are written with `blk-integrity write`.',
+      advice: command
+        ? 'If that is meant: --write, with the blocks in --lba and --blocks; plain blocks are written with `blk-integrity write`.'
+        : 'Only commands that are known here are sent.',
     });
   }
   return decodeWholeCdb(cdb);
@@ -62,19 +64,21 @@ export async function sendCommand(
   // tcm_loop answers CHECK CONDITION with residue 0, over whatever a bounce buffer held.
   const taken = reply.outcome.kind === 'good' ? bytes - Math.min(Math.max(reply.result.resid, 0), bytes) : 0;
   const received = data.subarray(0, taken);
-  const report = { ...reportOf(device, decoded, cdb, reply, received), requested: bytes, durationMs };
+  const answered = reportOf(device, decoded, cdb, reply, received);
+  const report = { ...answered, requested: bytes, durationMs, altered: null };
   return { report, data: received };
 }
 
 const NO_DATA = { direction: 'none', data: null } as const;
 
-function reportOf(
+/** What was answered, and what came. */
+export function reportOf(
   device: string,
   { command, fields }: DecodedCdb,
   cdb: Uint8Array,
   { outcome, result, retries }: ScsiReply,
   received: Uint8Array,
-): Omit<CommandReport, 'requested' | 'durationMs'> {
+): Omit<CommandReport, 'requested' | 'durationMs' | 'altered'> {
   const { status, hostStatus, driverStatus, resid, sense } = result;
   return {
     verb: 'cdb',

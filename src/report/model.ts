@@ -228,6 +228,22 @@ export interface CommandReport {
   readonly durationMs: number;
   /** The first {@link DATA_SHOWN_MAX} bytes that came, as hex; null when they go to a file. */
   readonly data: string | null;
+  /** Of a command that can alter the disk; null for any other. */
+  readonly altered: AlteredReport | null;
+}
+
+/** What became of a command that can alter the disk. */
+export interface AlteredReport {
+  /** What such a command alters: `unit` is neither blocks nor mode pages. After `whole medium` the disk is to be opened anew. */
+  readonly effect: 'blocks' | 'mode pages' | 'whole medium' | 'unit';
+  /** The range that was named, in which its blocks lie; null for a command that alters no blocks of a range. */
+  readonly lba: number | null;
+  readonly blocks: number | null;
+  /** Bytes of data that went out. */
+  readonly sent: number;
+  /** What it did stays; else the blocks are back, and `restored` says how. */
+  readonly kept: boolean;
+  readonly restored: 'exact' | 'tuples regenerated' | null;
 }
 
 export interface ProveReport {

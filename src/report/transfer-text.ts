@@ -3,6 +3,7 @@
  */
 import { hexDump } from './hex-dump.js';
 import type {
+  AlteredReport,
   CommandForm,
   CommandReport,
   IntervalReport,
@@ -122,16 +123,17 @@ export function writeText(report: WriteVerbReport): string {
     '',
     `blocks ${report.lba} to ${lastOf(report)} by ${by}; ${MADE_BY[tuples]}`,
     ...findingsText(findings),
-    kept
-      ? `WRITTEN, and read again: ${compared} are what was written`
-      : `NOT WRITTEN: the blocks are back: ${restored === 'exact' ? 'data and tuples as they were' : 'data as it was, tuples regenerated'}`,
+    kept ? `WRITTEN, and read again: ${compared} are what was written` : `NOT WRITTEN: ${backText(restored)}`,
   ]);
 }
+
+const backText = (restored: WriteVerbReport['restored']) =>
+  `the blocks are back: ${restored === 'exact' ? 'data and tuples as they were' : 'data as it was, tuples regenerated'}`;
 
 const byte = (value: number) => `${value.toString(16).toUpperCase().padStart(2, '0')}h`;
 
 export function commandReportText(report: CommandReport): string {
-  const { device, command, cdb, fields, text, sense, retries, data } = report;
+  const { device, command, cdb, fields, text, sense, retries, data, altered } = report;
   const { status, hostStatus, driverStatus, requested, received, residue, untouched, durationMs } = report;
   const said = Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`);
   return page([
@@ -146,7 +148,18 @@ export function commandReportText(report: CommandReport): string {
       ? []
       : [`  the last ${untouched} of them are what was in the buffer before: they did not come`]),
     ...(data === null ? [] : dataText(data, received)),
+    ...(altered === null ? [] : [alteredText(altered, report.outcome)]),
   ]);
+}
+
+function alteredText(altered: AlteredReport, outcome: string): string {
+  const { effect, sent, restored, lba, blocks } = altered;
+  const out = `${sent} bytes sent`;
+  if (restored !== null) return `NOT KEPT: ${out}; ${backText(restored)}`;
+  if (outcome !== 'good') return `NOT TAKEN: ${out}`;
+  if (lba !== null && blocks !== null)
+    return `ALTERED: ${out}; what it did to blocks ${lba} to ${lba + blocks - 1} stays`;
+  return `ALTERED: ${out}; ${effect}: it stays${effect === 'whole medium' ? ', and the disk is another now' : ''}`;
 }
 
 function senseLines(

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { pattern } from '../../src/testbed/fill.js';
@@ -63,4 +63,90 @@ t.test('what is not sent', async (t) => {
     t.match(await cdb(...args), { status: 2, stdout: '', stderr: message }, args.join(' '));
   }
   t.match(await cli(['cdb', '/dev/no-such-disk', READ]), { status: 3, stderr: /ERR_NO_DEVICE/ });
+});
+
+const RANGE = ['--write', '--lba', '8', '--blocks', '2'];
+const WRITE = '8a 00 0000000000000008 00000002 0000';
+
+function file(name: string, bytes: Uint8Array): string {
+  writeFileSync(join(dir, name), bytes);
+  return join(dir, name);
+}
+
+t.test('--write: what ends GOOD stays, the rest is put back', async (t) => {
+  const two = file('two', pattern(1024, 77));
+  const { status, stdout, stderr } = await cdb(WRITE, ...RANGE, '-i', two);
+  t.same({ status, stderr }, { status: 0, stderr: '' });
+  t.match(stdout, /\nALTERED: 1024 bytes sent; what it did to blocks 8 to 9 stays\n$/);
+  const same = await cdb(
+    '93 00 0000000000000008 00000002 0000',
+    ...RANGE,
+    '-i',
+    file('one', pattern(512, 7)),
+    '--json',
+    '--trace',
+  );
+  t.match(JSON.parse(same.stdout), {
+    command: 'WRITE SAME(16)',
+    outcome: 'good',
+    altered: { effect: 'blocks', lba: 8, blocks: 2, sent: 512, kept: true, restored: null },
+  });
+  t.match(same.stderr, /^WRITE SAME\(16\) lba=8 blocks=2, out 512 bytes: GOOD/m);
+  const wrong = await cdb(
+    '8a 20 0000000000000008 00000001 0000',
+    ...RANGE,
+    '-i',
+    file('wrong', pattern(520, 7)),
+    '--json',
+  );
+  t.equal(wrong.status, 1);
+  t.match(JSON.parse(wrong.stdout), { outcome: 'protection', altered: { kept: false, restored: 'exact' } });
+  const miscompared = await cdb('89 00 0000000000000008 00000001 0000', ...RANGE, '-i', two);
+  t.match(miscompared, {
+    status: 3,
+    stdout: /\nNOT KEPT: 1024 bytes sent; the blocks are back: data and tuples as they were\n$/,
+  });
+});
+
+t.test('--write without a range', async (t) => {
+  const page = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0x0a, 0x0a, 0x04, 0x10, 0, 0x80, 0, 0, 0, 0, 0, 0);
+  const select = await cdb('55 10 0000000000 0014 00', '--write', '-i', file('page', page), '--json');
+  t.match(JSON.parse(select.stdout), {
+    outcome: 'good',
+    altered: { effect: 'mode pages', lba: null, sent: 20, kept: true },
+  });
+  const odd = await cdb('55 10 0000000000 0014 00', '--write', '-i', file('odd', page.with(12, 1)));
+  t.match(odd, {
+    status: 3,
+    stdout: /invalid: byte 12.* of the parameter list[\s\S]*\nNOT TAKEN: 20 bytes sent\n$/,
+  });
+  const format = await cdb('04 00 00 00 00 00', '--write');
+  t.match(format, {
+    status: 0,
+    stdout: /ALTERED: 0 bytes sent; whole medium: it stays, and the disk is another now/,
+  });
+  t.match(await cdb('35 00 00000000 00 0000 00', '--write'), { status: 0, stdout: /unit: it stays/ });
+});
+
+t.test('--write: what is not sent', async (t) => {
+  const two = file('two', pattern(1024, 77));
+  for (const [args, message] of [
+    [[WRITE, ...RANGE], /0 bytes, 1024 are needed/],
+    [[WRITE, ...RANGE, '-i', file('short', new Uint8Array(1023))], /1023 bytes, 1024 are needed/],
+    [[WRITE, ...RANGE, '-i', file('huge', new Uint8Array(2 ** 21))], /2097152 bytes/],
+    [[WRITE, '--write', '-i', two], /alters blocks.*\n.*--lba A --blocks N/],
+    [[WRITE, '--write', '--lba', '8', '-i', two], /come together/],
+    [[WRITE, '--write', '--lba', '9', '--blocks', '2', '-i', two], /not all in the claimed region/],
+    [[WRITE, '--write', '--lba', '0x7ff', '--blocks', '0', '-i', two], /--blocks/],
+    [[WRITE, '--lba', '8', '--blocks', '2'], /are for --write/],
+    [[WRITE, '--journal', 'x'], /are for --write/],
+    [[READ, ...RANGE], /cannot alter the disk[\s\S]*Leave out --write/],
+    [[READ, '--write', '--in', '512'], /no data comes in/],
+    [['04 00 00 00 00 00', ...RANGE], /is for no blocks of a range/],
+    [['c0 00 00 00 00 00', '--write'], /not known here/],
+    [['8a 00 00', '0000', '00', '--write'], /WRITE\(16\) has 16 bytes: 6/],
+    [['8a c0 0000000000000008 00000002 0000', ...RANGE, '-i', two], /protect field 6 is reserved/],
+  ] as const) {
+    t.match(await cdb(...args), { status: 2, stdout: '', stderr: message }, args.join(' '));
+  }
 });

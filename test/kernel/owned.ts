@@ -21,6 +21,7 @@ import {
   recover,
 } from 'blk-integrity';
 import type { Test } from 'tap';
+import { altering } from './altering.js';
 import { command } from './command.js';
 import { crash, crashPoint, NEVER } from './crash.js';
 import { Undo } from './undo.js';
@@ -33,6 +34,10 @@ export async function owned(t: Test): Promise<void> {
   await t.test('whose disk it is', whose);
   await t.test('where the blocks lie', where);
   await t.test('who else uses it', inUse);
+  await t.test('commands that alter the disk', async (t) => {
+    await using undo = new Undo();
+    await altering(t, await storage(undo));
+  });
   await t.test('killed at any write', killed);
 }
 
