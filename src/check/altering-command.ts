@@ -4,8 +4,9 @@
  */
 import { type AlteringCommand, effectOn, requireHeldCommand, sendHeld } from '../device/alter.js';
 import type { Disk } from '../device/disk.js';
-import type { RegionRange } from '../device/region.js';
+
 import { type ClaimOptions, claimRegion } from '../device/safeguard.js';
+import type { RegionRange } from '../device/saved-region.js';
 import type { ScsiReply } from '../device/transport.js';
 import { IntegrityError } from '../errors.js';
 import type { CommandReport } from '../report/model.js';
