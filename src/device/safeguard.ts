@@ -151,7 +151,8 @@ function requireWell(disk: Disk, path: PathName, read: BlocksRead, medium: Block
   const unwell = (why: string) =>
     new IntegrityError('ERR_IO', `${disk.device}: the region from block ${lba} cannot be saved: ${why}`, {
       disk: disk.device,
-      advice: 'Choose blocks that read well by every path: see `blk-integrity crosscheck`.',
+      advice:
+        'Choose blocks that read well by every path: see `blk-integrity crosscheck`. A bad block, whose data is lost, is mended by what saves nothing first: dd of=… seek=LBA count=1 oflag=direct.',
     });
   if (answer.kind === 'failed') throw unwell(answer.error.message);
   if (answer.kind === 'refused') throw unwell(`refused by ${answer.checker}: ${answer.text}`);

@@ -156,7 +156,7 @@ function alteredText(altered: AlteredReport, outcome: string): string {
   const { effect, sent, restored, lba, blocks } = altered;
   const out = `${sent} bytes sent`;
   if (restored !== null) return `NOT KEPT: ${out}; ${backText(restored)}`;
-  if (outcome !== 'good') return `NOT TAKEN: ${out}`;
+  if (outcome !== 'good') return `NOT GOOD: ${out}; whatever it did stays`;
   if (lba !== null && blocks !== null)
     return `ALTERED: ${out}; what it did to blocks ${lba} to ${lba + blocks - 1} stays`;
   return `ALTERED: ${out}; ${effect}: it stays${effect === 'whole medium' ? ', and the disk is another now' : ''}`;

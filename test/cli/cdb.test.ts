@@ -118,7 +118,8 @@ t.test('--write without a range', async (t) => {
   const odd = await cdb('55 10 0000000000 0014 00', '--write', '-i', file('odd', page.with(12, 1)));
   t.match(odd, {
     status: 3,
-    stdout: /invalid: byte 12.* of the parameter list[\s\S]*\nNOT TAKEN: 20 bytes sent\n$/,
+    stdout:
+      /invalid: byte 12.* of the parameter list[\s\S]*\nNOT GOOD: 20 bytes sent; whatever it did stays\n$/,
   });
   const format = await cdb('04 00 00 00 00 00', '--write');
   t.match(format, {

@@ -19,16 +19,20 @@ import {
 } from 'blk-integrity';
 import type { Test } from 'tap';
 import { cli } from './cli.js';
+import { storage } from './owned.js';
 import { Undo } from './undo.js';
 
 const RANGE = { lba: 1000n, blocks: 8 };
 const THEIRS = { inquiry: { vendor: 'ACME', product: 'DIF DISK' }, blocks: 8192 } as const;
 
-/** `folder` is on another disk: for journals. */
-export async function altering(t: Test, folder: string): Promise<void> {
-  await t.test('put back', (t) => theirs(t, folder));
-  await t.test('not sent', (t) => notSent(t, folder));
-  await t.test('cdb --write', (t) => verb(t, folder));
+export async function altering(t: Test): Promise<void> {
+  await t.test('a disk of somebody else’s', async (t) => {
+    await using undo = new Undo();
+    const folder = await storage(undo);
+    await t.test('put back', (t) => theirs(t, folder));
+    await t.test('not sent', (t) => notSent(t, folder));
+    await t.test('cdb --write', (t) => verb(t, folder));
+  });
   await t.test('scsi_debug', scsiDebug);
 }
 

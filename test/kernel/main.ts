@@ -10,6 +10,7 @@ import './guest-only.js';
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import t, { type Test } from 'tap';
+import { altering } from './altering.js';
 import { badInput } from './bad-input.js';
 import { emulatedDisk, emulatedDiskLong } from './emulated-disk.js';
 import { injection } from './injection.js';
@@ -41,6 +42,7 @@ const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
   injection,
   safeguard,
   owned,
+  altering,
   passthrough,
   verbs,
   'bad-input': badInput,

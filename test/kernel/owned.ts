@@ -21,7 +21,6 @@ import {
   recover,
 } from 'blk-integrity';
 import type { Test } from 'tap';
-import { altering } from './altering.js';
 import { command } from './command.js';
 import { crash, crashPoint, NEVER } from './crash.js';
 import { Undo } from './undo.js';
@@ -34,15 +33,11 @@ export async function owned(t: Test): Promise<void> {
   await t.test('whose disk it is', whose);
   await t.test('where the blocks lie', where);
   await t.test('who else uses it', inUse);
-  await t.test('commands that alter the disk', async (t) => {
-    await using undo = new Undo();
-    await altering(t, await storage(undo));
-  });
   await t.test('killed at any write', killed);
 }
 
 /** A file system on a disk of its own, for journals: memory in truth, but nothing that the safeguard can see. */
-async function storage(undo: Undo): Promise<string> {
+export async function storage(undo: Undo): Promise<string> {
   const { device } = undo.use(await createScsiDebug({ sizeMiB: 32, dif: 0, dix: 0 }));
   const folder = await mkdtemp(join(tmpdir(), 'journals-'));
   await command('mkfs.ext4', '-q', device);
