@@ -30,7 +30,7 @@ const RANDOM_IO = [
 
 /** On the oldest, the newest and two between: what the verbs do is told by two of them. */
 const SUITES: Readonly<Record<string, readonly string[]>> = {
-  '5.10': ['lio-fileio', 'tcmu', 'owned', 'safeguard', 'passthrough', 'nvme'],
+  '5.10': ['lio-fileio', 'tcmu', 'owned', 'altering', 'safeguard', 'passthrough', 'nvme'],
   '6.1': [
     'scsi-debug',
     'injection',

@@ -8,6 +8,7 @@ import {
   claimRegion,
   createScsiDebug,
   type Disk,
+  decodeModeSense,
   EmulatedDisk,
   encodeCdb,
   encodeModeSelectList,
@@ -243,13 +244,25 @@ async function scsiDebug(t: Test): Promise<void> {
     }
     await using region = await claimRegion(disk, RANGE);
     const sense = disk.facts!.control!.descriptorSense;
-    // D_SENSE; GLTSD is set.
-    const page = Uint8Array.of(0x0a, 0x0a, sense ? 0x02 : 0x06, 0, 0, 0, 0, 0, 0, 0, 2, 0x4b);
-    t.match(await region.selectModePage(page), { outcome: { kind: 'good' } });
+    t.match(await region.selectModePage(await otherSense(disk)), { outcome: { kind: 'good' } });
     await using changed = await openDevice(made.device);
     t.equal(changed.facts!.control!.descriptorSense, !sense);
     await region.restore();
     await using again = await openDevice(made.device);
     t.equal(again.facts!.control!.descriptorSense, sense, `dif=${dif}: the mode page is back`);
   }
+}
+
+/** The Control mode page as it is, with D_SENSE the other way. */
+async function otherSense(disk: Disk): Promise<Uint8Array> {
+  const data = new Uint8Array(64);
+  const cdb = encodeCdb('MODE SENSE(10)', {
+    disableBlockDescriptors: true,
+    page: 0x0a,
+    allocationLength: 64,
+  });
+  await disk.transport!.send({ cdb, direction: 'from-device', data });
+  const page = Uint8Array.from(decodeModeSense(data, 10).pages[0]!.bytes);
+  page[2]! ^= 0x04;
+  return page;
 }
