@@ -7,7 +7,7 @@ import { cdbText } from '../scsi/cdb.js';
 import { type Effect, type EffectFormat, effectOf } from '../scsi/effect.js';
 import { alignedCopy } from './buffers.js';
 import type { Disk } from './disk.js';
-import { holdDisk, requireSameDisk } from './hold.js';
+import { holdDisk, sendIdentified } from './hold.js';
 import { requireSight } from './idle.js';
 import { isOurs, type Ownership, requireAllowed } from './permission.js';
 import type { ScsiReply, ScsiTransport } from './transport.js';
@@ -41,16 +41,23 @@ function formatOf({ blocks, blockSize, facts, diskProfile }: Disk): EffectFormat
   return { blocks, blockSize, intervalsPerBlock, physicalExponent, lowestAlignedLba, unmappedReadZeros };
 }
 
-/** Sends it once: after a UNIT ATTENTION the disk may be another. */
+/** Sends it once: after a UNIT ATTENTION the disk may be another. To one that was too busy for it again, unless `again` throws. */
 export function sendOnce(
   transport: ScsiTransport,
   { cdb, dataOut = NO_DATA, timeoutMs }: AlteringCommand,
+  again: () => Promise<void>,
 ): Promise<ScsiReply> {
   const out =
     dataOut.length > 0
       ? ({ direction: 'to-device', data: dataOut } as const)
       : ({ direction: 'none', data: null } as const);
-  return transport.send({ cdb, ...out, onceOnly: true, ...(timeoutMs !== undefined && { timeoutMs }) });
+  return transport.send({
+    cdb,
+    ...out,
+    onceOnly: true,
+    again,
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  });
 }
 
 /**
@@ -70,8 +77,12 @@ export async function sendHeld(
   const hold = await holdDisk(disk, { despiteSwp: true });
   try {
     if (!isOurs(disk) && hold.listed) await requireSight(disk.device);
-    await requireSameDisk(disk, hold.transports.sg);
-    return await sendOnce(hold.transports.sg, own);
+    const { sg } = hold.transports;
+    const reply = await sendIdentified(disk, sg, {
+      ready: async () => true,
+      send: (again) => sendOnce(sg, own, again),
+    });
+    return reply as ScsiReply;
   } finally {
     await hold.release();
   }

@@ -5,14 +5,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { NativeHandle } from '../binding.js';
 import { IntegrityError } from '../errors.js';
 import { encodeCdb } from '../scsi/commands.js';
+import { SENSE_KEY } from '../scsi/sense.js';
 import type { SysfsDisk } from '../sysfs/disks.js';
+import type { Answer } from './blocks.js';
 import type { Disk } from './disk.js';
 import { ERRNO, errnoError } from './errno.js';
 import { learnCapacity, learnIdentity, sameCapacity, sameIdentity } from './facts.js';
 import { type Listed, listed, requireUnopened, requireUnused } from './idle.js';
 import { inProcessNode } from './in-process.js';
 import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from './node.js';
-import { type CommandNode, type DiskTransport, fetch } from './transport.js';
+import { plainAnswerOf } from './paths/passthrough.js';
+import type { CommandNode, DiskTransport, ScsiReply } from './transport.js';
 
 /** How long, and how often, to ask for a lock that somebody holds. */
 const LOCK_PATIENCE_MS = 5000;
@@ -106,9 +109,26 @@ function writableBy(disk: Disk, node: CommandNode): DiskTransport {
 /** What was written lies on the medium. Throws ERR_IO, or what the disk answers, when that cannot be said. */
 export async function requireFlushed({ device: disk }: Disk, { block, transports }: Hold): Promise<void> {
   await flush(block, disk);
-  // Null: the disk has no such command. One that has neither has no cache.
-  for (const name of ['SYNCHRONIZE CACHE(16)', 'SYNCHRONIZE CACHE(10)'] as const)
-    if ((await fetch(transports.sg, encodeCdb(name, {}), 0)) !== null) return;
+  for (const name of ['SYNCHRONIZE CACHE(16)', 'SYNCHRONIZE CACHE(10)'] as const) {
+    const cdb = encodeCdb(name, {});
+    const reply = await transports.sg.send({ cdb, direction: 'none', data: null });
+    const answer = plainAnswerOf(reply, disk, cdb);
+    if (answer.kind === 'good') return;
+    if (!isUnknownCommand(reply)) throw answerError(answer, disk);
+  }
+  // A disk that knows neither has no cache.
+}
+
+/** INVALID COMMAND OPERATION CODE (SPC-5): any other ILLEGAL REQUEST may be of a disk that has a cache. */
+function isUnknownCommand({ outcome }: ScsiReply): boolean {
+  if (outcome.kind !== 'check-condition' || outcome.sense === null || outcome.sense.deferred) return false;
+  const { key, asc, ascq } = outcome.sense;
+  return key === SENSE_KEY.ILLEGAL_REQUEST && asc === 0x20 && ascq === 0;
+}
+
+function answerError(answer: Exclude<Answer, { kind: 'good' }>, disk: string): IntegrityError {
+  if (answer.kind === 'failed') return answer.error;
+  return new IntegrityError('ERR_IO', `${disk}: SYNCHRONIZE CACHE: ${answer.text}`, { disk });
 }
 
 /** What the kernel holds back of the block node, where there is one, goes to the disk. */
@@ -129,6 +149,50 @@ export async function requireSameDisk(disk: Disk, transport: DiskTransport): Pro
     return;
   const message = `${device} is no longer the disk that was opened, or was formatted anew: nothing is written to it`;
   throw new IntegrityError('ERR_NOT_OURS', message, { disk: device });
+}
+
+/** UNIT ATTENTIONs between the last look and a command, one after the other, end somewhere. */
+const IDENTIFIED_TRIES = 3;
+
+export interface IdentifiedSend<T> {
+  /** Whether what is to be sent is right for the disk as it is known now. */
+  readonly ready: () => Promise<boolean>;
+  /** `again` is for the transport: what must hold before the same is sent again to a disk that was too busy for it. */
+  readonly send: (again: () => Promise<void>) => Promise<T>;
+  /** Asks the descriptor who it is; {@link requireSameDisk} without it. */
+  readonly same?: () => Promise<void>;
+}
+
+/**
+ * Sends what alters a disk directly after the descriptor was asked who it is, with nothing of ours in between that a UNIT ATTENTION could be
+ * told to. Null when it is not ready: nothing was sent. Throws ERR_NOT_OURS, and ERR_CHECK_CONDITION for a disk that tells of one change
+ * after the other.
+ */
+export async function sendIdentified<T>(
+  disk: Disk,
+  transport: DiskTransport,
+  { ready, send, same = () => requireSameDisk(disk, transport) }: IdentifiedSend<T>,
+): Promise<T | null> {
+  const changed = (what: string) =>
+    new IntegrityError('ERR_CHECK_CONDITION', `${disk.device} told of a change: ${what}`, {
+      disk: disk.device,
+    });
+  for (let attempt = 0; attempt < IDENTIFIED_TRIES; attempt++) {
+    if (!(await ready())) return null;
+    const { unitAttentions } = transport;
+    const told = () => transport.unitAttentions !== unitAttentions;
+    const sent = await transport.alone(async () => {
+      await same();
+      if (told()) return null;
+      const reply = await send(async () => {
+        await same();
+        if (told()) throw changed('what it was too busy for is not sent again');
+      });
+      return { reply };
+    });
+    if (sent !== null) return sent.reply;
+  }
+  throw changed('nothing is sent to it');
 }
 
 /** udev holds the lock for a moment after a disk came or was written: it is waited for. */

@@ -113,12 +113,14 @@ const WEIGHT = [
 export async function proveTuplesCross(subject: ProofSubject, signal?: AbortSignal): Promise<Proof> {
   const { transport, blocks, profile, protect = PROTECT.checked } = subject;
   const cdbSize = subject.cdbSize ?? (profile === null ? 16 : protectedCdbSize(profile));
+  // Of before the first look: a proof in which a UNIT ATTENTION came has lapsed when it is made.
+  const { unitAttentions } = transport;
   const conclude = (result: Proof['result'], text: string): Proof => ({
     result,
     text,
     cdbSize,
     protect,
-    unitAttentions: transport.unitAttentions,
+    unitAttentions,
   });
   if (profile === null) return conclude('unformatted', 'formatted without protection');
   const count = BigInt(PROOF_BLOCKS);

@@ -57,9 +57,8 @@ async function putBack(path: string, found: JournalContent, disk: Disk): Promise
     const parts = { disk, range, saved: { data, tuples }, hold, journal: null, keptIn: path };
     const region = Region.resume(parts, steps);
     const { writtenBlocks, changedModePages } = region;
-    const outcome = await region.restore();
     // What was kept is to stay; otherwise every block is what it was, whatever the last record said.
-    if (!steps.some(({ kind }) => kind === 'kept')) await region.requireWhole();
+    const outcome = await region.restore();
     await requireFlushed(disk, hold);
     await Journal.remove(path);
     return {

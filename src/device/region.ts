@@ -14,12 +14,26 @@ import { type Answer, partOf } from './blocks.js';
 import { alignedCopy } from './buffers.js';
 import { ChangedModePages } from './changed-mode-pages.js';
 import type { Disk } from './disk.js';
-import { type Hold, requireFlushed, requireSameDisk } from './hold.js';
+import { type Hold, type IdentifiedSend, requireFlushed, requireSameDisk, sendIdentified } from './hold.js';
 import type { Journal } from './journal.js';
-import { digestOf, type JournalStep, type JournalWrite, WITHOUT_DIGEST } from './journal-format.js';
+import {
+  digestOf,
+  type Extent,
+  type JournalStep,
+  type JournalWrite,
+  WITHOUT_DIGEST,
+} from './journal-format.js';
 import { selectModePage } from './mode-pages.js';
+import { patiently } from './patience.js';
 import { isOurs } from './permission.js';
-import { LATE_WRITE_MS, type RegionRange, type Restored, type Saved, SavedRegion } from './saved-region.js';
+import {
+  LATE_WRITE_MS,
+  type NotBack,
+  type RegionRange,
+  type Restored,
+  type Saved,
+  SavedRegion,
+} from './saved-region.js';
 import type { DiskTransport, ScsiReply } from './transport.js';
 import { type Blocks, WAYS, type WayName } from './ways.js';
 import { WrittenBlocks } from './written-blocks.js';
@@ -34,6 +48,9 @@ export interface RegionParts {
   /** The file of its journal, which outlives a restore that fails. */
   readonly keptIn: string | null;
 }
+
+/** A disk that loses what it had in its cache does so again and again, or was unlucky once. */
+const PUT_BACK_ROUNDS = 3;
 
 /** A region claimed for writing until it is put back. Declare it with `await using`; get it from the safeguard. */
 export class Region implements AsyncDisposable {
@@ -52,8 +69,11 @@ export class Region implements AsyncDisposable {
   #timedOut = false;
   /** The journal could not be written: nothing more is sent. */
   #broken: unknown = null;
-  /** Something was sent that may lie in the disk's cache. */
-  #unflushed = false;
+  /** What was sent may lie in the disk's cache: so many UNIT ATTENTIONs were seen before the first of it. Null: all of it was flushed. */
+  #unflushedSince: number | null = null;
+  /** Something was sent, by this run or the one that it puts back. */
+  #sent = false;
+  #kept = false;
   #ended: Promise<void> | null = null;
   readonly #keptIn: string | null;
 
@@ -66,10 +86,9 @@ export class Region implements AsyncDisposable {
     this.#journal = parts.journal;
     this.#keptIn = parts.keptIn;
     this.#modePages = new ChangedModePages(parts.disk, parts.hold.transports.sg);
-    this.#savedRegion = new SavedRegion(parts.disk, parts.range, parts.saved, {
-      send: (way, blocks) => this.#send(way, blocks),
-      requireSame: (way) => requireSameDisk(parts.disk, this.#descriptorOf(way)),
-    });
+    this.#savedRegion = new SavedRegion(parts.disk, parts.range, parts.saved, (way, blocks) =>
+      this.#sendPatiently(way, blocks),
+    );
     // A place that holds what is written here proves nothing, or the wrong thing.
     parts.disk.proveOutside(parts.range);
   }
@@ -78,6 +97,7 @@ export class Region implements AsyncDisposable {
   static resume(parts: RegionParts, steps: readonly JournalStep[]): Region {
     const region = new Region(parts);
     region.#closing = true;
+    region.#sent = true;
     // A command that was under way when the run ended may still come.
     region.#uncertain = true;
     for (const step of steps) region.#follow(step);
@@ -89,7 +109,10 @@ export class Region implements AsyncDisposable {
     else if (step.kind === 'restored') this.#written.forget(step);
     else if (step.kind === 'mode page') this.#modePages.note(step);
     else if (step.kind === 'mode page restored') this.#modePages.forget(step);
-    else this.#written.clear();
+    else {
+      this.#written.clear();
+      this.#kept = true;
+    }
   }
 
   /** Mode pages that were set and are not back. */
@@ -141,8 +164,12 @@ export class Region implements AsyncDisposable {
       this.#requireUsable();
       const digests = digestsOf({ is: 'data', data: own.data }, blocks);
       const write = { index: first, blocks, touchesTuples: way !== 'plain', digests };
-      await this.#arm([write], this.#descriptorOf(way), () => this.#requireWay(way));
-      return this.#send(way, { lba, ...own });
+      const answer = await this.#sendArmed([write], this.#descriptorOf(way), {
+        ready: () => WAYS[way].available(this.disk),
+        send: (again) => this.#send(way, { lba, ...own }, again),
+      });
+      if (answer === null) throw await this.#noWay(way);
+      return answer;
     });
   }
 
@@ -170,8 +197,12 @@ export class Region implements AsyncDisposable {
       const { sg } = this.#hold.transports;
       const writes: JournalWrite[] = [];
       for (const run of altered) writes.push(...(await this.#writesOf(run, interleaved)));
-      await this.#arm(writes, sg, () => this.#requireCrossing(own.cdb, interleaved));
-      return this.#sendCommand(() => sendOnce(sg, own));
+      const reply = await this.#sendArmed(writes, sg, {
+        ready: async () => !interleaved || (await this.#crosses(own.cdb)),
+        send: (again) => this.#sendCommand(() => sendOnce(sg, own, again)),
+      });
+      if (reply === null) throw await this.#notCrossing(own.cdb);
+      return reply;
     });
   }
 
@@ -208,9 +239,10 @@ export class Region implements AsyncDisposable {
     this.#requireOpen();
     this.#closing = true;
     await this.#inTurn(async () => {
-      await this.#flush();
+      await this.#requireLasting();
       await this.#journaled(() => this.#journal?.kept());
       this.#written.clear();
+      this.#kept = true;
     });
   }
 
@@ -224,12 +256,6 @@ export class Region implements AsyncDisposable {
     return this.#inTurn(() => this.#restoreAll());
   }
 
-  /** @internal Throws ERR_RESTORE, naming the blocks, unless every block of the region holds what was saved of it. */
-  async requireWhole(): Promise<void> {
-    const wrong = await this.#savedRegion.differing();
-    if (wrong.length > 0) throw this.#notRestored(wrong.join(', '), this.#savedRegion.notBack());
-  }
-
   /** Puts back what is still written, and lets go of the disk; once. Its journal goes when all is back, else it stays. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#ended ??= this.#end();
@@ -238,10 +264,7 @@ export class Region implements AsyncDisposable {
 
   async #end(): Promise<void> {
     this.#closing = true;
-    const failure = await this.#inTurn(async () => {
-      await this.#restoreAll();
-      await this.#flush();
-    }).then(
+    const failure = await this.#inTurn(() => this.#restoreAll()).then(
       () => null,
       (error: unknown) => ({ error }),
     );
@@ -285,23 +308,54 @@ export class Region implements AsyncDisposable {
   }
 
   async #flush(): Promise<void> {
-    if (!this.#unflushed) return;
+    if (this.#unflushedSince === null) return;
     await requireFlushed(this.disk, this.#hold);
-    this.#unflushed = false;
+    this.#unflushedSince = null;
   }
 
-  /** One step ahead of the medium: the journal has what the blocks may hold from now on, and the descriptor is asked who it is. */
-  async #arm(
+  /** What was written and is to stay is on the medium: nobody told of a reset, by which a cache may be lost, before it was flushed. */
+  async #requireLasting(): Promise<void> {
+    const since = this.#unflushedSince;
+    await this.#flush();
+    if (since === null || since === this.#hold.transports.sg.unitAttentions) return;
+    const { device: disk } = this.disk;
+    const message = `${disk} told of a change after it was written: whether its cache came to the medium is not known`;
+    throw new IntegrityError('ERR_CHECK_CONDITION', message, {
+      disk,
+      advice: 'See the UNIT ATTENTION with --trace; write again.',
+    });
+  }
+
+  /** One step ahead of the medium: before anything is sent the journal has what the blocks may hold from now on. */
+  #sendArmed<T>(
     writes: readonly JournalWrite[],
     transport: DiskTransport,
-    requireReady: () => Promise<void>,
-  ): Promise<void> {
-    await requireReady();
-    await this.#journaled(() => this.#journal?.writing(writes));
-    // Directly before the write: the disk may have become another while the journal went to its medium.
-    await requireSameDisk(this.disk, transport);
-    await requireReady();
-    for (const write of writes) this.#written.note(write);
+    { ready, send }: IdentifiedSend<T>,
+  ): Promise<T | null> {
+    let armed = false;
+    return sendIdentified(this.disk, transport, {
+      ready: async () => {
+        if (!(await ready())) return false;
+        if (!armed) await this.#journaled(() => this.#journal?.writing(writes));
+        armed = true;
+        // The journal went to its medium meanwhile.
+        return ready();
+      },
+      send: (again) => {
+        for (const write of writes) this.#written.note(write);
+        return send(again);
+      },
+    });
+  }
+
+  /** As a restore writes: a disk that does not answer is asked again. */
+  #sendPatiently(way: WayName, blocks: Blocks): Promise<Answer | null> {
+    const transport = this.#descriptorOf(way);
+    return sendIdentified(this.disk, transport, {
+      ready: () => patiently(() => WAYS[way].available(this.disk)),
+      send: (again) => this.#send(way, blocks, again),
+      same: () => patiently(() => requireSameDisk(this.disk, transport)),
+    });
   }
 
   #requireAlterable({ lba, blocks, may }: AlteredBlocks): void {
@@ -332,23 +386,22 @@ export class Region implements AsyncDisposable {
     return writes;
   }
 
-  async #requireCrossing(cdb: Uint8Array, interleaved: boolean): Promise<void> {
-    if (!interleaved) return;
+  /** Whether tuples cross with the protect field of the command, in a READ of its size. */
+  #crosses(cdb: Uint8Array): Promise<boolean> {
+    return this.disk.tuplesCross(protectOf(cdb), undefined, cdb.length as TransferCdbSize);
+  }
+
+  async #notCrossing(cdb: Uint8Array): Promise<IntegrityError> {
     const { device: disk } = this.disk;
-    const protect = decodeCdb(cdb)?.fields.protect;
+    const protect = protectOf(cdb);
     const size = cdb.length as TransferCdbSize;
-    if (await this.disk.tuplesCross(protect as number, undefined, size)) return;
     const proof = await this.disk.proof(undefined, protect, size);
     const message = `${disk}: ${cdbText(cdb)} is not sent: ${proof?.text ?? 'the disk takes no SCSI commands'}`;
-    throw new IntegrityError('ERR_NO_PATH', message, {
+    return new IntegrityError('ERR_NO_PATH', message, {
       disk,
       cdb,
       advice: `Tuples are sent interleaved only where they are proved to cross: here by READ(${size}) with RDPROTECT ${protect}.`,
     });
-  }
-
-  async #requireWay(way: WayName): Promise<void> {
-    if (!(await WAYS[way].available(this.disk))) throw await this.#noWay(way);
   }
 
   #inTurn<T>(job: () => Promise<T>): Promise<T> {
@@ -394,9 +447,9 @@ export class Region implements AsyncDisposable {
     return this.#hold.transports[WAYS[way].by]!;
   }
 
-  #send(way: WayName, blocks: Blocks): Promise<Answer> {
+  #send(way: WayName, blocks: Blocks, again: () => Promise<void>): Promise<Answer> {
     return this.#ending(
-      () => WAYS[way].send(this.disk, this.#hold, blocks),
+      () => WAYS[way].send(this.disk, this.#hold, blocks, again),
       (answer) => answer.kind !== 'failed',
       (answer) => answer.kind === 'failed' && answer.error.code === 'ERR_TIMEOUT',
     );
@@ -416,7 +469,8 @@ export class Region implements AsyncDisposable {
     hasEnded: (reply: T) => boolean,
     timedOut: (reply: T) => boolean,
   ): Promise<T> {
-    this.#unflushed = true;
+    this.#sent = true;
+    this.#unflushedSince ??= this.#hold.transports.sg.unitAttentions;
     const reply = await send().catch((error: unknown) => {
       this.#uncertain = true;
       throw error;
@@ -432,19 +486,45 @@ export class Region implements AsyncDisposable {
     const pages = await this.#modePages.putBack(async (code) =>
       this.#journal?.modePageRestored(code).catch(() => {}),
     );
-    const { back, failures, restored } = await this.#savedRegion.putBack(this.#written, this.#uncertain);
-    // A restore leaves alone what a record says is back: it must not say so of what a power cut undoes.
-    const journal = failures.length === 0 ? this.#journal : null;
-    if (journal) await this.#flush();
+    let restored: Restored = 'exact';
+    for (let round = 1; ; round++) {
+      const put = await this.#savedRegion.putBack(this.#written, this.#uncertain);
+      if (put.restored !== 'exact') restored = put.restored;
+      await this.#flush();
+      // Read again behind the flush: a disk that was reset in between may have lost what it had in its cache.
+      const changed = await this.#changedBlocks(put.failures);
+      if (changed.some((index) => this.#written.has(index)) && round < PUT_BACK_ROUNDS) continue;
+      if (put.failures.length + changed.length === 0) await this.#noteRestored(put.back);
+      const errors = [
+        ...put.failures.map(({ error }) => error),
+        ...changed.map(() => this.#savedRegion.notBack()),
+        ...pages,
+      ];
+      if (errors[0] === undefined) return restored;
+      const blocks = [
+        ...put.failures.map(({ run }) => `${this.#savedRegion.lbaOf(run)} (${run.blocks})`),
+        ...changed.map((index) => `${this.#savedRegion.lbaOf({ index })}`),
+      ];
+      throw this.#notRestored(blocks.join(', '), errors[0], pages.length);
+    }
+  }
+
+  /** Blocks that do not hold what was saved, beside those that are known not to. A region that was kept is to hold something else. */
+  async #changedBlocks(known: readonly NotBack[]): Promise<number[]> {
+    if (this.#kept || !this.#sent) return [];
+    const told = new Set(
+      known.flatMap(({ run }) => Array.from({ length: run.blocks }, (_, i) => run.index + i)),
+    );
+    return (await this.#savedRegion.differing()).filter((index) => !told.has(index));
+  }
+
+  /** A restore leaves alone what a record says is back: it must not say so of what a power cut undoes. */
+  async #noteRestored(back: readonly Extent[]): Promise<void> {
     for (const { index, blocks } of back) {
       // Without it a restore does the same again.
-      await journal?.restored({ index, blocks }).catch(() => {});
+      await this.#journal?.restored({ index, blocks }).catch(() => {});
       this.#written.forget({ index, blocks });
     }
-    const [first = pages[0]] = failures.map(({ error }) => error);
-    if (first === undefined) return restored;
-    const blocks = failures.map(({ run }) => `${this.#savedRegion.lbaOf(run)} (${run.blocks})`).join(', ');
-    throw this.#notRestored(blocks, first, pages.length);
   }
 
   #notRestored(blocks: string, cause: Error, modePages = 0): IntegrityError {
@@ -494,6 +574,8 @@ function digestsOf(content: BlockContent, blocks: number, current: Uint8Array | 
       return [WITHOUT_DIGEST.anything];
   }
 }
+
+const protectOf = (cdb: Uint8Array): number => decodeCdb(cdb)?.fields.protect ?? 0;
 
 /** Null for what no way does. */
 function wayOf(path: PathName, withTuples: boolean, checked: boolean): WayName | null {

@@ -101,6 +101,7 @@ export function requireClaimable(disk: Disk, { lba, blocks }: RegionRange, optio
   const { device, blockSize } = disk;
   requireAllowed(disk, options);
   disk.requireRange(lba, BigInt(blocks));
+  requireRewritable(disk);
   if (blocks * blockSize > REGION_BYTES_MAX) {
     const message = `a region of ${blocks} blocks is larger than ${REGION_BYTES_MAX} bytes`;
     throw new IntegrityError('ERR_OUT_OF_RANGE', message, { disk: device });
@@ -111,6 +112,16 @@ export function requireClaimable(disk: Disk, { lba, blocks }: RegionRange, optio
     disk: device,
     advice: 'Name a file on another disk: --journal FILE.',
   });
+}
+
+/** SCSI peripheral device type of a disk whose zones are written in order alone (ZBC). */
+const HOST_MANAGED = 0x14;
+
+/** Throws ERR_NOT_A_DISK for a disk on which a block that was written cannot be written again. */
+function requireRewritable({ device, facts }: Disk): void {
+  if (facts?.inquiry.peripheralType !== HOST_MANAGED) return;
+  const message = `${device} has host-managed zones: what is written in them cannot be put back`;
+  throw new IntegrityError('ERR_NOT_A_DISK', message, { disk: device });
 }
 
 /**

@@ -42,11 +42,8 @@ const RESTORING: Readonly<Record<Touched, readonly WayName[]>> = {
 /** A write whose end is not known may still come: so long is waited before and after the restore. */
 export const LATE_WRITE_MS = 1000;
 
-/** How a disk that is held is written, and asked who it is. */
-export interface HeldDisk {
-  send(way: WayName, blocks: Blocks): Promise<Answer>;
-  requireSame(way: WayName): Promise<void>;
-}
+/** How a disk that is held is written: directly after it was asked who it is. Null where there is no such way: nothing was sent. */
+export type SendHeld = (way: WayName, blocks: Blocks) => Promise<Answer | null>;
 
 /** Blocks that are not back, and why. */
 export interface NotBack {
@@ -64,13 +61,13 @@ export class SavedRegion {
   readonly #disk: Disk;
   readonly #range: RegionRange;
   readonly #saved: Saved;
-  readonly #held: HeldDisk;
+  readonly #send: SendHeld;
 
-  constructor(disk: Disk, range: RegionRange, saved: Saved, held: HeldDisk) {
+  constructor(disk: Disk, range: RegionRange, saved: Saved, send: SendHeld) {
     this.#disk = disk;
     this.#range = range;
     this.#saved = saved;
-    this.#held = held;
+    this.#send = send;
   }
 
   lbaOf({ index }: Pick<Extent, 'index'>): bigint {
@@ -120,20 +117,23 @@ export class SavedRegion {
     return { back: runs.filter((run) => !failed(run)), failures, restored };
   }
 
-  /** The blocks of the region that hold something else than what was saved. */
-  async differing(): Promise<bigint[]> {
-    const wrong: bigint[] = [];
+  /** The blocks of the region, by their place in it, that hold something else than what was saved, or cannot be read. */
+  async differing(): Promise<number[]> {
+    const differing: number[] = [];
     const most = this.#disk.transferBlocksMax;
     for (let index = 0; index < this.#range.blocks; index += most) {
       const run = { index, blocks: Math.min(most, this.#range.blocks - index) };
-      const medium = await this.#medium(run);
+      const medium = await this.#medium(run).catch(() => null);
       const { data } = this.#savedOf(run);
       for (let i = 0; i < run.blocks; i++) {
-        if (!same(partOf(medium, run.blocks, i), partOf(data, run.blocks, i)))
-          wrong.push(this.lbaOf(run) + BigInt(i));
+        const one = { index: index + i, blocks: 1 };
+        const now = medium
+          ? partOf(medium, run.blocks, i)
+          : await this.readMedium(one).catch(() => new Uint8Array(0));
+        if (!same(now, partOf(data, run.blocks, i))) differing.push(one.index);
       }
     }
-    return wrong;
+    return differing;
   }
 
   notBack(): IntegrityError {
@@ -149,17 +149,15 @@ export class SavedRegion {
       const way = WAYS[name];
       const own = (way.carriesTuples && tuples.get(way.path)) || null;
       if (way.carriesTuples ? own === null : back) continue;
-      if (!(await patiently(() => way.available(this.#disk)))) continue;
       // A UNIT ATTENTION or a busy disk is no reason for a lesser way.
       for (const pause of [...PATIENCE_MS, null]) {
-        await patiently(() => this.#held.requireSame(name));
         const blocks = { lba, data: alignedCopy(data), tuples: own && alignedCopy(own) };
-        const answer = await this.#held.send(name, blocks);
+        const answer = await this.#send(name, blocks);
+        if (answer === null) break;
         back = same(await this.#medium(run), data);
         if (back && (await this.#tuplesAreBack(run))) return 'exact';
         if (answer.kind !== 'failed' || !mayPass(answer.error) || pause === null) break;
         await delay(answer.error.code === 'ERR_TIMEOUT' ? LATE_WRITE_MS : pause);
-        if (!(await patiently(() => way.available(this.#disk)))) break;
       }
     }
     if (!back) throw this.notBack();

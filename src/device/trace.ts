@@ -34,6 +34,10 @@ class TracedTransport implements DiskTransport {
     return new TracedTransport(this.#transport.writableBy(handle), this.#onCommand);
   }
 
+  alone<T>(job: () => Promise<T>): Promise<T> {
+    return this.#transport.alone(job);
+  }
+
   async send(command: ScsiCommand): Promise<ScsiReply> {
     const start = performance.now();
     const tell = (reply: ScsiReply | null, error: unknown) =>

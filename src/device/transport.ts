@@ -8,6 +8,7 @@ import { cdbText, isReadOnlyCdb } from '../scsi/cdb.js';
 import { classify, describeOutcome, type ScsiOutcome } from '../scsi/outcome.js';
 import { SENSE_KEY } from '../scsi/sense.js';
 import { ERRNO, errnoError } from './errno.js';
+import { Gate } from './gate.js';
 import { Slots } from './slots.js';
 
 /** Milliseconds that one command may take: the kernel's own default for a disk. */
@@ -47,8 +48,10 @@ export interface ScsiCommand {
   readonly data: Uint8Array | null;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
-  /** A UNIT ATTENTION is the answer: the disk may be another by now, and what was right to send before it is not after. */
+  /** Whatever comes is the answer: after a UNIT ATTENTION the disk may be another, and what was right to send before it is not after. */
   readonly onceOnly?: boolean;
+  /** With it such a command is sent again to a target that was too busy for it, unless this throws. */
+  readonly again?: (() => Promise<void>) | undefined;
 }
 
 export interface ScsiReply {
@@ -70,14 +73,20 @@ export interface ScsiTransport {
 export interface DiskTransport extends ScsiTransport {
   /** The same disk, writable, by another descriptor. The disk tells a condition once, whoever asks: each counts for both. */
   writableBy(handle: Pick<NativeHandle, 'sgIo'>): DiskTransport;
+  /**
+   * While the job lasts only writable transports of the disk send anything: no UNIT ATTENTION that is for them goes to another. The job
+   * must not wait for a transport that is not writable.
+   */
+  alone<T>(job: () => Promise<T>): Promise<T>;
 }
 
 /** What carries CDBs: an open node of this kernel, or a disk in this process. */
 export type CommandNode = Pick<NativeHandle, 'sgIo' | 'close'>;
 
 /** What transports of one disk share: each UNIT ATTENTION counts for all of them. */
-interface Seen {
-  unitAttentions: number;
+class Seen {
+  unitAttentions = 0;
+  readonly gate: Gate = new Gate();
 }
 
 export interface TransportOptions {
@@ -98,7 +107,7 @@ export class SgTransport implements DiskTransport {
     handle: Pick<NativeHandle, 'sgIo'>,
     disk: string,
     writable: boolean,
-    { queueDepth = 1, seen = { unitAttentions: 0 } }: TransportOptions = {},
+    { queueDepth = 1, seen = new Seen() }: TransportOptions = {},
   ) {
     this.#handle = handle;
     this.#disk = disk;
@@ -115,8 +124,18 @@ export class SgTransport implements DiskTransport {
     return new SgTransport(handle, this.#disk, true, { seen: this.#seen });
   }
 
+  alone<T>(job: () => Promise<T>): Promise<T> {
+    return this.#seen.gate.alone(job);
+  }
+
+  /** In its turn, and not while somebody is alone with the disk. */
+  #sgIo(request: SgRequest, signal: AbortSignal | undefined): Promise<SgResult> {
+    const send = () => this.#handle.sgIo(request);
+    return this.#slots.use(() => (this.#writable ? send() : this.#seen.gate.pass(send)), signal);
+  }
+
   async send(command: ScsiCommand): Promise<ScsiReply> {
-    const { direction, data, timeoutMs = COMMAND_TIMEOUT_MS, signal, onceOnly = false } = command;
+    const { direction, data, timeoutMs = COMMAND_TIMEOUT_MS, signal, onceOnly = false, again } = command;
     // What is checked is what is sent: the caller's array may change between two tries.
     const cdb = Uint8Array.from(command.cdb);
     if (!this.#writable && (direction === 'to-device' || !isReadOnlyCdb(cdb))) {
@@ -135,10 +154,7 @@ export class SgTransport implements DiskTransport {
     let attention = '';
     for (;;) {
       signal?.throwIfAborted();
-      const result = await this.#slots.use(
-        () => this.#handle.sgIo({ cdb, direction, data, timeoutMs }),
-        signal,
-      );
+      const result = await this.#sgIo({ cdb, direction, data, timeoutMs }, signal);
       if (result.overrun) {
         const message = `${cdbText(cdb)}: more came than the ${data?.length} bytes that were asked for: memory behind them was written to`;
         throw new IntegrityError('ERR_TRANSPORT', `${this.#disk}: ${message}`, {
@@ -170,10 +186,11 @@ export class SgTransport implements DiskTransport {
       const patience = PATIENCE.find(({ applies }) => applies(outcome));
       const tried = (patience && tries.get(patience)) ?? 0;
       const pause = patience?.pauses[tried];
-      if (patience && pause !== undefined) {
+      if (patience && pause !== undefined && (!onceOnly || again)) {
         tries.set(patience, tried + 1);
         retries.push(describeOutcome(outcome));
         await delay(pause, undefined, signal ? { signal } : {});
+        await again?.();
         continue;
       }
       return { outcome, result, retries };

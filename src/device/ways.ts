@@ -24,7 +24,8 @@ export interface Way {
   readonly by: 'block' | 'sg';
   readonly carriesTuples: boolean;
   available(disk: Disk): Promise<boolean>;
-  send(disk: Disk, hold: Hold, blocks: Blocks): Promise<Answer>;
+  /** `again`: what must hold before it is sent again to a disk that was too busy for it. */
+  send(disk: Disk, hold: Hold, blocks: Blocks, again: () => Promise<void>): Promise<Answer>;
 }
 
 export type WayName = 'plain' | 'interleaved' | 'interleaved unchecked' | 'block' | 'block-pi';
@@ -36,7 +37,7 @@ export const WAYS: Readonly<Record<WayName, Way>> = {
     by: 'sg',
     carriesTuples: false,
     available: async ({ paths }) => paths.includes('passthrough'),
-    send: (disk, hold, { lba, data }) => writePlain(sourceOf(disk, hold), lba, data),
+    send: (disk, hold, { lba, data }, again) => writePlain(sourceOf(disk, hold), lba, data, again),
   },
   interleaved: interleaved(PROTECT.checked),
   /** WRPROTECT 011b: stored as it is, right or wrong. */
@@ -70,11 +71,12 @@ function interleaved(protect: ProtectField): Way {
     by: 'sg',
     carriesTuples: true,
     available: (disk) => disk.tuplesCross(protect),
-    send: (disk, hold, { lba, data, tuples }) =>
+    send: (disk, hold, { lba, data, tuples }, again) =>
       writeInterleaved(sourceOf(disk, hold), disk.diskProfile as Profile, lba, {
         data,
         tuples: tuples!,
         protect,
+        again,
       }),
   };
 }

@@ -22,6 +22,10 @@ export interface Run {
 export class WrittenBlocks {
   readonly #blocks = new Map<number, Written>();
 
+  has(index: number): boolean {
+    return this.#blocks.has(index);
+  }
+
   get size(): number {
     return this.#blocks.size;
   }

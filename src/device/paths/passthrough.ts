@@ -98,12 +98,20 @@ export function readInterleaved(
   return readAs(source, form, lba, blocks, { profile, crosses: true, signal });
 }
 
-/** Writes the data alone: WRPROTECT 000b. It is not sent again after a UNIT ATTENTION, by which the disk may be another. */
-export async function writePlain(source: PassthroughSource, lba: bigint, data: Uint8Array): Promise<Answer> {
+/**
+ * Writes the data alone: WRPROTECT 000b. It is not sent again after a UNIT ATTENTION, by which the disk may be another; and to a disk that
+ * was too busy for it only when `again` does not throw.
+ */
+export async function writePlain(
+  source: PassthroughSource,
+  lba: bigint,
+  data: Uint8Array,
+  again?: () => Promise<void>,
+): Promise<Answer> {
   const { disk, transport, blockSize } = source;
   const cdb = writeCdb({ size: 16, lba, blocks: data.length / blockSize });
   return plainAnswerOf(
-    await transport.send({ cdb, direction: 'to-device', data, onceOnly: true }),
+    await transport.send({ cdb, direction: 'to-device', data, onceOnly: true, again }),
     disk,
     cdb,
   );
@@ -117,13 +125,18 @@ export async function writeInterleaved(
   source: PassthroughSource,
   profile: Profile,
   lba: bigint,
-  { data, tuples, protect }: { data: Uint8Array; tuples: Uint8Array; protect: ProtectField },
+  {
+    data,
+    tuples,
+    protect,
+    again,
+  }: { data: Uint8Array; tuples: Uint8Array; protect: ProtectField; again?: () => Promise<void> },
 ): Promise<Answer> {
   const { disk, transport, blockSize } = source;
   const range = { profile, blockSize, lba, blocks: data.length / blockSize };
   const bytes = alignedBuffer(protectedLength(range));
   interleave(bytes, data, tuples, profile.interval, profile.tupleSize);
   const cdb = writeCdb({ ...protectedForm(range, protect), lba, blocks: range.blocks });
-  const command = { cdb, direction: 'to-device', data: bytes, onceOnly: true } as const;
+  const command = { cdb, direction: 'to-device', data: bytes, onceOnly: true, again } as const;
   return plainAnswerOf(await transport.send(command), disk, cdb);
 }
