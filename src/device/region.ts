@@ -221,12 +221,18 @@ export class Region implements AsyncDisposable {
       await requireSameDisk(this.disk, sg);
       const step = await this.#modePages.plan(own);
       await this.#journaled(() => this.#journal?.settingModePage(step));
-      await requireSameDisk(this.disk, sg);
-      this.#modePages.note(step);
-      const reply = await this.#sendCommand(() => selectModePage(sg, Buffer.from(step.sent, 'hex')));
+      const reply = (await sendIdentified(this.disk, sg, {
+        ready: async () => true,
+        send: () => {
+          this.#modePages.note(step);
+          return this.#sendCommand(() => selectModePage(sg, Buffer.from(step.sent, 'hex')));
+        },
+      })) as ScsiReply;
       if (reply.outcome.kind !== 'good') return reply;
+      const { unitAttentions } = sg;
       const sent = await this.#modePages.current(step);
-      if (sent !== step.sent) {
+      // After a UNIT ATTENTION it may be what somebody else has set.
+      if (sent !== step.sent && sg.unitAttentions === unitAttentions) {
         await this.#journaled(() => this.#journal?.settingModePage({ ...step, sent }));
         this.#modePages.note({ ...step, sent });
       }
