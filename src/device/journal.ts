@@ -24,6 +24,7 @@ import {
 export class Journal {
   readonly path: string;
   readonly #file: FileHandle;
+  #torn: NodeJS.ErrnoException | null = null;
 
   private constructor(path: string, file: FileHandle) {
     this.path = path;
@@ -99,13 +100,13 @@ export class Journal {
   /** Before the blocks are sent: what they may hold from now on. */
   async writing(writes: readonly JournalWrite[]): Promise<void> {
     for (const write of writes) await this.#append(stepRecord({ kind: 'writing', ...write }));
-    await this.#file.datasync();
+    await this.#sync();
   }
 
   /** Before a mode page is sent. */
   async settingModePage(page: JournalModePage): Promise<void> {
     await this.#append(stepRecord({ kind: 'mode page', ...page }));
-    await this.#file.datasync();
+    await this.#sync();
   }
 
   /** As restored. */
@@ -120,7 +121,7 @@ export class Journal {
 
   async kept(): Promise<void> {
     await this.#append(stepRecord({ kind: 'kept' }));
-    await this.#file.datasync();
+    await this.#sync();
   }
 
   /** Nothing is left to be put back: the file goes, if it is still this one. */
@@ -137,9 +138,21 @@ export class Journal {
     await this.#file.close().catch(() => {});
   }
 
+  /** A torn record stays the last: behind it another one would make damage of it. */
   async #append(record: Uint8Array): Promise<void> {
-    await this.#file.writeFile(record);
+    if (this.#torn !== null) throw journalError(this.path, this.#torn);
+    await this.#file.writeFile(record).catch(this.#tear);
   }
+
+  /** What was not synced may be torn as well. */
+  #sync(): Promise<void> {
+    return this.#file.datasync().catch(this.#tear);
+  }
+
+  readonly #tear = (error: NodeJS.ErrnoException): never => {
+    this.#torn = error;
+    throw error;
+  };
 }
 
 export function headOf(

@@ -172,6 +172,41 @@ t.test('a journal that cannot be written ends the writing', async (t) => {
   t.same(await look(disk), before);
 });
 
+t.test('a record that came half way to the journal stays the last', async (t) => {
+  const { emulated, disk, path } = await filled(t);
+  const before = await look(disk);
+  const file = await open('/dev/null', 'w');
+  const files = Object.getPrototypeOf(file);
+  await file.close();
+  const { writeFile, datasync } = files;
+  const full = Object.assign(new Error('no space'), { code: 'ENOSPC' });
+  const failing = {
+    'while it is written': { writeFile: halfWritten },
+    'when it is synced': { datasync: () => Promise.reject(full) },
+  };
+  function halfWritten(this: { writeFile(data: Uint8Array): Promise<void> }, data: Uint8Array) {
+    return writeFile.call(this, data.subarray(0, -20)).then(() => Promise.reject(full));
+  }
+  for (const [what, failure] of Object.entries(failing)) {
+    const region = await claimRegion(disk, RANGE, { journal: path });
+    const changed = pattern(512, 7);
+    const write = (lba: bigint) => region.write('passthrough', lba, changed, right(disk, lba, changed));
+    t.match(await write(101n), { kind: 'good' });
+    Object.assign(files, failure);
+    await t.rejects(write(102n), /no space/);
+    Object.assign(files, { writeFile, datasync });
+    const [bytes, after] = [readFileSync(path), await look(disk)];
+    await region.restore();
+    t.same(readFileSync(path), bytes, `${what}: nothing comes behind it`);
+    await t.rejects(region.keep(), { code: 'ERR_IO', message: /no space/ }, what);
+    await region[Symbol.asyncDispose]();
+    await replay(disk, after);
+    writeFileSync(path, bytes, { mode: 0o600 });
+    t.match(await recover(path, { disk: await emulated.open() }), { outcome: 'exact' }, what);
+    t.same(await look(disk), before);
+  }
+});
+
 t.test('a region ends once', async (t) => {
   const { disk, path } = await filled(t);
   const region = await claimRegion(disk, RANGE, { journal: path });
