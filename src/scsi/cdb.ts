@@ -3,7 +3,15 @@
  */
 import { IntegrityError } from '../errors.js';
 import { hex } from './bytes.js';
-import { type CdbFields, commandOf, type DecodedCdb, decodeCdb, encodeCdb } from './commands.js';
+import {
+  type CdbFields,
+  type CommandDefinition,
+  commandOf,
+  type DecodedCdb,
+  decodeCdb,
+  encodeCdb,
+  usageMap,
+} from './commands.js';
 
 /** The tags that a 32-byte command tells the device to expect (SBC-4 READ(32), WRITE(32)). */
 export interface ExpectedTags {
@@ -138,6 +146,22 @@ export function decodeWholeCdb(cdb: Uint8Array): DecodedCdb {
   const { name, length } = command;
   const why = cdb.length === length ? 'its ADDITIONAL CDB LENGTH says otherwise' : `${cdb.length} are given`;
   throw new IntegrityError('ERR_USAGE', `${name} has ${length} bytes: ${why}`);
+}
+
+/**
+ * Throws ERR_USAGE for a bit that is in no field of the command: reserved, obsolete or of the control byte (NACA, LINK). A disk may heed it
+ * all the same, such as LBDATA of WRITE SAME(10), which changes what is written (SBC-2).
+ */
+export function requireKnownBits(cdb: Uint8Array, command: CommandDefinition): void {
+  const known = usageMap(command);
+  const at = cdb.findIndex((byte, i) => (byte & ~known[i]!) !== 0);
+  if (at < 0) return;
+  const bits = (cdb[at]! & ~known[at]!).toString(16).padStart(2, '0');
+  const message = `${command.name}: byte ${at} has bits that are in no field of the command: ${bits}h`;
+  throw new IntegrityError('ERR_USAGE', message, {
+    cdb,
+    advice: 'What they do to blocks is not known here: clear them.',
+  });
 }
 
 /** The command's name and bytes: `READ(10) 28 20 00 00 00 08 00 00 08 00`. */

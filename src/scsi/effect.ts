@@ -4,7 +4,7 @@
  */
 import { IntegrityError } from '../errors.js';
 import { deinterleave } from '../pi/interleave.js';
-import { decodeWholeCdb, transferLength } from './cdb.js';
+import { decodeWholeCdb, requireKnownBits, transferLength } from './cdb.js';
 import type { CdbFields } from './commands.js';
 import { decodeFormatList, FORMAT_HEADER_BYTES } from './format-unit.js';
 import { decodeModeSelectList, type ModePage } from './mode-page.js';
@@ -87,14 +87,16 @@ const PROTECT_MAX = 0b101;
 
 /**
  * What the command alters. Errors: ERR_READ_ONLY for one of which nothing is known here; ERR_USAGE for a CDB that is not as long as its
- * command, for a reserved protect field, one on a disk without protection, and a parameter list that does not fit; ERR_BAD_LENGTH for
- * data-out that is not as long as CDB and format say; ERR_OUT_OF_RANGE for blocks that are not on the disk.
+ * command, for a bit that is in no field of it, for a reserved protect field, one on a disk without protection, and a parameter list that
+ * does not fit; ERR_BAD_LENGTH for data-out that is not as long as CDB and format say; ERR_OUT_OF_RANGE for blocks that are not on the
+ * disk.
  */
 export function effectOf(cdb: Uint8Array, dataOut: Uint8Array, format: EffectFormat): Effect {
   const { command, fields } = decodeWholeCdb(cdb);
   const { name, length: cdbLength } = command;
   const row = rowOf(name);
   if (row === null) throw new IntegrityError('ERR_READ_ONLY', `what ${name} alters is not known here`);
+  requireKnownBits(cdb, command);
   const call = { name, cdbLength, fields, dataOut, format };
   requireProtect(call);
   const bytes = row.bytes(call);

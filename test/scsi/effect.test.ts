@@ -303,6 +303,22 @@ t.test('what is refused', (t) => {
       );
     }
   }
+  for (const [name, at, bits] of [
+    ['WRITE SAME(10)', 1, 0x02],
+    ['WRITE SAME(10)', 1, 0x04],
+    ['WRITE(6)', 1, 0xe0],
+    ['WRITE(6)', 5, 0x05],
+    ['WRITE(10)', 1, 0x03],
+    ['WRITE(16)', 15, 0x04],
+    ['WRITE(32)', 1, 0x01],
+    ['RESERVE(6)', 1, 0x10],
+    ['SYNCHRONIZE CACHE(10)', 1, 0x04],
+  ] as const) {
+    const odd = encodeCdb(name, {});
+    odd[at]! |= bits;
+    const message = new RegExp(`byte ${at} .* 0?${bits.toString(16)}h$`);
+    t.throws(() => none(odd), { code: 'ERR_USAGE', message }, `${name}, byte ${at}`);
+  }
   const unprotected = { ...FORMAT, intervalsPerBlock: null };
   t.throws(() => effect('WRITE(16)', { blocks: 1, protect: 1 }, wire(0, 1), unprotected), {
     code: 'ERR_USAGE',
