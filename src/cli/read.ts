@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { namedRange } from '../check/ranges.js';
 import { readBlocks } from '../check/read.js';
 import { planRead, type ReadRequest } from '../check/read-plan.js';
@@ -42,11 +42,11 @@ export function readCommand(io: CommandIo): Command {
     .description('read blocks with their tuples by one path, and say what hardware and software make of them')
     .argument('[device]')
     .requiredOption('--lba <n>', 'first block', (text: string) => parseInteger('--lba', text, LBA))
-    .option(
-      '--blocks <n>',
-      'how many blocks',
-      (text: string) => parseInteger('--blocks', text, BLOCK_COUNT),
-      1n,
+    .addOption(
+      // A bigint is told in words: the help knows how to print JSON alone.
+      new Option('--blocks <n>', 'how many blocks')
+        .argParser((text) => parseInteger('--blocks', text, BLOCK_COUNT))
+        .default(1n, '1'),
     )
     .option('--path <path>', `${PATHS.join(', ')} (default: the best that yields tuples)`, (text: string) =>
       parseChoice('--path', text, PATHS),

@@ -92,6 +92,19 @@ t.test('help and version are asked for, so they are no failure', async (t) => {
   }
 });
 
+t.test('every verb has its help', async (t) => {
+  const waiting: string[][] = [[]];
+  let asked = 0;
+  for (let verb = waiting.pop(); verb; verb = waiting.pop(), asked++) {
+    const { status, stdout, stderr } = await cli([...verb, '--help']);
+    t.match({ status, stdout, stderr }, { status: 0, stdout: /^Usage: /, stderr: '' }, verb.join(' '));
+    const [, commands = ''] = stdout.split('\nCommands:\n');
+    const names = Array.from(commands.matchAll(/^ {2}([a-z-]+)/gm), ([, name]) => name as string);
+    waiting.push(...names.filter((name) => name !== 'help').map((name) => [...verb, name]));
+  }
+  t.ok(asked > 18, `${asked} of them`);
+});
+
 t.test('an error is its message, its code and what to do', async (t) => {
   const { status, stdout, stderr } = await cli(['show', '/dev/no-such-disk']);
   t.same(
