@@ -37,8 +37,9 @@ export async function requireSafePlace(
 }
 
 async function whyUnsafe(folder: string, around: Surroundings): Promise<string | null> {
-  const { dev } = await stat(folder);
-  const { major, minor } = numberOf(dev);
+  const found = await stat(folder).catch((error: NodeJS.ErrnoException) => error);
+  if (found instanceof Error) return `${folder} cannot be looked at: ${found.code}`;
+  const { major, minor } = numberOf(found.dev);
   if (major !== 0) return whyUnsafeDevice(major, minor, around);
   const mount = around.mounts.find((one) => one.major === major && one.minor === minor);
   if (mount === undefined) return `what ${folder} lies on cannot be told`;

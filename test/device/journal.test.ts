@@ -19,10 +19,12 @@ import {
   savedRecords,
   stepRecord,
 } from '../../src/device/journal-format.js';
+import { requireSafePlace } from '../../src/device/journal-place.js';
 import { tuplesFor } from '../../src/device/protected-range.js';
 import { recover } from '../../src/device/recover.js';
 import type { Region } from '../../src/device/region.js';
 import { claimRegion } from '../../src/device/safeguard.js';
+import type { SysfsDisk } from '../../src/sysfs/disks.js';
 import { EmulatedDisk } from '../../src/testbed/disk/emulated-disk.js';
 import { fillDisk, pattern } from '../../src/testbed/fill.js';
 
@@ -358,4 +360,13 @@ t.test('a journal that is cut off in what it saves is none: nothing was written 
   writeFileSync(path, cut, { mode: 0o600 });
   await t.rejects(recover(path, { disk }), { code: 'ERR_MALFORMED_RESPONSE', message: /cut off/ });
   t.same(readFileSync(path), cut);
+});
+
+t.test('a place that is not there', async (t) => {
+  const path = join(t.testdir(), 'nobody', 'region.journal');
+  await t.rejects(requireSafePlace(path, { name: 'sdz' } as SysfsDisk, []), {
+    code: 'ERR_USAGE',
+    message: `journal ${path}: ${dirname(path)} cannot be looked at: ENOENT`,
+    advice: /--journal FILE/,
+  });
 });
