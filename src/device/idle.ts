@@ -34,7 +34,7 @@ export async function requireUnused(disk: string, listed: Listed): Promise<void>
   await requireIdle(disk, listed);
   await requireNoLoop(disk, listed);
   await requireSoleStore(disk, listed);
-  for (const other of samePhysicalDisk(listed)) {
+  for (const other of otherPaths(listed)) {
     const { openers } = await openersOf(other);
     const uses = await usersOf({ ...listed, sysfs: other });
     const [user] = [
@@ -94,7 +94,7 @@ export async function requireUnopened(disk: string, sysfs: SysfsDisk): Promise<v
 }
 
 /** The other nodes that answer with the same name: its other paths. */
-function samePhysicalDisk({ sysfs, disks }: Listed): SysfsDisk[] {
+export function otherPaths({ sysfs, disks }: Listed): SysfsDisk[] {
   const { wwid, hctl } = sysfs;
   return wwid === null
     ? []

@@ -18,6 +18,8 @@ export interface JournalHead {
   readonly version: number;
   /** ISO 8601, for people. */
   readonly made: string;
+  /** Which run of the kernel it was made in; older journals do not say. */
+  readonly boot?: string | null;
   readonly device: string;
   readonly vendor: string;
   readonly product: string;
@@ -46,7 +48,13 @@ export interface Extent {
  */
 export const WITHOUT_DIGEST = { unreadable: 'unreadable', anything: 'anything' } as const;
 
-export interface JournalWrite extends Extent {
+/** A command is about to be sent. */
+interface Sent {
+  /** The last moment at which it may come to the medium, in milliseconds since 1970; older journals do not say. */
+  readonly until?: number | undefined;
+}
+
+export interface JournalWrite extends Extent, Sent {
   readonly touchesTuples: boolean;
   /** SHA-256 of the data that each block may hold, in hexadecimal digits, or WITHOUT_DIGEST; one alone is for all of the blocks. */
   readonly digests: readonly string[];
@@ -58,7 +66,7 @@ export interface ModePageCode {
   readonly subpage: number;
 }
 
-export interface JournalModePage extends ModePageCode {
+export interface JournalModePage extends ModePageCode, Sent {
   /** The page as it was and as it is sent, from its header on, in hexadecimal digits. */
   readonly was: string;
   readonly sent: string;
@@ -229,9 +237,10 @@ function headOf(payload: Buffer, bad: Bad): JournalHead {
 
 /** The types of record that are steps, with what each must say. */
 const STEPS: Readonly<Record<JournalStep['kind'], (step: never, head: JournalHead) => boolean>> = {
-  writing: (step: JournalWrite, head) => isInside(step, head) && hasDigests(step),
+  writing: (step: JournalWrite, head) => isInside(step, head) && hasDigests(step) && isMoment(step),
   restored: isInside,
-  'mode page': (step: JournalModePage) => isModePage(step.was, step) && isModePage(step.sent, step),
+  'mode page': (step: JournalModePage) =>
+    isModePage(step.was, step) && isModePage(step.sent, step) && isMoment(step),
   'mode page restored': () => true,
   kept: () => true,
 };
@@ -250,6 +259,10 @@ function isInside({ index, blocks }: Extent, head: JournalHead): boolean {
 
 function hasDigests({ digests, blocks }: JournalWrite): boolean {
   return Array.isArray(digests) && (digests.length === blocks || digests.length === 1);
+}
+
+function isMoment({ until }: Sent): boolean {
+  return until === undefined || (Number.isSafeInteger(until) && until >= 0);
 }
 
 /** Bytes of a page that begins with its codes. */

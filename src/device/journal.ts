@@ -20,6 +20,7 @@ import {
   savedRecords,
   stepRecord,
 } from './journal-format.js';
+import { bootId, lastMomentOf } from './late-commands.js';
 
 export class Journal {
   readonly path: string;
@@ -97,15 +98,16 @@ export class Journal {
     }
   }
 
-  /** Before the blocks are sent: what they may hold from now on. */
-  async writing(writes: readonly JournalWrite[]): Promise<void> {
-    for (const write of writes) await this.#append(stepRecord({ kind: 'writing', ...write }));
+  /** Before the blocks are sent by a command that may take so long: what they may hold from now on. */
+  async writing(writes: readonly JournalWrite[], timeoutMs?: number): Promise<void> {
+    const until = lastMomentOf(timeoutMs);
+    for (const write of writes) await this.#append(stepRecord({ kind: 'writing', ...write, until }));
     await this.#sync();
   }
 
   /** Before a mode page is sent. */
   async settingModePage(page: JournalModePage): Promise<void> {
-    await this.#append(stepRecord({ kind: 'mode page', ...page }));
+    await this.#append(stepRecord({ kind: 'mode page', ...page, until: lastMomentOf() }));
     await this.#sync();
   }
 
@@ -155,15 +157,16 @@ export class Journal {
   };
 }
 
-export function headOf(
+export async function headOf(
   { device, facts, blockSize }: Disk,
   region: { readonly lba: bigint; readonly blocks: number },
   tuples: ReadonlyMap<PathName, Uint8Array>,
-): JournalHead {
+): Promise<JournalHead> {
   const { inquiry, identity = null, serial = null, capacity } = facts ?? {};
   return {
     version: JOURNAL_VERSION,
     made: new Date().toISOString(),
+    boot: await bootId(),
     device,
     vendor: inquiry?.vendor ?? '',
     product: inquiry?.product ?? '',

@@ -14,6 +14,7 @@ import {
   namesSameDisk,
   WITHOUT_DIGEST,
 } from './journal-format.js';
+import { awaitLateCommands } from './late-commands.js';
 import { isOurs } from './permission.js';
 import { Region } from './region.js';
 import type { Restored } from './saved-region.js';
@@ -49,10 +50,11 @@ async function putBack(path: string, found: JournalContent, disk: Disk): Promise
   // The run may have set SWP itself.
   const hold = await holdDisk(disk, { despiteSwp: found.steps.some(({ kind }) => kind === 'mode page') });
   try {
-    // Under the hold: its run is over, and has written what it has written. The file may be another run's by now.
+    // Under the hold: its run is over, and sends nothing more. The file may be another run's by now.
     const journal = await Journal.read(path);
     requireFor(disk, journal, path);
     const { head, data, tuples, steps } = journal;
+    if (hold.listed) await awaitLateCommands(journal, hold.listed);
     const range = { lba: BigInt(head.lba), blocks: head.blocks };
     const parts = { disk, range, saved: { data, tuples }, hold, journal: null, keptIn: path };
     const region = Region.resume(parts, steps);

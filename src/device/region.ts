@@ -198,6 +198,7 @@ export class Region implements AsyncDisposable {
       const writes: JournalWrite[] = [];
       for (const run of altered) writes.push(...(await this.#writesOf(run, interleaved)));
       const reply = await this.#sendArmed(writes, sg, {
+        timeoutMs: own.timeoutMs,
         ready: async () => !interleaved || (await this.#crosses(own.cdb)),
         send: (again) => this.#sendCommand(() => sendOnce(sg, own, again)),
       });
@@ -336,13 +337,13 @@ export class Region implements AsyncDisposable {
   #sendArmed<T>(
     writes: readonly JournalWrite[],
     transport: DiskTransport,
-    { ready, send }: IdentifiedSend<T>,
+    { ready, send, timeoutMs }: IdentifiedSend<T> & { readonly timeoutMs?: number | undefined },
   ): Promise<T | null> {
     let armed = false;
     return sendIdentified(this.disk, transport, {
       ready: async () => {
         if (!(await ready())) return false;
-        if (!armed) await this.#journaled(() => this.#journal?.writing(writes));
+        if (!armed) await this.#journaled(() => this.#journal?.writing(writes, timeoutMs));
         armed = true;
         // The journal went to its medium meanwhile.
         return ready();

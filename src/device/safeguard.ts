@@ -68,7 +68,7 @@ export async function claimRegion(
     }
     const { data, tuples } = saved;
     const journal =
-      path === undefined ? null : await Journal.make(path, headOf(disk, range, tuples), data, tuples);
+      path === undefined ? null : await Journal.make(path, await headOf(disk, range, tuples), data, tuples);
     return new Region({ disk, range, saved, hold, journal, keptIn: path ?? null });
   } catch (error) {
     await hold.release();

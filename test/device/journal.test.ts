@@ -58,14 +58,21 @@ t.test('a region that is put back leaves no journal', async (t) => {
     await using region = await claimRegion(disk, RANGE, { journal: path });
     t.equal(statSync(path).mode & 0o777, 0o600, 'it holds the data of the disk');
     const { head, data, tuples, steps } = parseJournal(readFileSync(path), path);
-    t.match(head, { version: 2, serial: disk.facts!.serial, lba: '100', blocks: 16, protectionType: 1 });
+    t.match(head, {
+      version: 2,
+      serial: disk.facts!.serial,
+      lba: '100',
+      blocks: 16,
+      protectionType: 1,
+      boot: String,
+    });
     t.same(Buffer.from(data), Buffer.from(region.savedData()));
     t.same(Buffer.from(tuples.get('passthrough')!), Buffer.from(region.savedTuples()!));
     t.same(steps, []);
     const changed = pattern(2 * 512, 77);
     await region.write('passthrough', 104n, changed, right(disk, 104n, changed));
     t.match(parseJournal(readFileSync(path), path).steps, [
-      { kind: 'writing', index: 4, blocks: 2, touchesTuples: true },
+      { kind: 'writing', index: 4, blocks: 2, touchesTuples: true, until: Number },
     ]);
   }
   t.same(await look(disk), before);
@@ -327,6 +334,13 @@ t.test('records that are whole and make no sense', (t) => {
     { kind: 'writing', index: 1, blocks: 1, digests: ['a'] },
     { kind: 'writing', index: 0, blocks: 1 },
     { kind: 'writing', index: 0, blocks: 1, digests: [] },
+    ...[-1, 0.5, '1', null, 1e300].map((until) => ({
+      kind: 'writing',
+      index: 0,
+      blocks: 1,
+      digests: ['a'],
+      until,
+    })),
     { kind: 'restored', index: -1, blocks: 1 },
     { kind: 'restored', index: 0.5, blocks: 1 },
   ]) {
