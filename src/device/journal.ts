@@ -22,6 +22,9 @@ import {
 } from './journal-format.js';
 import { bootId, lastMomentOf } from './late-commands.js';
 
+/** Bytes up to which steps are added: what has more than 2 GiB could not be read at once. */
+const BYTES_MAX = 2 ** 30;
+
 export class Journal {
   readonly path: string;
   readonly #file: FileHandle;
@@ -75,7 +78,10 @@ export class Journal {
     );
     try {
       await requireOwn(file, path);
-      return parseJournal(await readFile(file), path);
+      const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
+        throw journalError(path, cause);
+      });
+      return parseJournal(bytes, path);
     } finally {
       await file.close();
     }
@@ -98,8 +104,18 @@ export class Journal {
     }
   }
 
+  /** Throws ERR_OUT_OF_RANGE for a journal that has become too long for another step. */
+  async #requireRoom(): Promise<void> {
+    const { size } = await this.#file.stat();
+    if (size < BYTES_MAX) return;
+    throw new IntegrityError('ERR_OUT_OF_RANGE', `journal ${this.path} has ${size} bytes: no step is added`, {
+      advice: 'Put the region back, and claim it anew.',
+    });
+  }
+
   /** Before the blocks are sent by a command that may take so long: what they may hold from now on. */
   async writing(writes: readonly JournalWrite[], timeoutMs?: number): Promise<void> {
+    await this.#requireRoom();
     const until = lastMomentOf(timeoutMs);
     for (const write of writes) await this.#append(stepRecord({ kind: 'writing', ...write, until }));
     await this.#sync();
@@ -107,6 +123,7 @@ export class Journal {
 
   /** Before a mode page is sent. */
   async settingModePage(page: JournalModePage): Promise<void> {
+    await this.#requireRoom();
     await this.#append(stepRecord({ kind: 'mode page', ...page, until: lastMomentOf() }));
     await this.#sync();
   }

@@ -216,6 +216,25 @@ t.test('a record that came half way to the journal stays the last', async (t) =>
   }
 });
 
+t.test('a journal that could not be read any more takes no further step', async (t) => {
+  const { disk, path } = await filled(t);
+  const before = await look(disk);
+  const region = await claimRegion(disk, RANGE, { journal: path });
+  const changed = pattern(512, 7);
+  const write = (lba: bigint) => region.write('passthrough', lba, changed, right(disk, lba, changed));
+  t.match(await write(101n), { kind: 'good' });
+  const after = await look(disk);
+  truncateSync(path, 2 ** 30);
+  await t.rejects(write(102n), { code: 'ERR_OUT_OF_RANGE', message: /1073741824 bytes/ });
+  t.same(await look(disk), after, 'nothing was sent');
+  await t.rejects(write(102n), { code: 'ERR_IO', message: /journal could not be written/ });
+  await region[Symbol.asyncDispose]();
+  t.same(await look(disk), before);
+  writeFileSync(path, '', { mode: 0o600 });
+  truncateSync(path, 2 ** 31 + 1);
+  await t.rejects(recover(path, { disk }), { code: 'ERR_IO', message: /2 GiB/ });
+});
+
 t.test('a region ends once', async (t) => {
   const { disk, path } = await filled(t);
   const region = await claimRegion(disk, RANGE, { journal: path });
