@@ -2,9 +2,7 @@
  * Puts back what an interrupted run had saved, by its journal.
  */
 import { IntegrityError } from '../errors.js';
-import { interpret } from '../sysfs/disks.js';
-import { readSnapshot } from '../sysfs/snapshot.js';
-import { type Disk, type OpenDiskOptions, openDevice } from './disk.js';
+import type { Disk, OpenDiskOptions } from './disk.js';
 import { holdDisk, requireFlushed } from './hold.js';
 import { Journal } from './journal.js';
 import {
@@ -15,6 +13,7 @@ import {
   WITHOUT_DIGEST,
 } from './journal-format.js';
 import { awaitLateCommands } from './late-commands.js';
+import { findNamed, nameOf } from './named-disk.js';
 import { isOurs } from './permission.js';
 import { Region } from './region.js';
 import type { Restored } from './saved-region.js';
@@ -32,7 +31,7 @@ export interface Recovery {
 /**
  * Opens the disk that the journal names, holds it, puts back every block that holds what the run wrote, and removes the journal.
  * Errors: ERR_IO without the file; ERR_NO_DEVICE without the disk; ERR_BUSY while its run goes on; ERR_MALFORMED_RESPONSE for a file that is no journal; ERR_NOT_OURS when `disk` is
- * another or was formatted anew; ERR_RESTORE, naming the blocks that hold something else and were left: the journal stays.
+ * another or was formatted anew, and where two disks have its names; ERR_RESTORE, naming the blocks that hold something else and were left: the journal stays.
  */
 export async function recover(
   path: string,
@@ -103,20 +102,4 @@ function requireNamed(disk: Disk, head: JournalHead): void {
     (capacity?.protectionType ?? 0) === head.protectionType &&
     (capacity?.intervalExponent ?? 0) === head.intervalExponent;
   if (!same) throw refuse('was formatted anew since the journal was made');
-}
-
-const nameOf = ({ identity, serial, device }: JournalHead) => identity ?? serial ?? device;
-
-/** Names move: each disk of the host is asked. One that cannot be is another one. */
-async function findNamed(head: JournalHead, signal?: AbortSignal): Promise<Disk> {
-  for (const { name, hctl } of interpret(await readSnapshot())) {
-    if (hctl === null) continue;
-    const disk = await openDevice(`/dev/${name}`, signal ? { signal } : {}).catch(() => null);
-    if (disk === null) continue;
-    if (disk.facts !== null && namesSameDisk(head, disk.facts)) return disk;
-    await disk.close();
-  }
-  throw new IntegrityError('ERR_NO_DEVICE', `no disk of this host is ${nameOf(head)} (then ${head.device})`, {
-    advice: 'Connect it, or run this on the host that has it.',
-  });
 }

@@ -11,6 +11,7 @@ import { holdDisk, requireFlushed } from './hold.js';
 import { requireSight } from './idle.js';
 import { headOf, Journal } from './journal.js';
 import { requireSafePlace } from './journal-place.js';
+import { requireSoleName } from './named-disk.js';
 import { isOurs, type Ownership, requireAllowed, requirePlace } from './permission.js';
 import { seedOf } from './protected-range.js';
 import { Region } from './region.js';
@@ -50,6 +51,7 @@ export async function claimRegion(
     if (!ours && hold.listed) {
       const { sysfs, disks } = hold.listed;
       await requireSight(device);
+      await requireSoleName(disk, hold.listed);
       requirePlace(disk, sysfs, range, options);
       if (hold.block === null) await requireNoTable(disk);
       await requireSafePlace(path as string, sysfs, disks);
