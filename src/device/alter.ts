@@ -35,8 +35,15 @@ export function effectOn(disk: Disk, { cdb, dataOut = NO_DATA }: AlteringCommand
   return effect;
 }
 
-function formatOf({ blocks, blockSize, facts, diskProfile }: Disk): EffectFormat {
-  const { physicalExponent = 0, lowestAlignedLba = 0, unmappedReadZeros = false } = facts?.capacity ?? {};
+/** Of a physical block of 4096 bytes with logical ones of 512. */
+const EXPONENT_512E = 3;
+
+function formatOf(disk: Disk): EffectFormat {
+  const { blocks, blockSize, facts, diskProfile } = disk;
+  const { lowestAlignedLba = 0, unmappedReadZeros = false } = facts?.capacity ?? {};
+  // Bridges keep it back: most disks with blocks of 512 bytes have larger ones inside.
+  const least = blockSize === 512 && !isOurs(disk) ? EXPONENT_512E : 0;
+  const physicalExponent = Math.max(facts?.capacity?.physicalExponent ?? 0, least);
   const intervalsPerBlock = diskProfile && blockSize / diskProfile.interval;
   return { blocks, blockSize, intervalsPerBlock, physicalExponent, lowestAlignedLba, unmappedReadZeros };
 }
