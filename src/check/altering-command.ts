@@ -4,7 +4,6 @@
  */
 import { type AlteringCommand, effectOn, requireHeldCommand, sendHeld } from '../device/alter.js';
 import type { Disk } from '../device/disk.js';
-
 import { type ClaimOptions, claimRegion } from '../device/safeguard.js';
 import type { RegionRange } from '../device/saved-region.js';
 import type { ScsiReply } from '../device/transport.js';
@@ -12,7 +11,7 @@ import { IntegrityError } from '../errors.js';
 import type { CommandReport } from '../report/model.js';
 import { cdbText, decodeWholeCdb, isReadOnlyCdb } from '../scsi/cdb.js';
 import type { Effect } from '../scsi/effect.js';
-import { reportOf } from './command.js';
+import { crossedText, reportOf } from './command.js';
 
 /**
  * What the command alters. Throws ERR_USAGE for one that cannot alter the disk, for one that alters blocks without a range, and for a range
@@ -50,15 +49,20 @@ export async function sendAltering(
       ? { reply: await sendHeld(disk, command, claim), restored: null }
       : await sendInRegion(disk, command, range, claim);
   const { cdb, dataOut } = command;
+  const sent = dataOut?.length ?? 0;
+  const answered = reportOf(disk.device, decodeWholeCdb(cdb), cdb, reply, new Uint8Array(0));
+  const missing = reply.outcome.kind === 'good' ? Math.min(Math.max(reply.result.resid, 0), sent) : 0;
   return {
-    ...reportOf(disk.device, decodeWholeCdb(cdb), cdb, reply, new Uint8Array(0)),
+    ...answered,
+    text: crossedText(answered.text, missing, sent, 'go out'),
+    missing,
     requested: 0,
     durationMs: reply.result.durationMs,
     altered: {
       effect: kind,
       lba: range && Number(range.lba),
       blocks: range?.blocks ?? null,
-      sent: dataOut?.length ?? 0,
+      sent,
       kept: restored === null && reply.outcome.kind === 'good',
       restored,
     },

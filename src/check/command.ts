@@ -54,7 +54,7 @@ export async function sendCommand(
   if (transport === null) {
     throw new IntegrityError('ERR_NO_PATH', `${device} takes no SCSI commands`, { disk: device });
   }
-  const bytes = bytesIn(disk, decoded, inBytes);
+  const { bytes, due } = bytesIn(disk, decoded, inBytes);
   const data = alignedBuffer(bytes);
   poison(data);
   const direction = bytes > 0 ? ({ direction: 'from-device', data } as const) : NO_DATA;
@@ -65,11 +65,19 @@ export async function sendCommand(
   const taken = reply.outcome.kind === 'good' ? bytes - Math.min(Math.max(reply.result.resid, 0), bytes) : 0;
   const received = data.subarray(0, taken);
   const answered = reportOf(device, decoded, cdb, reply, received);
-  const report = { ...answered, requested: bytes, durationMs, altered: null };
+  const came = received.length - answered.untouched;
+  const missing = reply.outcome.kind === 'good' ? Math.max(due - came, 0) : 0;
+  const text = crossedText(answered.text, missing, due, 'come');
+  const report = { ...answered, text, missing, requested: bytes, durationMs, altered: null };
   return { report, data: received };
 }
 
 const NO_DATA = { direction: 'none', data: null } as const;
+
+/** The answer of a command whose bytes are to cross all of them. */
+export function crossedText(text: string, missing: number, due: number, verb: 'come' | 'go out'): string {
+  return missing === 0 ? text : `${text}, but ${missing} of ${due} bytes did not ${verb}`;
+}
 
 /** What was answered, and what came. */
 export function reportOf(
@@ -78,7 +86,7 @@ export function reportOf(
   cdb: Uint8Array,
   { outcome, result, retries }: ScsiReply,
   received: Uint8Array,
-): Omit<CommandReport, 'requested' | 'durationMs' | 'altered'> {
+): Omit<CommandReport, 'missing' | 'requested' | 'durationMs' | 'altered'> {
   const { status, hostStatus, driverStatus, resid, sense } = result;
   return {
     verb: 'cdb',
@@ -120,29 +128,48 @@ function senseReport(sense: Sense): SenseReport {
   };
 }
 
+/** Fewer bytes than a tuple may be alike by chance. */
+const UNTOUCHED_LEAST = 8;
+
 /** What a device did not send leaves the poison, whatever its residue says. */
 function untouchedAtEnd(received: Uint8Array): number {
   let touched = received.length;
   while (touched > 0 && isPoison(received, touched - 1, touched)) touched--;
-  return received.length - touched;
+  const untouched = received.length - touched;
+  return untouched < UNTOUCHED_LEAST ? 0 : untouched;
 }
 
-function bytesIn(disk: Disk, { command, fields }: DecodedCdb, asked: number | undefined): number {
+/**
+ * Bytes to take in, and how many of them are due: all that the CDB and the format of the disk say, or none where an ALLOCATION LENGTH only
+ * says how many there is room for.
+ */
+function bytesIn(
+  disk: Disk,
+  { command, fields }: DecodedCdb,
+  asked: number | undefined,
+): { readonly bytes: number; readonly due: number } {
+  const { name } = command;
   if (command.data !== 'in') {
-    if (asked === undefined) return 0;
-    throw new IntegrityError('ERR_USAGE', `${command.name} brings no data in`);
+    if (asked === undefined) return { bytes: 0, due: 0 };
+    throw new IntegrityError('ERR_USAGE', `${name} brings no data in`);
   }
-  const bytes = asked ?? ownBytes(disk, fields);
-  disk.requireTransfer(bytes, fields.blocks ?? 0);
-  return bytes;
+  const { blocks = 0, allocationLength } = fields;
+  const due = allocationLength === undefined ? ownBytes(disk, fields) : 0;
+  const bytes = asked ?? allocationLength ?? due;
+  if (bytes < due) {
+    const message = `${disk.device}: ${name}: room for ${bytes} bytes, ${due} come by its CDB and the format of the disk`;
+    throw new IntegrityError('ERR_BAD_LENGTH', message, { disk: disk.device, advice: 'Leave out --in.' });
+  }
+  disk.requireTransfer(bytes, blocks);
+  return { bytes, due };
 }
 
 const READ_CAPACITY_10_BYTES = 8;
 
-/** As many as the command's own fields and the disk's format say. */
+/** As many as the command's own fields and the disk's format say: of READ, READ LONG and READ CAPACITY(10). */
 function ownBytes({ blockSize, diskProfile }: Disk, fields: CdbFields): number {
-  const { blocks, protect = 0, allocationLength } = fields;
-  if (blocks === undefined) return allocationLength ?? READ_CAPACITY_10_BYTES;
+  const { blocks, protect = 0, byteLength } = fields;
+  if (blocks === undefined) return byteLength ?? READ_CAPACITY_10_BYTES;
   const intervalsPerBlock = diskProfile === null ? 1 : blockSize / diskProfile.interval;
   return transferLength({ blocks, blockSize, intervalsPerBlock, protect });
 }

@@ -31,7 +31,7 @@ interface CdbOptions extends OutputOptions, OwnershipOptions {
 const CDB_BYTES = { min: 6, max: 32 };
 const TIMEOUT_S = { min: 1, max: 86_400 };
 
-/** `cdb DEVICE HEX…`: one command. Exit status 1 when protection information was refused, 3 for any other answer than GOOD. */
+/** `cdb DEVICE HEX…`: one command. Exit status 1 when protection information was refused, 3 for any other answer than GOOD, and for GOOD without all its bytes. */
 export function cdbCommand(io: CommandIo): Command {
   const command = new Command('cdb')
     .description(
@@ -41,7 +41,7 @@ export function cdbCommand(io: CommandIo): Command {
     .argument('<words...>', 'DEVICE (left out with --testbed), then the bytes of the CDB in hex')
     .option(
       '--in <n>',
-      'bytes of data to take in (default: what the CDB says)',
+      'room for data to come in (default: as many bytes as CDB and format say, and no less for a READ)',
       integerUpTo('--in', 2 ** 31 - 1),
     )
     .option('-o, --output <file>', 'write the data that comes to a regular file or pipe, or - for stdout')
@@ -164,7 +164,7 @@ function parseCdb(words: readonly string[]): Uint8Array {
   throw new IntegrityError('ERR_USAGE', message);
 }
 
-function exitStatus({ outcome }: CommandReport): number {
-  if (outcome === 'good') return 0;
+function exitStatus({ outcome, missing }: CommandReport): number {
+  if (outcome === 'good') return missing === 0 ? 0 : 3;
   return outcome === 'protection' ? 1 : 3;
 }

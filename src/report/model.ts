@@ -223,8 +223,13 @@ export interface CommandReport {
   readonly requested: number;
   readonly received: number;
   readonly residue: number;
-  /** Of those that came, how many at the end are what was in the buffer before. */
+  /** Of those that came, how many at the end are what was in the buffer before: none, or as many as a tuple has at least. */
   readonly untouched: number;
+  /**
+   * Bytes that CDB and format say and that did not cross, after GOOD: residue and untouched ones. 0 where an ALLOCATION LENGTH only says
+   * how many there is room for.
+   */
+  readonly missing: number;
   readonly durationMs: number;
   /** The first {@link DATA_SHOWN_MAX} bytes that came, as hex; null when they go to a file. */
   readonly data: string | null;

@@ -9,16 +9,21 @@ import { InProcessNode } from '../../src/testbed/disk/in-process.js';
 import { checkCondition, GOOD } from '../support/target.js';
 
 /** A disk of which every answer passes through `change`. */
-async function send(raw: RawCommand, change: (result: SgResult) => SgResult = (result) => result) {
+function send(raw: RawCommand, change: (result: SgResult) => SgResult = (result) => result) {
+  return sendWith(raw, (sgIo) => async (request) => change(await sgIo(request)));
+}
+
+type SgIo = (request: SgRequest) => Promise<SgResult>;
+
+/** One that takes the place of the disk's `sgIo` for the command itself. */
+async function sendWith(raw: RawCommand, instead: (sgIo: SgIo) => SgIo) {
   await using emulated = await EmulatedDisk.create({ blocks: 4096 });
   const node = new InProcessNode(emulated.unit);
-  let changes = false;
-  const sgIo = async (request: SgRequest) => {
-    const result = await node.sgIo(request);
-    return changes ? change(result) : result;
-  };
+  const own: SgIo = (request) => node.sgIo(request);
+  let now = own;
+  const sgIo: SgIo = (request) => now(request);
   await using disk = await openInProcess('disk', { sgIo, close: () => node.close() });
-  changes = true;
+  now = instead(own);
   return sendCommand(disk, raw);
 }
 
@@ -96,6 +101,42 @@ t.test('bytes that did not come are told, whatever the residue says', async (t) 
   t.equal(report.untouched, 2000 - 3 * 520);
   const over = await send({ cdb: READ }, () => ({ ...GOOD, resid: 9999 }));
   t.match(over.report, { received: 0, data: '' });
+});
+
+t.test('GOOD without all that CDB and format say is no success', async (t) => {
+  const short = await send({ cdb: READ }, (result) => ({ ...result, resid: 24 }));
+  t.match(short.report, {
+    outcome: 'good',
+    missing: 24,
+    text: 'GOOD, but 24 of 1560 bytes did not come',
+    received: 1536,
+  });
+  // The tuples did not come, and the host adapter does not say so.
+  const plain = await sendWith({ cdb: READ }, (sgIo) => async (request) => {
+    const data = request.data!.subarray(0, 3 * 512);
+    const cdb = readCdb({ size: 16, lba: 8n, blocks: 3 });
+    return sgIo({ ...request, cdb, data });
+  });
+  t.match(plain.report, {
+    missing: 24,
+    untouched: 24,
+    residue: 0,
+    text: /but 24 of 1560 bytes did not come/,
+  });
+  const more = await send({ cdb: READ, inBytes: 2000 });
+  t.match(more.report, { text: 'GOOD', missing: 0, residue: 440, received: 1560 });
+  const inquiry = await send({ cdb: encodeCdb('INQUIRY', { allocationLength: 255 }) });
+  t.match(inquiry.report, { text: 'GOOD', missing: 0, residue: 255 - 74 });
+  const failed = await send({ cdb: READ }, () => ({ ...checkCondition(3, 0x11, 0), resid: 1560 }));
+  t.match(failed.report, { missing: 0, text: /^MEDIUM ERROR/ });
+  for (const inBytes of [0, 512, 1536, 1559]) {
+    await t.rejects(send({ cdb: READ, inBytes }), {
+      code: 'ERR_BAD_LENGTH',
+      message: new RegExp(`READ\\(16\\): room for ${inBytes} bytes, 1560 come`),
+    });
+  }
+  const long = encodeCdb('READ LONG(16)', { lba: 8n, byteLength: 600 });
+  t.match((await send({ cdb: long }, () => GOOD)).report, { requested: 600, missing: 600 });
 });
 
 t.test('only what cannot alter the disk is sent, and as long as it is', async (t) => {
