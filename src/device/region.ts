@@ -190,8 +190,9 @@ export class Region implements AsyncDisposable {
       const message = `${disk}: ${cdbText(own.cdb)} alters no blocks, or all of them`;
       throw new IntegrityError('ERR_USAGE', message, { disk, cdb: own.cdb });
     }
-    const { altered, interleaved } = effect;
+    const { altered, interleaved, at } = effect;
     for (const run of altered) this.#requireAlterable(run);
+    if (altered.length === 0 && at !== null) this.#requireAlterable({ lba: at, blocks: 1, may: [] });
     return this.#inTurn(async () => {
       this.#requireUsable();
       const { sg } = this.#hold.transports;

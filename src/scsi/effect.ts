@@ -46,10 +46,14 @@ export interface AlteredBlocks {
 }
 
 export type Effect =
-  /** `interleaved`: data-out has tuples, which the disk takes for data where they do not cross. */
+  /**
+   * `interleaved`: data-out has tuples, which the disk takes for data where they do not cross. `at`: the LBA that the CDB names, also where
+   * no block is altered; null where it names none.
+   */
   | {
       readonly kind: 'blocks';
       readonly altered: readonly AlteredBlocks[];
+      readonly at: bigint | null;
       readonly interleaved: boolean;
     }
   /**
@@ -108,7 +112,10 @@ export function effectOf(cdb: Uint8Array, dataOut: Uint8Array, format: EffectFor
     });
   }
   const effect = row.effect(call);
-  if (effect.kind === 'blocks') for (const run of effect.altered) requireOnDisk(call, run);
+  if (effect.kind !== 'blocks') return effect;
+  for (const run of effect.altered) requireOnDisk(call, run);
+  // A disk may take length 0 for more than none.
+  if (effect.altered.length === 0 && effect.at !== null) requireOnDisk(call, { lba: effect.at, blocks: 1 });
   return effect;
 }
 
@@ -123,7 +130,7 @@ function requireProtect({ name, fields: { protect = 0 }, format }: Call): void {
   throw usage(name, `the protect field is ${protect}, and the disk is formatted without protection`);
 }
 
-function requireOnDisk({ name, format }: Call, { lba, blocks }: AlteredBlocks): void {
+function requireOnDisk({ name, format }: Call, { lba, blocks }: Pick<AlteredBlocks, 'lba' | 'blocks'>): void {
   if (lba + BigInt(blocks) <= format.blocks) return;
   const message = `${name}: blocks ${lba} to ${lba + BigInt(blocks) - 1n} are not all on the disk: it has blocks 0 to ${format.blocks - 1n}`;
   throw new IntegrityError('ERR_OUT_OF_RANGE', message);
@@ -145,9 +152,9 @@ function dataIn({ fields: { protect = 0 }, format }: Call, wire: Uint8Array): Ui
 }
 
 /** Runs without blocks are none. */
-function altering({ fields: { protect = 0 }, dataOut }: Call, runs: readonly AlteredBlocks[]): Effect {
+function altering({ fields: { lba, protect = 0 }, dataOut }: Call, runs: readonly AlteredBlocks[]): Effect {
   const altered = runs.filter(({ blocks }) => blocks > 0);
-  return { kind: 'blocks', altered, interleaved: protect !== 0 && dataOut.length > 0 };
+  return { kind: 'blocks', altered, at: lba ?? null, interleaved: protect !== 0 && dataOut.length > 0 };
 }
 
 const rangeOf = ({ fields: { lba = 0n, blocks = 0 } }: Call) => ({ lba, blocks });

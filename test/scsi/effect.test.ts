@@ -338,6 +338,8 @@ t.test('what is refused', (t) => {
   for (const [name, fields] of [
     ['WRITE(16)', { lba: 4095n, blocks: 2 }],
     ['WRITE(16)', { lba: 0xffff_ffff_ffff_ffffn, blocks: 2 }],
+    ['ORWRITE(16)', { lba: 4096n, blocks: 0 }],
+    ['COMPARE AND WRITE', { lba: 4096n, blocks: 0 }],
     ['WRITE SAME(16)', { lba: 4096n, blocks: 0 }],
     ['WRITE SAME(16)', { lba: 4095n, blocks: 2 }],
     ['WRITE LONG(16)', { lba: 4096n, writeUncorrectable: true }],
