@@ -159,21 +159,31 @@ function altering({ fields: { lba, protect = 0 }, dataOut }: Call, runs: readonl
 
 const rangeOf = ({ fields: { lba = 0n, blocks = 0 } }: Call) => ({ lba, blocks });
 
+/**
+ * The data of what crosses with tuples, and what it is to a disk that heeds the protect field in WRITE alone, as the STEC ZeusIOPS does: of
+ * data-out as if all of it were data, `blocks` from the block `from` on.
+ */
+function dataOrAsIs(call: Call, wire: Uint8Array, from: number, blocks: number): Uint8Array[] {
+  const data = dataIn(call, wire);
+  if (data === wire) return [data];
+  const { blockSize } = call.format;
+  const asIs = call.dataOut.subarray(from * blockSize, (from + blocks) * blockSize);
+  return Buffer.compare(asIs, data) === 0 ? [data] : [data, asIs];
+}
+
+const asData = (data: Uint8Array): BlockContent => ({ is: 'data', data });
+
 /** What comes is what is stored. */
 const WRITE: Row = {
   bytes: (call) => wireBytes(call, rangeOf(call).blocks),
-  effect: (call) =>
-    altering(call, [{ ...rangeOf(call), may: [{ is: 'data', data: dataIn(call, call.dataOut) }] }]),
+  effect: (call) => altering(call, [{ ...rangeOf(call), may: [asData(dataIn(call, call.dataOut))] }]),
 };
 
-/** Some disks pay no heed to the protect field of this one alone: they take the first bytes for data (the STEC ZeusIOPS). */
-const WRITE_AND_VERIFY: Row = {
+const OTHER_WRITE: Row = {
   bytes: WRITE.bytes,
   effect: (call) => {
-    const { blocks } = rangeOf(call);
-    const asIs = call.dataOut.subarray(0, blocks * call.format.blockSize);
-    const data = [dataIn(call, call.dataOut), ...(call.dataOut.length > asIs.length ? [asIs] : [])];
-    return altering(call, [{ ...rangeOf(call), may: data.map((one) => ({ is: 'data', data: one })) }]);
+    const may = dataOrAsIs(call, call.dataOut, 0, rangeOf(call).blocks).map(asData);
+    return altering(call, [{ ...rangeOf(call), may }]);
   },
 };
 
@@ -193,9 +203,10 @@ const WRITE_SAME: Row = {
   effect: (call) => {
     const { format, fields, dataOut } = call;
     const { lba, blocks } = rangeOf(call);
-    const data = fields.noDataOut ? new Uint8Array(format.blockSize) : dataIn(call, dataOut);
+    const data = fields.noDataOut ? [new Uint8Array(format.blockSize)] : dataOrAsIs(call, dataOut, 0, 1);
     const rest = format.blocks > lba ? Number(format.blocks - lba) : 1;
-    const may: BlockContent[] = [{ is: 'repeated', data }, ...(fields.unmap ? [unmapped(format)] : [])];
+    const may = data.map((one): BlockContent => ({ is: 'repeated', data: one }));
+    if (fields.unmap) may.push(unmapped(format));
     return altering(call, [{ lba, blocks: blocks || rest, may }]);
   },
 };
@@ -217,8 +228,9 @@ const UNMAP: Row = {
 const COMPARE_AND_WRITE: Row = {
   bytes: (call) => 2 * wireBytes(call, rangeOf(call).blocks),
   effect: (call) => {
+    const { blocks } = rangeOf(call);
     const written = call.dataOut.subarray(call.dataOut.length / 2);
-    return altering(call, [{ ...rangeOf(call), may: [{ is: 'data', data: dataIn(call, written) }] }]);
+    return altering(call, [{ ...rangeOf(call), may: dataOrAsIs(call, written, blocks, blocks).map(asData) }]);
   },
 };
 
@@ -226,11 +238,11 @@ const ORWRITE: Row = {
   bytes: WRITE.bytes,
   effect: (call) => {
     const { bitmaskOperation = 0 } = call.fields;
-    const content: BlockContent =
+    const may: BlockContent[] =
       bitmaskOperation === 0
-        ? { is: 'ored', data: dataIn(call, call.dataOut) }
-        : { is: 'untold', why: 'it changes the ORWRITE generation, which nothing puts back' };
-    return altering(call, [{ ...rangeOf(call), may: [content] }]);
+        ? dataOrAsIs(call, call.dataOut, 0, rangeOf(call).blocks).map((data) => ({ is: 'ored', data }))
+        : [{ is: 'untold', why: 'it changes the ORWRITE generation, which nothing puts back' }];
+    return altering(call, [{ ...rangeOf(call), may }]);
   },
 };
 
@@ -253,8 +265,9 @@ const WRITE_SCATTERED: Row = {
     let from = dataOffset;
     const runs = scattered(call).map(({ lba, blocks }): AlteredBlocks => {
       const wire = call.dataOut.subarray(wireBytes(call, from), wireBytes(call, from + blocks));
+      const may = dataOrAsIs(call, wire, from, blocks).map(asData);
       from += blocks;
-      return { lba, blocks, may: [{ is: 'data', data: dataIn(call, wire) }] };
+      return { lba, blocks, may };
     });
     return altering(call, runs);
   },
@@ -361,9 +374,9 @@ const VERIFY: Row = {
 /** By name; the sizes of a command have one row. */
 const ROWS: Readonly<Record<string, Row>> = {
   WRITE,
-  'WRITE ATOMIC': WRITE,
-  'WRITE STREAM': WRITE,
-  'WRITE AND VERIFY': WRITE_AND_VERIFY,
+  'WRITE ATOMIC': OTHER_WRITE,
+  'WRITE STREAM': OTHER_WRITE,
+  'WRITE AND VERIFY': OTHER_WRITE,
   'WRITE SAME': WRITE_SAME,
   'WRITE SCATTERED': WRITE_SCATTERED,
   'COMPARE AND WRITE': COMPARE_AND_WRITE,

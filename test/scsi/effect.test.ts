@@ -19,6 +19,8 @@ const FORMAT: EffectFormat = {
   unmappedReadZeros: true,
 };
 
+const EIGHTHS = { ...FORMAT, blockSize: 4096, intervalsPerBlock: 8 };
+
 const NOTHING = new Uint8Array(0);
 
 function effect(name: string, fields: CdbFields, dataOut: Uint8Array = NOTHING, format = FORMAT) {
@@ -139,6 +141,43 @@ t.test('blocks, and what they may hold', (t) => {
       wanted.map(({ may }) => may.length),
     );
     t.equal(found.interleaved, 'protect' in fields && dataOut.length > 0);
+  }
+  t.end();
+});
+
+t.test('a disk that heeds the protect field in WRITE alone takes the first bytes for data', (t) => {
+  const at = { lba: 8n, blocks: 2, protect: 1 };
+  const out = wire(8, 2);
+  const tags = { refTag: 0, appTag: 0, appTagMask: 0 };
+  const list = encodeScatteredList(
+    [
+      { lba: 8n, blocks: 1, ...tags },
+      { lba: 20n, blocks: 1, ...tags },
+    ],
+    520,
+  );
+  const scatter = { ranges: 2, dataOffset: 1, blocks: 2, protect: 1 };
+  const whole = Buffer.concat([list, out]);
+  const compared = Buffer.concat([wire(0, 2), out]);
+  const half = new Uint8Array(4096 + 64).fill(3).with(512, 9);
+  for (const [name, fields, dataOut, asIs, format = FORMAT] of [
+    ['WRITE(16)', at, out, [null]],
+    ['WRITE ATOMIC(16)', at, out, [out.subarray(0, 1024)]],
+    ['WRITE STREAM(16)', at, out, [out.subarray(0, 1024)]],
+    ['ORWRITE(16)', at, out, [out.subarray(0, 1024)]],
+    ['COMPARE AND WRITE', at, compared, [compared.subarray(1024, 2048)]],
+    ['WRITE SCATTERED(16)', scatter, whole, [whole.subarray(512, 1024), whole.subarray(1024, 1536)]],
+    ['WRITE SAME(16)', at, half, [half.subarray(0, 4096)], EIGHTHS],
+    ['WRITE AND VERIFY(16)', { ...at, blocks: 1 }, out.subarray(0, 520), [null]],
+  ] as const) {
+    const found = effect(name, fields, dataOut, format);
+    const altered = found.kind === 'blocks' ? found.altered : [];
+    const second = altered.map(({ may: [, one] }) => (one && 'data' in one ? Buffer.from(one.data) : null));
+    t.same(
+      second,
+      asIs.map((one) => one && Buffer.from(one)),
+      name,
+    );
   }
   t.end();
 });
@@ -331,8 +370,7 @@ t.test('what is refused', (t) => {
     });
   }
   t.throws(() => effect('WRITE(16)', { blocks: 1, protect: 1 }, fill(1, 0)), { code: 'ERR_BAD_LENGTH' });
-  const eighths = { ...FORMAT, blockSize: 4096, intervalsPerBlock: 8 };
-  t.match(effect('WRITE(32)', { blocks: 2, protect: 3 }, new Uint8Array(2 * (4096 + 64)), eighths), {
+  t.match(effect('WRITE(32)', { blocks: 2, protect: 3 }, new Uint8Array(2 * (4096 + 64)), EIGHTHS), {
     kind: 'blocks',
   });
   for (const [name, fields] of [
