@@ -123,9 +123,16 @@ function lastingPart(effect: Effect): { readonly what: string; readonly advice: 
     };
   }
   if (effect.kind !== 'mode pages') return null;
+  const vendors = effect.pages.some(({ page }) => isVendorPage(page));
   const what =
+    (vendors && 'sets a vendor’s own mode page') ||
     (effect.saves && 'saves mode pages for good (SP)') ||
     (effect.resets && 'resets all mode pages (RTD)') ||
     (effect.resizes && 'may change the size of the disk (block descriptor)');
   return what ? { what, advice: 'If that is meant: sdparm, sg_wr_mode, sg_format.' } : null;
+}
+
+/** SPC-5, mode page codes: what such a page does is its vendor's business. */
+function isVendorPage(page: number): boolean {
+  return page === 0x00 || (page >= 0x20 && page <= 0x3e);
 }
