@@ -11,6 +11,7 @@ import type { JournalModePage, ModePageCode } from './journal-format.js';
 import {
   pageName,
   readModePage,
+  requireAttentionsEnd,
   requireChangeable,
   requireKnownPage,
   selectModePage,
@@ -61,13 +62,14 @@ export class ChangedModePages {
     const sent = withoutPs(wanted);
     const current = await readModePage(device, this.#transport, code);
     await requireChangeable(device, this.#transport, code, current, sent);
+    requireAttentionsEnd(device, code, current, sent);
     const was = this.#changed.get(pageName(code))?.was ?? hex(current);
     return { ...code, was, sent: hex(sent) };
   }
 
-  /** What the disk made of a page that it took: parameters may be rounded (SPC-5). */
+  /** What the disk made of a page that it took: parameters may be rounded (SPC-5). What is not known here is not put back. */
   async current(code: ModePageCode): Promise<string> {
-    return hex(await readModePage(this.#disk.device, this.#transport, code));
+    return hex(await patiently(() => readModePage(this.#disk.device, this.#transport, code)));
   }
 
   /** Puts back each page, and reads it to see. Returns what went wrong. */
@@ -96,13 +98,13 @@ export class ChangedModePages {
     for (const pause of [0, ...PATIENCE_MS]) {
       await delay(pause);
       await patiently(() => requireSameDisk(this.#disk, this.#transport));
-      const now = await patiently(() => this.current(changed));
+      const now = await this.current(changed);
       if (now === changed.was) return;
       if (!changed.sent.includes(now)) throw refuse('was set by somebody else and is left');
       await requireChangeable(device, this.#transport, changed, Buffer.from(now, 'hex'), was);
       answer = describeOutcome((await selectModePage(this.#transport, was)).outcome);
     }
-    if ((await patiently(() => this.current(changed))) !== changed.was) {
+    if ((await this.current(changed)) !== changed.was) {
       throw refuse(`is not back: ${answer}`);
     }
   }

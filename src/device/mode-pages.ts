@@ -107,6 +107,22 @@ export async function requireChangeable(
 
 const headerBytes = (page: Uint8Array) => ((page[0]! & SPF) === 0 ? 2 : 4);
 
+/** UA_INTLCK_CTRL 10b and 11b, in byte 4 of the Control mode page: a unit attention stays when it was told (SPC-5). */
+const KEEPS_ATTENTIONS = 0x20;
+
+/** Throws ERR_USAGE for a page that would have a unit attention, as after a reset, be the answer to every command, restoring included. */
+export function requireAttentionsEnd(
+  disk: string,
+  code: ModePageCode,
+  current: Uint8Array,
+  wanted: Uint8Array,
+): void {
+  const isControl = code.page === 0x0a && code.subpage === 0;
+  if (!isControl || (wanted[4]! & ~current[4]! & KEEPS_ATTENTIONS) === 0) return;
+  const message = `${disk}: mode page ${pageName(code)}: UA_INTLCK_CTRL 10b or 11b would keep a unit attention for every command`;
+  throw new IntegrityError('ERR_USAGE', message, { disk });
+}
+
 /** MODE SELECT(10) of one page; sent once. */
 export function selectModePage(transport: ScsiTransport, page: Uint8Array): Promise<ScsiReply> {
   const list = encodeModeSelectList([page], 10);
