@@ -61,7 +61,6 @@ export function sendOnce(
   return transport.send({
     cdb,
     ...out,
-    onceOnly: true,
     again,
     ...(timeoutMs !== undefined && { timeoutMs }),
   });

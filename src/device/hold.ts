@@ -15,7 +15,13 @@ import { type Listed, listed, requireUnopened, requireUnused } from './idle.js';
 import { inProcessNode } from './in-process.js';
 import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from './node.js';
 import { plainAnswerOf } from './paths/passthrough.js';
-import type { CommandNode, DiskTransport, ScsiReply } from './transport.js';
+import {
+  type CommandNode,
+  type DiskTransport,
+  type ScsiReply,
+  type ScsiTransport,
+  UNIT_ATTENTIONS_MAX,
+} from './transport.js';
 
 /** How long, and how often, to ask for a lock that somebody holds. */
 const LOCK_PATIENCE_MS = 5000;
@@ -111,12 +117,20 @@ export async function requireFlushed({ device: disk }: Disk, { block, transports
   await flush(block, disk);
   for (const name of ['SYNCHRONIZE CACHE(16)', 'SYNCHRONIZE CACHE(10)'] as const) {
     const cdb = encodeCdb(name, {});
-    const reply = await transports.sg.send({ cdb, direction: 'none', data: null });
+    const reply = await synchronize(transports.sg, cdb);
     const answer = plainAnswerOf(reply, disk, cdb);
     if (answer.kind === 'good') return;
     if (!isUnknownCommand(reply)) throw answerError(answer, disk);
   }
   // A disk that knows neither has no cache.
+}
+
+/** Again after a UNIT ATTENTION, and however busy the disk was: whichever disk it is by now, a flush takes nothing from it. */
+async function synchronize(transport: ScsiTransport, cdb: Uint8Array): Promise<ScsiReply> {
+  for (let attentions = 0; ; attentions++) {
+    const reply = await transport.send({ cdb, direction: 'none', data: null, again: async () => {} });
+    if (reply.outcome.kind !== 'unit-attention' || attentions === UNIT_ATTENTIONS_MAX) return reply;
+  }
 }
 
 /** INVALID COMMAND OPERATION CODE (SPC-5): any other ILLEGAL REQUEST may be of a disk that has a cache. */

@@ -127,5 +127,5 @@ export function requireAttentionsEnd(
 export function selectModePage(transport: ScsiTransport, page: Uint8Array): Promise<ScsiReply> {
   const list = encodeModeSelectList([page], 10);
   const cdb = encodeCdb('MODE SELECT(10)', { pageFormat: true, parameterListLength: list.length });
-  return transport.send({ cdb, direction: 'to-device', data: list, onceOnly: true });
+  return transport.send({ cdb, direction: 'to-device', data: list });
 }

@@ -40,17 +40,19 @@ const FILTERED =
   'Without CAP_SYS_RAWIO the kernel lets only some commands through, none of 32 bytes: run as root, or as one who may write the /dev/sgN node.';
 
 /** A storm of different UNIT ATTENTIONs in answer to one command ends somewhere. */
-const UNIT_ATTENTIONS_MAX = 8;
+export const UNIT_ATTENTIONS_MAX = 8;
 
+/**
+ * What can alter the disk is sent once: after a UNIT ATTENTION the disk may be another, and what was right to send before it is not after.
+ * Then whatever comes is the answer.
+ */
 export interface ScsiCommand {
   readonly cdb: Uint8Array;
   readonly direction: SgRequest['direction'];
   readonly data: Uint8Array | null;
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
-  /** Whatever comes is the answer: after a UNIT ATTENTION the disk may be another, and what was right to send before it is not after. */
-  readonly onceOnly?: boolean;
-  /** With it such a command is sent again to a target that was too busy for it, unless this throws. */
+  /** With it what can alter the disk is sent again to a target that was too busy for it, or not ready yet, unless this throws. */
   readonly again?: (() => Promise<void>) | undefined;
 }
 
@@ -135,10 +137,11 @@ export class SgTransport implements DiskTransport {
   }
 
   async send(command: ScsiCommand): Promise<ScsiReply> {
-    const { direction, data, timeoutMs = COMMAND_TIMEOUT_MS, signal, onceOnly = false, again } = command;
+    const { direction, data, timeoutMs = COMMAND_TIMEOUT_MS, signal, again } = command;
     // What is checked is what is sent: the caller's array may change between two tries.
     const cdb = Uint8Array.from(command.cdb);
-    if (!this.#writable && (direction === 'to-device' || !isReadOnlyCdb(cdb))) {
+    const alters = !isReadOnlyCdb(cdb);
+    if (!this.#writable && (direction === 'to-device' || alters)) {
       throw new IntegrityError(
         'ERR_READ_ONLY',
         `${this.#disk}: refused to send ${cdbText(cdb)}: it could alter the medium`,
@@ -150,8 +153,7 @@ export class SgTransport implements DiskTransport {
     }
     const retries: string[] = [];
     const tries = new Map<Patience, number>();
-    let attentions = 0;
-    let attention = '';
+    const attentions = new Set<string>();
     for (;;) {
       signal?.throwIfAborted();
       const result = await this.#sgIo({ cdb, direction, data, timeoutMs }, signal);
@@ -174,11 +176,10 @@ export class SgTransport implements DiskTransport {
       }
       if (outcome.kind === 'unit-attention') {
         this.#seen.unitAttentions++;
-        attentions++;
         const condition = describeOutcome(outcome);
         // Once a condition: the same one twice is an answer, not an event.
-        if (!onceOnly && condition !== attention && attentions <= UNIT_ATTENTIONS_MAX) {
-          attention = condition;
+        if (!alters && !attentions.has(condition) && attentions.size < UNIT_ATTENTIONS_MAX) {
+          attentions.add(condition);
           retries.push(condition);
           continue;
         }
@@ -186,7 +187,7 @@ export class SgTransport implements DiskTransport {
       const patience = PATIENCE.find(({ applies }) => applies(outcome));
       const tried = (patience && tries.get(patience)) ?? 0;
       const pause = patience?.pauses[tried];
-      if (patience && pause !== undefined && (!onceOnly || again)) {
+      if (patience && pause !== undefined && (!alters || again)) {
         tries.set(patience, tried + 1);
         retries.push(describeOutcome(outcome));
         await delay(pause, undefined, signal ? { signal } : {});

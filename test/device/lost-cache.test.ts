@@ -10,7 +10,7 @@ import { claimRegion } from '../../src/device/safeguard.js';
 import { encodeCdb } from '../../src/scsi/commands.js';
 import { EmulatedDisk } from '../../src/testbed/disk/emulated-disk.js';
 import { InProcessNode } from '../../src/testbed/disk/in-process.js';
-import type { LogicalUnit } from '../../src/testbed/disk/model/logical-unit.js';
+import type { LogicalUnit, ScsiTaskReply } from '../../src/testbed/disk/model/logical-unit.js';
 import { fillDisk, pattern } from '../../src/testbed/fill.js';
 
 const RANGE = { lba: 100n, blocks: 16 };
@@ -30,8 +30,12 @@ interface Volatile {
   cut(): Promise<{ recovery: Recovery; content: Buffer }>;
 }
 
-/** `flushes`: the sizes of SYNCHRONIZE CACHE that the disk knows. */
-async function made(t: Test, flushes: readonly number[] = [10, 16]): Promise<Volatile> {
+/** `flushes`: the sizes of SYNCHRONIZE CACHE that the disk knows. `first`: what it answers to them before it flushes. */
+async function made(
+  t: Test,
+  flushes: readonly number[] = [10, 16],
+  first: Pick<ScsiTaskReply, 'status' | 'sense'>[] = [],
+): Promise<Volatile> {
   const folder = t.testdir();
   const [file, medium, after] = ['file', 'medium', 'after'].map((name) => join(folder, name)) as [
     string,
@@ -47,6 +51,8 @@ async function made(t: Test, flushes: readonly number[] = [10, 16]): Promise<Vol
       const size = SYNCHRONIZE_CACHE.get(task.cdb[0]!);
       if (size && !flushes.includes(size))
         return { status: 0x02, sense: ILLEGAL_REQUEST, dataIn: new Uint8Array(0), afterMs: 0 };
+      const instead = size && first.shift();
+      if (instead) return { ...instead, dataIn: new Uint8Array(0), afterMs: 0 };
       const reply = emulated.unit.execute(task);
       if (size) flush();
       return reply;
@@ -109,6 +115,39 @@ t.test('what was in the cache before a region was claimed', async (t) => {
   await using region = await claimRegion(disk, RANGE, { journal });
   await region.write('passthrough', 104n, new Uint8Array(4 * 512));
   t.same((await cut()).content, before);
+});
+
+const attention = (asc: number) => ({
+  status: 0x02,
+  sense: Uint8Array.from([0x72, 0x06, asc, 0x00, 0, 0, 0, 0]),
+});
+const BUSY = { status: 0x08, sense: new Uint8Array(0) };
+
+t.test('a flush that is answered with something else first is asked for again', async (t) => {
+  const first: Pick<ScsiTaskReply, 'status' | 'sense'>[] = [];
+  const { emulated, disk, journal, cut } = await made(t, [16], first);
+  const cdb = encodeCdb('WRITE(16)', { lba: 104n, blocks: 4 });
+  const [data] = changed(disk, 104n);
+  await emulated.transport({ writable: true }).send({ cdb, direction: 'to-device', data });
+  const before = await look(disk);
+  first.push(attention(0x29), BUSY, attention(0x2a), attention(0x29));
+  await using region = await claimRegion(disk, RANGE, { journal });
+  t.same(first, []);
+  await region.write('passthrough', 104n, new Uint8Array(4 * 512));
+  t.same((await cut()).content, before);
+});
+
+t.test('a disk that tells of one change after the other is not written', async (t) => {
+  const first: Pick<ScsiTaskReply, 'status' | 'sense'>[] = [];
+  const { emulated, disk, journal } = await made(t, [16], first);
+  const { blocksWritten } = emulated.stats();
+  first.push(...Array.from({ length: 100 }, () => attention(0x29)));
+  await t.rejects(claimRegion(disk, RANGE, { journal }), {
+    code: 'ERR_TRANSPORT',
+    message: /UNIT ATTENTION/,
+  });
+  t.equal(emulated.stats().blocksWritten, blocksWritten);
+  t.ok(first.length > 80, `${100 - first.length} tries`);
 });
 
 t.test('what is kept', async (t) => {

@@ -34,9 +34,9 @@ let journals = 0;
 async function filled(t: Test, options: EmulatedDiskOptions = {}): Promise<Subject> {
   const emulated = await EmulatedDisk.create({ blocks: 1024, ...options });
   t.teardown(() => emulated.close());
+  const disk = await emulated.open();
   // Noise is no region that can be saved.
   if (options.behaviour?.unmapped === 'scrambled') await blank(emulated);
-  const disk = await emulated.open();
   await fillDisk(disk);
   return { emulated, disk, path: join(FOLDER, `${++journals}.journal`) };
 }

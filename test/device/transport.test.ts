@@ -3,6 +3,7 @@ import type { NativeHandle, SgRequest, SgResult } from '../../src/binding.js';
 import { errnoError } from '../../src/device/errno.js';
 import { fetch, SgTransport } from '../../src/device/transport.js';
 import { inquiryCdb, readCdb, writeCdb } from '../../src/scsi/cdb.js';
+import { encodeCdb } from '../../src/scsi/commands.js';
 import { checkCondition, GOOD } from '../support/target.js';
 
 /** A handle that gives these answers, one a command, the last for ever. */
@@ -32,6 +33,7 @@ const WRITE = {
   direction: 'to-device',
   data: new Uint8Array(512),
 } as const;
+const NO_DATA = { direction: 'none', data: null } as const;
 const RESET = checkCondition(6, 0x29, 0);
 const CHANGED = checkCondition(6, 0x2a, 9);
 
@@ -86,10 +88,59 @@ t.test('UNIT ATTENTIONs are many over a day, and end within one command', async 
     t.equal((await transport.send(READ)).outcome.kind, 'good');
     t.equal(transport.unitAttentions, i);
   }
-  const storm = handle(...Array.from({ length: 50 }, () => [RESET, CHANGED]).flat());
+  const storm = handle(...Array.from({ length: 50 }, (_, ascq) => checkCondition(6, 0x3f, ascq)));
   const reply = await new SgTransport(storm, '/dev/sdx', false).send(READ);
   t.equal(reply.outcome.kind, 'unit-attention');
   t.equal(storm.requests.length, 9, 'eight retries');
+});
+
+t.test('a condition that was told before is an answer, whatever was told between', async (t) => {
+  const node = handle(RESET, CHANGED, RESET, CHANGED, GOOD);
+  const reply = await new SgTransport(node, '/dev/sdx', false).send(READ);
+  t.match(reply.outcome, { kind: 'unit-attention', sense: { asc: 0x29 } });
+  t.equal(node.requests.length, 3);
+});
+
+t.test('what can alter the disk is sent once', async (t) => {
+  const busy = { ...GOOD, status: 0x08 };
+  const becoming = checkCondition(2, 0x04, 0x01);
+  const unknown = Uint8Array.of(0xc0, 0, 0, 0, 0, 0);
+  const writes = [WRITE, { ...READ, cdb: unknown }];
+  for (const command of [...writes, { cdb: encodeCdb('SYNCHRONIZE CACHE(16)', {}), ...NO_DATA }]) {
+    for (const again of [undefined, async () => {}]) {
+      const node = handle(RESET, GOOD);
+      const transport = new SgTransport(node, '/dev/sdx', true);
+      const reply = await transport.send({ ...command, again });
+      t.match(reply, { outcome: { kind: 'unit-attention' }, retries: [] }, 'a UNIT ATTENTION is its answer');
+      t.equal(node.requests.length, 1);
+      t.equal(transport.unitAttentions, 1);
+    }
+    for (const [answer, kind] of [
+      [busy, 'busy'],
+      [becoming, 'not-ready'],
+    ] as const) {
+      const node = handle(answer, GOOD);
+      const transport = new SgTransport(node, '/dev/sdx', true);
+      t.match(await transport.send(command), { outcome: { kind }, retries: [] }, kind);
+      t.equal(node.requests.length, 1);
+    }
+    let asked = 0;
+    const again = async () => {
+      asked++;
+    };
+    const node = handle(busy, becoming, GOOD);
+    const reply = await new SgTransport(node, '/dev/sdx', true).send({ ...command, again });
+    t.same([reply.outcome.kind, reply.retries.length, asked], ['good', 2, 2]);
+    const refusing = handle(busy, GOOD);
+    const no = async () => {
+      throw new Error('another disk');
+    };
+    await t.rejects(
+      new SgTransport(refusing, '/dev/sdx', true).send({ ...command, again: no }),
+      /another disk/,
+    );
+    t.equal(refusing.requests.length, 1);
+  }
 });
 
 t.test('BUSY and TASK SET FULL are retried with a pause, and not for ever', async (t) => {

@@ -61,6 +61,7 @@ async function attached(undo: Undo, options: Partial<Parameters<typeof EmulatedD
   // Before it is attached: somebody else's disk is not filled by its owner's leave alone.
   const { blocks, blockSize } = emulated.format;
   const around = emulated.transport({ writable: true });
+  await around.send({ cdb: encodeCdb('TEST UNIT READY', {}), direction: 'none', data: null });
   for (let lba = 0; lba < blocks; lba += 64) {
     const cdb = encodeCdb('WRITE(16)', { lba: BigInt(lba), blocks: 64 });
     await around.send({ cdb, direction: 'to-device', data: pattern(64 * blockSize, lba + 1) });

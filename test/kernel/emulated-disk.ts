@@ -65,7 +65,12 @@ async function tuplesCross(t: Test, shape: Shape): Promise<void> {
   for (const attaches of [false, true]) {
     await t.test(attaches ? 'attached' : 'in this process', async (t) => {
       const disk = await EmulatedDisk.create({ ...shape, blocks: 65536 });
-      if (!attaches) return exchange(t, disk, shape, disk.transport({ writable: true }));
+      if (!attaches) {
+        const transport = disk.transport({ writable: true });
+        // What it tells after power on is no answer to a write.
+        await transport.send({ cdb: encodeCdb('TEST UNIT READY', {}), direction: 'none', data: null });
+        return exchange(t, disk, shape, transport);
+      }
       await using attached = await disk.attach();
       t.equal(attached.block, null, 'sd is kept from it');
       const handle = new (native().Handle)();

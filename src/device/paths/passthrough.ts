@@ -110,11 +110,7 @@ export async function writePlain(
 ): Promise<Answer> {
   const { disk, transport, blockSize } = source;
   const cdb = writeCdb({ size: 16, lba, blocks: data.length / blockSize });
-  return plainAnswerOf(
-    await transport.send({ cdb, direction: 'to-device', data, onceOnly: true, again }),
-    disk,
-    cdb,
-  );
+  return plainAnswerOf(await transport.send({ cdb, direction: 'to-device', data, again }), disk, cdb);
 }
 
 /**
@@ -137,6 +133,6 @@ export async function writeInterleaved(
   const bytes = alignedBuffer(protectedLength(range));
   interleave(bytes, data, tuples, profile.interval, profile.tupleSize);
   const cdb = writeCdb({ ...protectedForm(range, protect), lba, blocks: range.blocks });
-  const command = { cdb, direction: 'to-device', data: bytes, onceOnly: true, again } as const;
+  const command = { cdb, direction: 'to-device', data: bytes, again } as const;
   return plainAnswerOf(await transport.send(command), disk, cdb);
 }

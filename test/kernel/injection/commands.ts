@@ -24,6 +24,8 @@ import { fetch } from '../../../lib/device/transport.js';
 import { Driver } from './driver.js';
 import { expectedUsage, withoutControl } from './usage-deviations.js';
 
+const TEST_UNIT_READY = encodeCdb('TEST UNIT READY', {});
+const NO_DATA = { direction: 'none', data: null } as const;
 const BLOCK = 512;
 const LBA = 8n;
 const BLOCKS = 2;
@@ -195,12 +197,17 @@ async function answers(
     for (const protect of valuesOf(command)) {
       const fields = fieldsFor(command, protect);
       const cdb = encodeCdb(name, fields);
-      const transport = isReadOnlyCdb(cdb) ? reading : writable;
+      const readOnly = isReadOnlyCdb(cdb);
+      // What a command before has changed is told to one that is sent again for it.
+      if (!readOnly) await reading.send({ cdb: TEST_UNIT_READY, ...NO_DATA });
+      const transport = readOnly ? reading : writable;
       const { outcome } = await transport.send({ cdb, ...transferFor(command, fields) });
       found[name].push(describeOutcome(outcome));
     }
     const after = SPECIAL[name]?.after;
-    if (after) await writable.send({ cdb: after, direction: 'none', data: null });
+    if (!after) continue;
+    await reading.send({ cdb: TEST_UNIT_READY, ...NO_DATA });
+    await writable.send({ cdb: after, ...NO_DATA });
   }
   t.same(found, wanted, 'with protect values 0 to 7');
 }

@@ -60,10 +60,10 @@ t.test('a disk that is write-protected', async (t) => {
   const page = [0x0a, 0x0a, 0, 0x10, 0x08, 0x80, 0, 0, 0, 0, 0, 0];
   const data = Uint8Array.from([...new Array(8).fill(0), ...page]);
   const cdb = encodeCdb('MODE SELECT(10)', { pageFormat: true, parameterListLength: data.length });
-  const { outcome } = await emulated
-    .transport({ writable: true })
-    .send({ cdb, direction: 'to-device', data });
-  t.match(outcome, { kind: 'good' });
+  const transport = emulated.transport({ writable: true });
+  const select = async () => (await transport.send({ cdb, direction: 'to-device', data })).outcome.kind;
+  t.equal(await select(), 'unit-attention', 'it has just been switched on');
+  t.equal(await select(), 'good');
   await using disk = await emulated.open();
   await t.rejects(claimRegion(disk, { lba: 8n, blocks: 2 }), { code: 'ERR_READ_ONLY' });
 });
