@@ -46,18 +46,18 @@ export {
   writeBlocks,
 } from './check/write.js';
 export { writeCheck } from './check/write-check.js';
-export { type AlteringCommand, sendHeld } from './device/alter.js';
 export type { Answer, BlocksRead, ProtectedBlocks } from './device/blocks.js';
 export { alignedBuffer } from './device/buffers.js';
 export { type Disk, type OpenDiskOptions, openDevice } from './device/disk.js';
 export type { DiskFacts } from './device/facts.js';
-export { type TestbedKind, testbedKind } from './device/ours.js';
-export type { Ownership } from './device/permission.js';
 export { type Proof, proveTuplesCross } from './device/proof.js';
-export { type Recovery, recover } from './device/recover.js';
-export type { Region } from './device/region.js';
-export { type ClaimOptions, claimRegion } from './device/safeguard.js';
-export type { RegionRange, Restored } from './device/saved-region.js';
+export { type AlteringCommand, sendHeld } from './device/safeguard/alter.js';
+export { type ClaimOptions, claimRegion } from './device/safeguard/claim.js';
+export { type TestbedKind, testbedKind } from './device/safeguard/ours.js';
+export type { Ownership } from './device/safeguard/permission.js';
+export { type Recovery, recover } from './device/safeguard/recover.js';
+export type { Region } from './device/safeguard/region.js';
+export type { RegionRange, Restored } from './device/safeguard/saved-region.js';
 export { type OnCommand, type TracedCommand, traceText } from './device/trace.js';
 export type { DiskTransport, ScsiCommand, ScsiReply, ScsiTransport } from './device/transport.js';
 export { ERROR_CODES, type ErrorCode, IntegrityError, KernelBugError } from './errors.js';

@@ -2,10 +2,11 @@
  * `cdb --write`: one command that alters the disk, through the safeguard. What it did to blocks stays when it ended GOOD, and is put back
  * otherwise.
  */
-import { type AlteringCommand, effectOn, requireHeldCommand, sendHeld } from '../device/alter.js';
+
 import type { Disk } from '../device/disk.js';
-import { type ClaimOptions, claimRegion } from '../device/safeguard.js';
-import type { RegionRange } from '../device/saved-region.js';
+import { type AlteringCommand, effectOn, requireHeldCommand, sendHeld } from '../device/safeguard/alter.js';
+import { type ClaimOptions, claimRegion } from '../device/safeguard/claim.js';
+import type { RegionRange } from '../device/safeguard/saved-region.js';
 import type { ScsiReply } from '../device/transport.js';
 import { IntegrityError } from '../errors.js';
 import type { CommandReport } from '../report/model.js';

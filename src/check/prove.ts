@@ -3,11 +3,11 @@
  */
 import type { Answer, BlocksRead } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
-import { testbedKind } from '../device/ours.js';
-import { requireAllowed } from '../device/permission.js';
 import { PROTECT, seedOf } from '../device/protected-range.js';
-import type { Region } from '../device/region.js';
-import { type ClaimOptions, claimRegion } from '../device/safeguard.js';
+import { type ClaimOptions, claimRegion } from '../device/safeguard/claim.js';
+import { testbedKind } from '../device/safeguard/ours.js';
+import { requireAllowed } from '../device/safeguard/permission.js';
+import type { Region } from '../device/safeguard/region.js';
 import { IntegrityError } from '../errors.js';
 import { defaultEngine } from '../pi/engine.js';
 import type { Finding, ProveReport, RangeReport } from '../report/model.js';

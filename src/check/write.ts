@@ -5,7 +5,7 @@
 import { type Answer, partOf } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
 import { PROTECT, protectedForm } from '../device/protected-range.js';
-import { type ClaimOptions, claimRegion, requireClaimable } from '../device/safeguard.js';
+import { type ClaimOptions, claimRegion, requireClaimable } from '../device/safeguard/claim.js';
 import { IntegrityError } from '../errors.js';
 import { metadataLength } from '../pi/layout.js';
 import type { Finding, WriteVerbReport } from '../report/model.js';

@@ -5,8 +5,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Disk } from '../device/disk.js';
-import { isOurs } from '../device/permission.js';
-import type { ClaimOptions } from '../device/safeguard.js';
+import type { ClaimOptions } from '../device/safeguard/claim.js';
+import { isOurs } from '../device/safeguard/permission.js';
 
 export interface OwnershipOptions {
   readonly iOwn?: string;

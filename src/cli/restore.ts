@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { openDevice } from '../device/disk.js';
-import { type Recovery, recover } from '../device/recover.js';
+import { type Recovery, recover } from '../device/safeguard/recover.js';
 import type { RestoreReport } from '../report/model.js';
 import { restoreText } from '../report/text.js';
 import type { CommandIo } from './io.js';

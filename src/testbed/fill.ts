@@ -4,8 +4,8 @@
 import type { Answer } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
 import { tuplesFor } from '../device/protected-range.js';
-import type { Region } from '../device/region.js';
-import { claimRegion } from '../device/safeguard.js';
+import { claimRegion } from '../device/safeguard/claim.js';
+import type { Region } from '../device/safeguard/region.js';
 import { IntegrityError } from '../errors.js';
 
 /** Data that differs from block to block and within a block: no two guards of a disk are alike by design. `seed` names the block. */

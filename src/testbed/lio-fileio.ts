@@ -17,7 +17,7 @@ import {
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { SERIAL_PREFIX } from '../device/ours.js';
+import { SERIAL_PREFIX } from '../device/safeguard/ours.js';
 import { IntegrityError } from '../errors.js';
 import { interpret, type SysfsDisk } from '../sysfs/disks.js';
 import { readSnapshot } from '../sysfs/snapshot.js';

@@ -1,8 +1,8 @@
 /** Commands that alter a disk of somebody else's: what is not taken for granted of it, and what is not sent to it. */
 import t, { type Test } from 'tap';
-import { effectOn, requireHeldCommand } from '../../src/device/alter.js';
 import { Disk } from '../../src/device/disk.js';
-import { isOurs } from '../../src/device/permission.js';
+import { effectOn, requireHeldCommand } from '../../src/device/safeguard/alter.js';
+import { isOurs } from '../../src/device/safeguard/permission.js';
 import { encodeCdb } from '../../src/scsi/commands.js';
 import { encodeModeSelectList } from '../../src/scsi/mode-page.js';
 import { EmulatedDisk, type EmulatedDiskOptions } from '../../src/testbed/disk/emulated-disk.js';

@@ -10,7 +10,7 @@ import { mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 // No more of the package than it takes: an emulated processor takes long to load a module.
 import { openDevice } from '../../lib/device/disk.js';
-import { recover } from '../../lib/device/recover.js';
+import { recover } from '../../lib/device/safeguard/recover.js';
 import { EmulatedDisk } from '../../lib/testbed/disk/emulated-disk.js';
 import { fillDisk } from '../../lib/testbed/fill.js';
 import { exportFileio, tuplesFile } from '../../lib/testbed/lio-fileio.js';

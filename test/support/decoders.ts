@@ -3,7 +3,12 @@
  * none is missing.
  */
 import { createHash } from 'node:crypto';
-import { type JournalHead, parseJournal, savedRecords, stepRecord } from '../../src/device/journal-format.js';
+import {
+  type JournalHead,
+  parseJournal,
+  savedRecords,
+  stepRecord,
+} from '../../src/device/safeguard/journal-format.js';
 import type { IntegrityError } from '../../src/errors.js';
 import { decodeNamespaceFormat, IDENTIFY_BYTES } from '../../src/nvme/identify.js';
 import { hex } from '../../src/scsi/bytes.js';

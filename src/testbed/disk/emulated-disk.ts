@@ -2,7 +2,7 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import type { Disk, OpenDiskOptions } from '../../device/disk.js';
 import { openInProcess } from '../../device/in-process.js';
-import { EMULATED, SERIAL_PREFIX } from '../../device/ours.js';
+import { EMULATED, SERIAL_PREFIX } from '../../device/safeguard/ours.js';
 import { type ScsiTransport, SgTransport } from '../../device/transport.js';
 import { IntegrityError } from '../../errors.js';
 import { FileLock } from './file-lock.js';

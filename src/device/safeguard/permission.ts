@@ -1,10 +1,10 @@
 /**
  * Whether a disk may be written at all, and where: the testbed's disks, and those whose owner says so by name.
  */
-import { IntegrityError } from '../errors.js';
-import type { SysfsDisk } from '../sysfs/disks.js';
-import type { Disk } from './disk.js';
-import { inProcessNode } from './in-process.js';
+import { IntegrityError } from '../../errors.js';
+import type { SysfsDisk } from '../../sysfs/disks.js';
+import type { Disk } from '../disk.js';
+import { inProcessNode } from '../in-process.js';
 import { testbedKind } from './ours.js';
 import type { RegionRange } from './saved-region.js';
 

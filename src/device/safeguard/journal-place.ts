@@ -3,10 +3,10 @@
  */
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { IntegrityError } from '../errors.js';
-import { findDisk, type SysfsDisk } from '../sysfs/disks.js';
-import { type Mount, parseMountinfo } from '../sysfs/mounts.js';
-import { numberOf } from './node.js';
+import { IntegrityError } from '../../errors.js';
+import { findDisk, type SysfsDisk } from '../../sysfs/disks.js';
+import { type Mount, parseMountinfo } from '../../sysfs/mounts.js';
+import { numberOf } from '../node.js';
 
 /** File systems, by their type in mountinfo. Others without a block device (overlay, zfs) may lie anywhere. */
 const IN_MEMORY = /^(?:tmpfs|ramfs|devtmpfs|hugetlbfs|sysfs|proc)$/;

@@ -2,18 +2,19 @@
  * A region of a disk that may be written: nothing beside it, one write after the other, and it is put back.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { IntegrityError } from '../errors.js';
-import { metadataLength } from '../pi/layout.js';
-import { cdbText, type TransferCdbSize } from '../scsi/cdb.js';
-import { decodeCdb } from '../scsi/commands.js';
-import type { AlteredBlocks, BlockContent } from '../scsi/effect.js';
-import type { ScsiOutcome } from '../scsi/outcome.js';
-import type { PathName } from '../words.js';
+import { IntegrityError } from '../../errors.js';
+import { metadataLength } from '../../pi/layout.js';
+import { cdbText, type TransferCdbSize } from '../../scsi/cdb.js';
+import { decodeCdb } from '../../scsi/commands.js';
+import type { AlteredBlocks, BlockContent } from '../../scsi/effect.js';
+import type { ScsiOutcome } from '../../scsi/outcome.js';
+import type { PathName } from '../../words.js';
+import { type Answer, partOf } from '../blocks.js';
+import { alignedCopy } from '../buffers.js';
+import type { Disk } from '../disk.js';
+import type { DiskTransport, ScsiReply } from '../transport.js';
 import { type AlteringCommand, effectOn, ownCopy, sendOnce } from './alter.js';
-import { type Answer, partOf } from './blocks.js';
-import { alignedCopy } from './buffers.js';
 import { ChangedModePages } from './changed-mode-pages.js';
-import type { Disk } from './disk.js';
 import { type Hold, type IdentifiedSend, requireFlushed, requireSameDisk, sendIdentified } from './hold.js';
 import type { Journal } from './journal.js';
 import {
@@ -34,7 +35,6 @@ import {
   type Saved,
   SavedRegion,
 } from './saved-region.js';
-import type { DiskTransport, ScsiReply } from './transport.js';
 import { type Blocks, WAYS, type WayName } from './ways.js';
 import { WrittenBlocks } from './written-blocks.js';
 

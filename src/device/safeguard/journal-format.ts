@@ -5,9 +5,9 @@
  * may be cut off: its write was never sent. Anything else that is not whole is damage.
  */
 import { createHash } from 'node:crypto';
-import { IntegrityError } from '../errors.js';
-import { PATHS, type PathName } from '../words.js';
-import type { DiskIdentity } from './facts.js';
+import { IntegrityError } from '../../errors.js';
+import { PATHS, type PathName } from '../../words.js';
+import type { DiskIdentity } from '../facts.js';
 
 /** 1 knew neither mode pages, nor one digest for many blocks, nor blocks without a digest. It is read as well. */
 export const JOURNAL_VERSION = 2;

@@ -2,11 +2,11 @@
  * Which disk of the host has the names of another run's, or of an owner's word: it must be the only one.
  */
 import { readFile } from 'node:fs/promises';
-import { IntegrityError } from '../errors.js';
-import { decodeUnitSerialNumber } from '../scsi/vpd.js';
-import { interpret, type SysfsDisk } from '../sysfs/disks.js';
-import { readSnapshot } from '../sysfs/snapshot.js';
-import { type Disk, type OpenDiskOptions, openDevice } from './disk.js';
+import { IntegrityError } from '../../errors.js';
+import { decodeUnitSerialNumber } from '../../scsi/vpd.js';
+import { interpret, type SysfsDisk } from '../../sysfs/disks.js';
+import { readSnapshot } from '../../sysfs/snapshot.js';
+import { type Disk, type OpenDiskOptions, openDevice } from '../disk.js';
 import type { Listed } from './idle.js';
 import { type JournalHead, namesSameDisk } from './journal-format.js';
 

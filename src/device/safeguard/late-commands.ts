@@ -3,10 +3,10 @@
  */
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { SysfsDisk } from '../sysfs/disks.js';
+import type { SysfsDisk } from '../../sysfs/disks.js';
+import { COMMAND_TIMEOUT_MS } from '../transport.js';
 import { type Listed, otherPaths } from './idle.js';
 import type { JournalContent, JournalStep } from './journal-format.js';
-import { COMMAND_TIMEOUT_MS } from './transport.js';
 
 /** What a transport waits between tries of one command, and the questions before it. */
 const MARGIN_MS = 10_000;

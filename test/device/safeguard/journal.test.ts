@@ -11,22 +11,22 @@ import {
 import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Disk } from '../../src/device/disk.js';
+import type { Disk } from '../../../src/device/disk.js';
+import { tuplesFor } from '../../../src/device/protected-range.js';
+import { claimRegion } from '../../../src/device/safeguard/claim.js';
 import {
   type JournalHead,
   type JournalStep,
   parseJournal,
   savedRecords,
   stepRecord,
-} from '../../src/device/journal-format.js';
-import { requireSafePlace } from '../../src/device/journal-place.js';
-import { tuplesFor } from '../../src/device/protected-range.js';
-import { recover } from '../../src/device/recover.js';
-import type { Region } from '../../src/device/region.js';
-import { claimRegion } from '../../src/device/safeguard.js';
-import type { SysfsDisk } from '../../src/sysfs/disks.js';
-import { EmulatedDisk } from '../../src/testbed/disk/emulated-disk.js';
-import { fillDisk, pattern } from '../../src/testbed/fill.js';
+} from '../../../src/device/safeguard/journal-format.js';
+import { requireSafePlace } from '../../../src/device/safeguard/journal-place.js';
+import { recover } from '../../../src/device/safeguard/recover.js';
+import type { Region } from '../../../src/device/safeguard/region.js';
+import type { SysfsDisk } from '../../../src/sysfs/disks.js';
+import { EmulatedDisk } from '../../../src/testbed/disk/emulated-disk.js';
+import { fillDisk, pattern } from '../../../src/testbed/fill.js';
 
 const RANGE = { lba: 100n, blocks: 16 };
 

@@ -1,9 +1,9 @@
 /**
  * Which other processes have a disk open, by any of its nodes.
  */
-import { native, type OpenNode } from '../binding.js';
-import type { DeviceNode, SysfsDisk } from '../sysfs/disks.js';
-import { errnoError } from './errno.js';
+import { native, type OpenNode } from '../../binding.js';
+import type { DeviceNode, SysfsDisk } from '../../sysfs/disks.js';
+import { errnoError } from '../errno.js';
 
 export interface Opener {
   readonly pid: number;

@@ -3,13 +3,13 @@
  */
 import { readFile, readlink, stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { IntegrityError } from '../errors.js';
-import { interpret, type SysfsDisk } from '../sysfs/disks.js';
-import { parseMountinfo, parseSwaps, usesOf } from '../sysfs/mounts.js';
-import { readSnapshot } from '../sysfs/snapshot.js';
-import { type Disk, isDisk } from './disk.js';
-import { ERRNO, errnoError } from './errno.js';
-import { numberOf } from './node.js';
+import { IntegrityError } from '../../errors.js';
+import { interpret, type SysfsDisk } from '../../sysfs/disks.js';
+import { parseMountinfo, parseSwaps, usesOf } from '../../sysfs/mounts.js';
+import { readSnapshot } from '../../sysfs/snapshot.js';
+import { type Disk, isDisk } from '../disk.js';
+import { ERRNO, errnoError } from '../errno.js';
+import { numberOf } from '../node.js';
 import { openersOf } from './openers.js';
 
 /** udev looks at a disk that came or was written, for a moment. */

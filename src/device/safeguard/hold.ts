@@ -2,26 +2,26 @@
  * Holding a disk for writing: nobody else uses it, nobody else can claim it, and every descriptor that writes is that very disk.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { NativeHandle } from '../binding.js';
-import { IntegrityError } from '../errors.js';
-import { encodeCdb } from '../scsi/commands.js';
-import { SENSE_KEY } from '../scsi/sense.js';
-import type { SysfsDisk } from '../sysfs/disks.js';
-import type { Answer } from './blocks.js';
-import type { Disk } from './disk.js';
-import { ERRNO, errnoError } from './errno.js';
-import { learnCapacity, learnIdentity, sameCapacity, sameIdentity } from './facts.js';
-import { type Listed, listed, requireUnopened, requireUnused } from './idle.js';
-import { inProcessNode } from './in-process.js';
-import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from './node.js';
-import { plainAnswerOf } from './paths/passthrough.js';
+import type { NativeHandle } from '../../binding.js';
+import { IntegrityError } from '../../errors.js';
+import { encodeCdb } from '../../scsi/commands.js';
+import { SENSE_KEY } from '../../scsi/sense.js';
+import type { SysfsDisk } from '../../sysfs/disks.js';
+import type { Answer } from '../blocks.js';
+import type { Disk } from '../disk.js';
+import { ERRNO, errnoError } from '../errno.js';
+import { learnCapacity, learnIdentity, sameCapacity, sameIdentity } from '../facts.js';
+import { inProcessNode } from '../in-process.js';
+import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from '../node.js';
+import { plainAnswerOf } from '../paths/passthrough.js';
 import {
   type CommandNode,
   type DiskTransport,
   type ScsiReply,
   type ScsiTransport,
   UNIT_ATTENTIONS_MAX,
-} from './transport.js';
+} from '../transport.js';
+import { type Listed, listed, requireUnopened, requireUnused } from './idle.js';
 
 /** How long, and how often, to ask for a lock that somebody holds. */
 const LOCK_PATIENCE_MS = 5000;

@@ -1,12 +1,12 @@
 /**
  * Mode pages of a disk that is held: read, and selected one at a time, never saved (SP 0).
  */
-import { IntegrityError } from '../errors.js';
-import { hex } from '../scsi/bytes.js';
-import { encodeCdb } from '../scsi/commands.js';
-import { decodeModeSense, encodeModeSelectList } from '../scsi/mode-page.js';
+import { IntegrityError } from '../../errors.js';
+import { hex } from '../../scsi/bytes.js';
+import { encodeCdb } from '../../scsi/commands.js';
+import { decodeModeSense, encodeModeSelectList } from '../../scsi/mode-page.js';
+import { fetch, type ScsiReply, type ScsiTransport } from '../transport.js';
 import type { ModePageCode } from './journal-format.js';
-import { fetch, type ScsiReply, type ScsiTransport } from './transport.js';
 
 /** What protection information depends on: Control, Control Extension, Application Tag. The others are nobody's business here. */
 const PAGES: readonly ModePageCode[] = [

@@ -2,10 +2,11 @@
  * Mode pages that a run has changed, until they are as they were.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { IntegrityError } from '../errors.js';
-import { hex } from '../scsi/bytes.js';
-import { describeOutcome } from '../scsi/outcome.js';
-import type { Disk } from './disk.js';
+import { IntegrityError } from '../../errors.js';
+import { hex } from '../../scsi/bytes.js';
+import { describeOutcome } from '../../scsi/outcome.js';
+import type { Disk } from '../disk.js';
+import type { DiskTransport } from '../transport.js';
 import { requireSameDisk } from './hold.js';
 import type { JournalModePage, ModePageCode } from './journal-format.js';
 import {
@@ -18,7 +19,6 @@ import {
   withoutPs,
 } from './mode-pages.js';
 import { PATIENCE_MS, patiently } from './patience.js';
-import type { DiskTransport } from './transport.js';
 
 interface Changed extends ModePageCode {
   readonly was: string;

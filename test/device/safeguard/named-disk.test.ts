@@ -2,12 +2,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Disk } from '../../src/device/disk.js';
-import { headOf } from '../../src/device/journal.js';
-import { findNamed, requireSoleName } from '../../src/device/named-disk.js';
-import { encodeUnitSerialNumber } from '../../src/scsi/vpd.js';
-import type { SysfsDisk } from '../../src/sysfs/disks.js';
-import { EmulatedDisk } from '../../src/testbed/disk/emulated-disk.js';
+import type { Disk } from '../../../src/device/disk.js';
+import { headOf } from '../../../src/device/safeguard/journal.js';
+import { findNamed, requireSoleName } from '../../../src/device/safeguard/named-disk.js';
+import { encodeUnitSerialNumber } from '../../../src/scsi/vpd.js';
+import type { SysfsDisk } from '../../../src/sysfs/disks.js';
+import { EmulatedDisk } from '../../../src/testbed/disk/emulated-disk.js';
 
 interface Listing {
   readonly name: string;

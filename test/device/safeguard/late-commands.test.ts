@@ -1,11 +1,11 @@
 /** A restore waits for commands of the run that has ended, as long as they may come and no longer. */
 import { setTimeout as delay } from 'node:timers/promises';
 import t, { type Test } from 'tap';
-import type { Listed } from '../../src/device/idle.js';
-import type { JournalHead, JournalStep } from '../../src/device/journal-format.js';
-import { awaitLateCommands, bootId, lastMomentOf } from '../../src/device/late-commands.js';
-import type { SysfsDisk } from '../../src/sysfs/disks.js';
-import { type Files, writeTree } from '../sysfs/tree.js';
+import type { Listed } from '../../../src/device/safeguard/idle.js';
+import type { JournalHead, JournalStep } from '../../../src/device/safeguard/journal-format.js';
+import { awaitLateCommands, bootId, lastMomentOf } from '../../../src/device/safeguard/late-commands.js';
+import type { SysfsDisk } from '../../../src/sysfs/disks.js';
+import { type Files, writeTree } from '../../sysfs/tree.js';
 
 const path = (hctl: string, wwid: string | null = 'naa.5') => ({ hctl, wwid }) as unknown as SysfsDisk;
 const ONE: Listed = { sysfs: path('0:0:0:0'), disks: [path('0:0:0:0'), path('3:0:0:0', 'naa.6')] };

@@ -5,9 +5,9 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, link, open, readFile, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { IntegrityError } from '../errors.js';
-import type { PathName } from '../words.js';
-import type { Disk } from './disk.js';
+import { IntegrityError } from '../../errors.js';
+import type { PathName } from '../../words.js';
+import type { Disk } from '../disk.js';
 import {
   type Extent,
   JOURNAL_VERSION,

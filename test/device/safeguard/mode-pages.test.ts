@@ -1,11 +1,11 @@
 /** Mode pages of a disk that changes all bits of its Control page, rounds them, or does not tell them at once. */
 import t, { type Test } from 'tap';
-import { ChangedModePages } from '../../src/device/changed-mode-pages.js';
-import { openInProcess } from '../../src/device/in-process.js';
-import { claimRegion } from '../../src/device/safeguard.js';
-import { EmulatedDisk } from '../../src/testbed/disk/emulated-disk.js';
-import { InProcessNode } from '../../src/testbed/disk/in-process.js';
-import { fillDisk } from '../../src/testbed/fill.js';
+import { openInProcess } from '../../../src/device/in-process.js';
+import { ChangedModePages } from '../../../src/device/safeguard/changed-mode-pages.js';
+import { claimRegion } from '../../../src/device/safeguard/claim.js';
+import { EmulatedDisk } from '../../../src/testbed/disk/emulated-disk.js';
+import { InProcessNode } from '../../../src/testbed/disk/in-process.js';
+import { fillDisk } from '../../../src/testbed/fill.js';
 
 const [MODE_SELECT, MODE_SENSE] = [0x55, 0x5a];
 const NOTHING = new Uint8Array(0);

@@ -1,15 +1,15 @@
 /**
  * The ways in which a block can be written: by which path, and with whose tuples.
  */
-import type { Profile } from '../pi/profile.js';
-import type { PathName } from '../words.js';
-import type { Answer } from './blocks.js';
-import { blockSourceOf, type Disk } from './disk.js';
+import type { Profile } from '../../pi/profile.js';
+import type { PathName } from '../../words.js';
+import type { Answer } from '../blocks.js';
+import { blockSourceOf, type Disk } from '../disk.js';
+import { writeBlock } from '../paths/block.js';
+import { writeBlockPi } from '../paths/block-pi.js';
+import { type PassthroughSource, writeInterleaved, writePlain } from '../paths/passthrough.js';
+import { PROTECT, type ProtectField } from '../protected-range.js';
 import type { Hold } from './hold.js';
-import { writeBlock } from './paths/block.js';
-import { writeBlockPi } from './paths/block-pi.js';
-import { type PassthroughSource, writeInterleaved, writePlain } from './paths/passthrough.js';
-import { PROTECT, type ProtectField } from './protected-range.js';
 
 export interface Blocks {
   readonly lba: bigint;

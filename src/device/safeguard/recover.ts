@@ -1,8 +1,8 @@
 /**
  * Puts back what an interrupted run had saved, by its journal.
  */
-import { IntegrityError } from '../errors.js';
-import type { Disk, OpenDiskOptions } from './disk.js';
+import { IntegrityError } from '../../errors.js';
+import type { Disk, OpenDiskOptions } from '../disk.js';
 import { holdDisk, requireFlushed } from './hold.js';
 import { Journal } from './journal.js';
 import {

@@ -1,6 +1,6 @@
 /** Asking a disk again that does not answer, where what is to be put back depends on it. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { IntegrityError } from '../errors.js';
+import type { IntegrityError } from '../../errors.js';
 
 /** A disk that does not answer while it is put back is asked again after these pauses, in milliseconds. */
 export const PATIENCE_MS = [100, 300, 1000, 3000] as const;

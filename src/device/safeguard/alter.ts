@@ -2,15 +2,15 @@
  * Commands that alter a disk: what they alter of it, and those for which there is no region. Mode pages and the state of the unit are not
  * put back; the whole medium is altered of the testbed's disks alone.
  */
-import { IntegrityError } from '../errors.js';
-import { cdbText } from '../scsi/cdb.js';
-import { type Effect, type EffectFormat, effectOf } from '../scsi/effect.js';
-import { alignedCopy } from './buffers.js';
-import type { Disk } from './disk.js';
+import { IntegrityError } from '../../errors.js';
+import { cdbText } from '../../scsi/cdb.js';
+import { type Effect, type EffectFormat, effectOf } from '../../scsi/effect.js';
+import { alignedCopy } from '../buffers.js';
+import type { Disk } from '../disk.js';
+import type { ScsiReply, ScsiTransport } from '../transport.js';
 import { holdDisk, sendIdentified } from './hold.js';
 import { requireSight } from './idle.js';
 import { isOurs, type Ownership, requireAllowed } from './permission.js';
-import type { ScsiReply, ScsiTransport } from './transport.js';
 
 /** A command as it is sent. */
 export interface AlteringCommand {

@@ -1,8 +1,8 @@
 /**
  * Which disks this package's own testbed makes. Sysfs (the driver of the host) and the disk (INQUIRY, serial number) must agree.
  */
-import type { SysfsDisk } from '../sysfs/disks.js';
-import type { DiskIdentity } from './facts.js';
+import type { SysfsDisk } from '../../sysfs/disks.js';
+import type { DiskIdentity } from '../facts.js';
 
 /** How the unit serial number of every disk of the testbed behind tcm_loop begins; the testbed sets it. */
 export const SERIAL_PREFIX = 'blk-integrity-';

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { SERIAL_PREFIX, testbedKind } from '../../src/device/ours.js';
-import type { SysfsDisk } from '../../src/sysfs/disks.js';
+import { SERIAL_PREFIX, testbedKind } from '../../../src/device/safeguard/ours.js';
+import type { SysfsDisk } from '../../../src/sysfs/disks.js';
 
 const disk = (driver: string | null) =>
   ({ host: driver === null ? null : { driver } }) as unknown as SysfsDisk;

@@ -2,16 +2,16 @@
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import type { Disk } from '../../src/device/disk.js';
-import { openInProcess } from '../../src/device/in-process.js';
-import { tuplesFor } from '../../src/device/protected-range.js';
-import { type Recovery, recover } from '../../src/device/recover.js';
-import { claimRegion } from '../../src/device/safeguard.js';
-import { encodeCdb } from '../../src/scsi/commands.js';
-import { EmulatedDisk } from '../../src/testbed/disk/emulated-disk.js';
-import { InProcessNode } from '../../src/testbed/disk/in-process.js';
-import type { LogicalUnit, ScsiTaskReply } from '../../src/testbed/disk/model/logical-unit.js';
-import { fillDisk, pattern } from '../../src/testbed/fill.js';
+import type { Disk } from '../../../src/device/disk.js';
+import { openInProcess } from '../../../src/device/in-process.js';
+import { tuplesFor } from '../../../src/device/protected-range.js';
+import { claimRegion } from '../../../src/device/safeguard/claim.js';
+import { type Recovery, recover } from '../../../src/device/safeguard/recover.js';
+import { encodeCdb } from '../../../src/scsi/commands.js';
+import { EmulatedDisk } from '../../../src/testbed/disk/emulated-disk.js';
+import { InProcessNode } from '../../../src/testbed/disk/in-process.js';
+import type { LogicalUnit, ScsiTaskReply } from '../../../src/testbed/disk/model/logical-unit.js';
+import { fillDisk, pattern } from '../../../src/testbed/fill.js';
 
 const RANGE = { lba: 100n, blocks: 16 };
 /** By its opcode, the size of its CDB. */

@@ -2,18 +2,18 @@
  * The one door through which anything is written. It opens for disks that this package's own testbed made or that their owner names,
  * holds the disk exclusively, and saves the region first.
  */
-import { IntegrityError } from '../errors.js';
-import { defaultEngine } from '../pi/engine.js';
-import type { PathName } from '../words.js';
-import type { BlocksRead } from './blocks.js';
-import type { Disk } from './disk.js';
+import { IntegrityError } from '../../errors.js';
+import { defaultEngine } from '../../pi/engine.js';
+import type { PathName } from '../../words.js';
+import type { BlocksRead } from '../blocks.js';
+import type { Disk } from '../disk.js';
+import { seedOf } from '../protected-range.js';
 import { holdDisk, requireFlushed } from './hold.js';
 import { requireSight } from './idle.js';
 import { headOf, Journal } from './journal.js';
 import { requireSafePlace } from './journal-place.js';
 import { requireSoleName } from './named-disk.js';
 import { isOurs, type Ownership, requireAllowed, requirePlace } from './permission.js';
-import { seedOf } from './protected-range.js';
 import { Region } from './region.js';
 import type { RegionRange, Saved } from './saved-region.js';
 

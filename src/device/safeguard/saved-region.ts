@@ -2,12 +2,12 @@
  * A region as it was saved, and how its blocks are put back. Whose they are by now is asked first, of each.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { IntegrityError } from '../errors.js';
-import { SENSE_KEY, senseKeyOf } from '../scsi/sense.js';
-import type { PathName } from '../words.js';
-import { type Answer, partOf } from './blocks.js';
-import { alignedCopy } from './buffers.js';
-import type { Disk } from './disk.js';
+import { IntegrityError } from '../../errors.js';
+import { SENSE_KEY, senseKeyOf } from '../../scsi/sense.js';
+import type { PathName } from '../../words.js';
+import { type Answer, partOf } from '../blocks.js';
+import { alignedCopy } from '../buffers.js';
+import type { Disk } from '../disk.js';
 import { digestOf, type Extent, WITHOUT_DIGEST } from './journal-format.js';
 import { PATIENCE_MS, patiently } from './patience.js';
 import { type Blocks, WAYS, type WayName } from './ways.js';
