@@ -75,7 +75,7 @@ async function holdInProcess(disk: Disk, node: CommandNode, options: HoldOptions
 async function holdNodes(disk: Disk, options: HoldOptions): Promise<Hold> {
   const before = await listed(disk);
   requireWritable(disk, options, before.sysfs.readOnly);
-  await requireUnused(disk.device, before);
+  await requireUnused(disk, before);
   const { block: blockNode, sg: sgNode } = before.sysfs;
   // What has no block node nobody mounts.
   const needsBlock = disk.paths.includes('block');
@@ -96,6 +96,8 @@ async function holdNodes(disk: Disk, options: HoldOptions): Promise<Hold> {
     const transports = { block: block && writableBy(disk, block), sg: writableBy(disk, sg) };
     const now = await listed(disk);
     await requireNumbered(disk, now.sysfs, block, sg);
+    // O_EXCL keeps nobody from another path: it may have been mounted meanwhile.
+    await requireUnused(disk, now);
     await requireUnopened(disk.device, now.sysfs);
     if (transports.block) await requireSameDisk(disk, transports.block);
     await requireSameDisk(disk, transports.sg);

@@ -11,6 +11,7 @@ import { type Disk, isDisk } from '../disk.js';
 import { ERRNO, errnoError } from '../errno.js';
 import { numberOf } from '../node.js';
 import { openersOf } from './openers.js';
+import { isOurs } from './permission.js';
 
 /** udev looks at a disk that came or was written, for a moment. */
 const OPENERS_PATIENCE_MS = 5000;
@@ -29,13 +30,18 @@ export async function listed({ device: disk, sysfs: opened }: Disk): Promise<Lis
   throw errnoError(ERRNO.ENODEV, 'no longer listed by the kernel', disk);
 }
 
-/** Throws ERR_BUSY while anything of this host uses the disk, by whichever of its nodes. */
-export async function requireUnused(disk: string, listed: Listed): Promise<void> {
+/**
+ * Throws ERR_BUSY while anything of this host uses the disk, by whichever of its nodes, ERR_PERMISSION when that cannot be told of the other
+ * paths of a disk that is not the testbed's.
+ */
+export async function requireUnused(opened: Disk, listed: Listed): Promise<void> {
+  const { device: disk } = opened;
   await requireIdle(disk, listed);
   await requireNoLoop(disk, listed);
   await requireSoleStore(disk, listed);
   for (const other of otherPaths(listed)) {
-    const { openers } = await openersOf(other);
+    const { openers, hidden } = await openersOf(other);
+    if (hidden.length > 0 && !isOurs(opened)) throw untold(disk, hidden);
     const uses = await usersOf({ ...listed, sysfs: other });
     const [user] = [
       ...uses,
@@ -75,22 +81,18 @@ export async function requireUnopened(disk: string, sysfs: SysfsDisk): Promise<v
     const { openers, hidden } = await openersOf(sysfs);
     const [first] = openers;
     if (first === undefined && hidden.length === 0) return;
-    if (first === undefined) {
-      throw new IntegrityError(
-        'ERR_PERMISSION',
-        `${disk}: who has it open cannot be told of ${hidden.length} processes`,
-        {
-          disk,
-          advice: 'Run as root.',
-        },
-      );
-    }
+    if (first === undefined) throw untold(disk, hidden);
     if (performance.now() > end) {
       const who = openers.map(({ node, pid, command }) => `${node} in ${pid} (${command})`).join(', ');
       throw new IntegrityError('ERR_BUSY', `${disk} is open: ${who}`, { disk, advice: 'End what uses it.' });
     }
     await delay(OPENERS_STEP_MS);
   }
+}
+
+function untold(disk: string, hidden: readonly number[]): IntegrityError {
+  const message = `${disk}: who has it open cannot be told of ${hidden.length} processes`;
+  return new IntegrityError('ERR_PERMISSION', message, { disk, advice: 'Run as root.' });
 }
 
 /** The other nodes that answer with the same name: its other paths. */
