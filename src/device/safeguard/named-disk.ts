@@ -11,7 +11,7 @@ import type { Listed } from './idle.js';
 import { type JournalHead, namesSameDisk } from './journal-format.js';
 
 /** WWN, serial number, or the node that the disk had then. */
-export const nameOf = ({ identity, serial, device }: JournalHead) => identity ?? serial ?? device;
+export const nameOf = ({ identity, serial, device }: JournalHead): string => identity ?? serial ?? device;
 
 /** The disks of the host, and how they are opened. */
 export interface Host {
