@@ -23,3 +23,21 @@ export const READ_BY: Readonly<Record<PathName, string>> = {
 
 /** Which tag was compared; `protection` when the refusal did not tell. */
 export type Check = 'guard' | 'app' | 'ref' | 'protection';
+
+/** Fields of commands and answers that are known by their hexadecimal form: tags, pages, operation codes, sense codes. */
+export const CODE_FIELDS: readonly string[] = [
+  'refTag',
+  'appTag',
+  'appTagMask',
+  'page',
+  'subpage',
+  'pages',
+  'requestedOpcode',
+  'requestedServiceAction',
+  'opcode',
+  'serviceAction',
+  'code',
+  'key',
+  'asc',
+  'ascq',
+];

@@ -6,11 +6,12 @@ import type { Disk } from '../device/disk.js';
 import type { ScsiReply } from '../device/transport.js';
 import { IntegrityError } from '../errors.js';
 import { type CommandReport, DATA_SHOWN_MAX, type SenseReport } from '../report/model.js';
+import { decodeAnswer, plain, plainSense } from '../scsi/answers.js';
 import { hex } from '../scsi/bytes.js';
 import { cdbText, decodeWholeCdb, isReadOnlyCdb, transferLength } from '../scsi/cdb.js';
 import { type CdbFields, commandOf, type DecodedCdb } from '../scsi/commands.js';
 import { describeOutcome } from '../scsi/outcome.js';
-import { type Sense, senseText } from '../scsi/sense.js';
+import type { Sense } from '../scsi/sense.js';
 
 export interface RawCommand {
   readonly cdb: Uint8Array;
@@ -82,18 +83,20 @@ export function crossedText(text: string, missing: number, due: number, verb: 'c
 /** What was answered, and what came. */
 export function reportOf(
   device: string,
-  { command, fields }: DecodedCdb,
+  decoded: DecodedCdb,
   cdb: Uint8Array,
   { outcome, result, retries }: ScsiReply,
   received: Uint8Array,
 ): Omit<CommandReport, 'missing' | 'requested' | 'durationMs' | 'altered'> {
+  const { command, fields } = decoded;
+  const untouched = untouchedAtEnd(received);
   const { status, hostStatus, driverStatus, resid, sense } = result;
   return {
     verb: 'cdb',
     device,
     cdb: hex(cdb),
     command: command.name,
-    fields: Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, plain(value)])),
+    fields: plain(fields) as CommandReport['fields'],
     outcome: outcome.kind,
     text: describeOutcome(outcome),
     status,
@@ -104,28 +107,28 @@ export function reportOf(
     retries,
     received: received.length,
     residue: resid,
-    untouched: untouchedAtEnd(received),
+    untouched,
     data: hex(received.subarray(0, DATA_SHOWN_MAX)),
+    ...decodedOf(decoded, received.subarray(0, received.length - untouched)),
   };
 }
 
-/** An LBA may be beyond what a JSON number holds. */
-function plain(value: bigint | number | boolean): number | string | boolean {
-  if (typeof value !== 'bigint') return value;
-  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : `0x${value.toString(16)}`;
-}
+const senseReport = (sense: Sense) =>
+  ({ information: null, fieldPointer: null, ...plainSense(sense) }) as unknown as SenseReport;
 
-function senseReport(sense: Sense): SenseReport {
-  const { key, asc, ascq, deferred, information, fieldPointer } = sense;
-  return {
-    key,
-    asc,
-    ascq,
-    deferred,
-    information: information === null ? null : (plain(information) as number | string),
-    fieldPointer,
-    text: senseText(sense),
-  };
+type Told = Pick<CommandReport, 'decoded' | 'notDecoded'>;
+
+const NOTHING_DECODED: Told = { decoded: null, notDecoded: null };
+
+/** What a device returns need not make sense: then its bytes are all there is to be told. */
+function decodedOf(decoded: DecodedCdb, received: Uint8Array): Told {
+  if (received.length === 0) return NOTHING_DECODED;
+  try {
+    return { ...NOTHING_DECODED, decoded: decodeAnswer(decoded, received) };
+  } catch (error) {
+    if (!(error instanceof IntegrityError)) throw error;
+    return { ...NOTHING_DECODED, notDecoded: error.message };
+  }
 }
 
 /** Fewer bytes than a tuple may be alike by chance. */

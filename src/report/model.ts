@@ -201,6 +201,29 @@ export interface SenseReport {
     readonly bit: number | null;
   } | null;
   readonly text: string;
+  /** The rest is only there where the sense says it. How far an operation under way has come, from 0 to 1. */
+  readonly progress?: number;
+  readonly retryCount?: number;
+  readonly replaceableUnit?: number;
+  readonly commandSpecific?: number | string;
+  /** ILI. */
+  readonly incorrectLength?: true;
+  /** SDAT_OVFL: there was more sense. */
+  readonly overflow?: true;
+  /** More unit attentions came than the disk could keep. */
+  readonly attentionsLost?: true;
+  /** The registers of an ATA disk behind a translation. */
+  readonly ataStatus?: DecodedObject;
+  /** Sense of other devices, as this, with where it is from. */
+  readonly forwarded?: readonly DecodedObject[];
+  /** Descriptors that are not read here. */
+  readonly others?: readonly DecodedObject[];
+}
+
+/** What a decoder made of an answer: an integer beyond 2^53 is a 0x string, bytes are hex. */
+export type Decoded = null | boolean | number | string | readonly Decoded[] | DecodedObject;
+export interface DecodedObject {
+  readonly [name: string]: Decoded;
 }
 
 export interface CommandReport {
@@ -233,6 +256,10 @@ export interface CommandReport {
   readonly durationMs: number;
   /** The first {@link DATA_SHOWN_MAX} bytes that came, as hex; null when they go to a file. */
   readonly data: string | null;
+  /** What the data says that came with GOOD; null where there is none, or no decoder for it. */
+  readonly decoded: DecodedObject | null;
+  /** Why a decoder could not read it; null where it could, or there is none. */
+  readonly notDecoded: string | null;
   /** Of a command that can alter the disk; null for any other. */
   readonly altered: AlteredReport | null;
 }

@@ -1,11 +1,14 @@
 /**
  * Reports of the verbs that send one command or one range, for people.
  */
+
+import { CODE_FIELDS } from '../words.js';
 import { hexDump } from './hex-dump.js';
 import type {
   AlteredReport,
   CommandForm,
   CommandReport,
+  Decoded,
   IntervalReport,
   ReadReport,
   TupleReport,
@@ -133,9 +136,9 @@ const backText = (restored: WriteVerbReport['restored']) =>
 const byte = (value: number) => `${value.toString(16).toUpperCase().padStart(2, '0')}h`;
 
 export function commandReportText(report: CommandReport): string {
-  const { device, command, cdb, fields, text, sense, retries, data, altered } = report;
+  const { device, command, cdb, fields, text, sense, retries, data, decoded, notDecoded, altered } = report;
   const { status, hostStatus, driverStatus, requested, received, residue, untouched, durationMs } = report;
-  const said = Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`);
+  const said = Object.entries(fields).map(([name, value]) => `${name} ${scalarText(name, value)}`);
   return page([
     `${device}: ${command}  ${cdb.replace(/..(?!$)/g, '$& ')}`,
     ...(said.length === 0 ? [] : [`  ${said.join(', ')}`]),
@@ -147,6 +150,8 @@ export function commandReportText(report: CommandReport): string {
     ...(untouched === 0
       ? []
       : [`  the last ${untouched} of them are what was in the buffer before: they did not come`]),
+    ...(decoded === null ? [] : Object.entries(decoded).flatMap(([name, value]) => memberLines(name, value))),
+    ...(notDecoded === null ? [] : [`  cannot be decoded: ${notDecoded}`]),
     ...(data === null ? [] : dataText(data, received)),
     ...(altered === null ? [] : [alteredText(altered, report.outcome)]),
   ]);
@@ -163,15 +168,51 @@ function alteredText(altered: AlteredReport, outcome: string): string {
 }
 
 function senseLines(
-  { text, information, fieldPointer }: NonNullable<CommandReport['sense']>,
+  { text, key, asc, ascq, deferred, fieldPointer, ...rest }: NonNullable<CommandReport['sense']>,
   bytes: string,
 ): string[] {
+  const told = Object.entries(rest).filter(([, value]) => value !== null);
   return [
     `sense: ${text}`,
-    ...(information === null ? [] : [`  information: ${information}`]),
+    ...told.flatMap(([name, value]) => memberLines(name, value)),
     ...(fieldPointer === null ? [] : [`  ${fieldText(fieldPointer)}`]),
     `  ${bytes.replace(/..(?!$)/g, '$& ')}`,
   ];
+}
+
+/** Members of an array that are printed; the JSON form has more. */
+const MEMBERS_SHOWN = 256;
+
+/** `name: value`; an array of objects has a line for each. */
+function memberLines(name: string, value: Decoded): string[] {
+  if (!Array.isArray(value)) return [`  ${name}: ${inlineText(name, value)}`];
+  const members: readonly Decoded[] = value;
+  const shown = members.slice(0, MEMBERS_SHOWN);
+  const more = members.length - shown.length;
+  const objects = shown.some((one) => typeof one === 'object' && one !== null);
+  return [
+    ...(objects
+      ? shown.map((one) => `  ${name}: ${inlineText(name, one)}`)
+      : [`  ${name}: ${inlineText(name, shown)}`]),
+    ...(more > 0 ? [`  ${name}: and ${more} more: --json has them all`] : []),
+  ];
+}
+
+/** On one line. What is not there is `none`. */
+function inlineText(name: string, value: Decoded): string {
+  if (typeof value !== 'object' || value === null) return scalarText(name, value);
+  const parts = Array.isArray(value)
+    ? value.map((one) => bracketed(name, one))
+    : Object.entries(value).map(([member, one]) => `${member} ${bracketed(member, one)}`);
+  return parts.length === 0 ? 'none' : parts.join(', ');
+}
+
+const bracketed = (name: string, value: Decoded) =>
+  typeof value === 'object' && value !== null ? `(${inlineText(name, value)})` : inlineText(name, value);
+
+function scalarText(name: string, value: null | boolean | number | string): string {
+  if (value === null) return 'none';
+  return CODE_FIELDS.includes(name) && typeof value === 'number' ? `0x${value.toString(16)}` : String(value);
 }
 
 type FieldPointer = NonNullable<NonNullable<CommandReport['sense']>['fieldPointer']>;

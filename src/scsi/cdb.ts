@@ -2,6 +2,7 @@
  * The CDBs that this package sends, and which commands cannot alter the medium.
  */
 import { IntegrityError } from '../errors.js';
+import { CODE_FIELDS } from '../words.js';
 import { hex } from './bytes.js';
 import {
   type CdbFields,
@@ -181,20 +182,9 @@ export function cdbFieldsText(cdb: Uint8Array): string {
   return [command.name, ...said.map(([name, value]) => `${name}=${fieldText(name, value)}`)].join(' ');
 }
 
-/** Tags, pages and operation codes are known by their hexadecimal form. */
-const IN_HEX: readonly string[] = [
-  'refTag',
-  'appTag',
-  'appTagMask',
-  'page',
-  'subpage',
-  'requestedOpcode',
-  'requestedServiceAction',
-] satisfies (keyof CdbFields)[];
-
 function fieldText(name: string, value: bigint | number | boolean): string {
   if (typeof value === 'boolean') return '1';
-  return IN_HEX.includes(name) ? `0x${value.toString(16)}` : String(value);
+  return CODE_FIELDS.includes(name) ? `0x${value.toString(16)}` : String(value);
 }
 
 function outOfRange(name: string, value: unknown, wanted: string): IntegrityError {

@@ -3,7 +3,7 @@
  *
  * Every decoder throws ERR_MALFORMED_RESPONSE for data that ends before what it says it holds, or that holds another page.
  */
-import { ResponseReader, requireWithin, StructureWriter } from './bytes.js';
+import { hex, ResponseReader, requireWithin, StructureWriter } from './bytes.js';
 import { bits, decodeLayout, encodeLayout, flag, type Layout, uint, uint64 } from './layout.js';
 
 /** What MODE SENSE returned, its pages not looked into. */
@@ -271,19 +271,11 @@ function onlyPage(bytes: Uint8Array, codes: readonly number[], name: string): Re
   return new ResponseReader(`${name} mode page`, data.slice(descriptorsEnd, data.length - descriptorsEnd));
 }
 
-/** Of MODE SENSE(10) data. */
-export function decodeControlModePage(bytes: Uint8Array): ControlModePage {
-  return decodeLayout(CONTROL, onlyPage(bytes, CONTROL_PAGE, 'Control'), 6);
-}
+const readControl = (page: ResponseReader) => decodeLayout(CONTROL, page, 6);
+const readControlExtension = (page: ResponseReader) => decodeLayout(CONTROL_EXTENSION, page, 6);
 
-/** Of MODE SENSE(10) data. */
-export function decodeControlExtensionModePage(bytes: Uint8Array): ControlExtensionModePage {
-  return decodeLayout(CONTROL_EXTENSION, onlyPage(bytes, CONTROL_EXTENSION_PAGE, 'Control Extension'), 6);
-}
-
-/** Of MODE SENSE(10) data: the descriptors that are there whole, up to the last. */
-export function decodeApplicationTagModePage(bytes: Uint8Array): AppTagDescriptor[] {
-  const page = onlyPage(bytes, APP_TAG_PAGE, 'Application Tag');
+/** The descriptors that are there whole, up to the last. */
+function readAppTags(page: ResponseReader): AppTagDescriptor[] {
   const end = Math.min(page.length, 4 + page.u16(2));
   const descriptors: AppTagDescriptor[] = [];
   for (let at = APP_TAGS_AT; at + APP_TAG_BYTES <= end; at += APP_TAG_BYTES) {
@@ -292,6 +284,34 @@ export function decodeApplicationTagModePage(bytes: Uint8Array): AppTagDescripto
     if (descriptor.last) break;
   }
   return descriptors;
+}
+
+/** Of MODE SENSE(10) data. */
+export function decodeControlModePage(bytes: Uint8Array): ControlModePage {
+  return readControl(onlyPage(bytes, CONTROL_PAGE, 'Control'));
+}
+
+/** Of MODE SENSE(10) data. */
+export function decodeControlExtensionModePage(bytes: Uint8Array): ControlExtensionModePage {
+  return readControlExtension(onlyPage(bytes, CONTROL_EXTENSION_PAGE, 'Control Extension'));
+}
+
+/** Of MODE SENSE(10) data: the descriptors that are there whole, up to the last. */
+export function decodeApplicationTagModePage(bytes: Uint8Array): AppTagDescriptor[] {
+  return readAppTags(onlyPage(bytes, APP_TAG_PAGE, 'Application Tag'));
+}
+
+/** By page and subpage. */
+const CONTENTS: Readonly<Record<string, (page: ResponseReader) => object>> = {
+  '10/0': readControl,
+  '10/1': readControlExtension,
+  '10/2': (page) => ({ descriptors: readAppTags(page) }),
+};
+
+/** The fields of a page that MODE SENSE returned; null where they are not known here. Throws ERR_MALFORMED_RESPONSE for less than its first fields. */
+export function decodeModePage({ page, subpage, bytes }: ModePage): object | null {
+  const read = CONTENTS[`${page}/${subpage}`];
+  return read?.(new ResponseReader(`mode page ${hex([page])}h/${hex([subpage])}h`, bytes)) ?? null;
 }
 
 /**

@@ -2,6 +2,7 @@ import t from 'tap';
 import type { SgRequest, SgResult } from '../../src/binding.js';
 import { type RawCommand, requireReadOnly, sendCommand } from '../../src/check/command.js';
 import { openInProcess } from '../../src/device/in-process.js';
+import { commandReportText } from '../../src/report/transfer-text.js';
 import { readCdb } from '../../src/scsi/cdb.js';
 import { COMMANDS, encodeCdb } from '../../src/scsi/commands.js';
 import { EmulatedDisk } from '../../src/testbed/disk/emulated-disk.js';
@@ -70,6 +71,17 @@ t.test('what came to nothing, told in full', async (t) => {
     senseBytes: /^70/,
     received: 0,
   });
+  t.same(refused.sense, {
+    ...{ key: 5, asc: 0x24, ascq: 0, deferred: false, information: null },
+    fieldPointer: { inCdb: true, byte: 1, bit: 7 },
+    text: 'ILLEGAL REQUEST 05h/24h/00h: Invalid field in CDB',
+  });
+  // NOT READY, not in the way that is waited for, with its progress and a part to be replaced.
+  const sense = Uint8Array.from([0x70, 0, 2, 0, 0, 0, 0, 10, 0, 0, 0, 0, 4, 4, 7, 0x80, 0x40, 0]);
+  const busy = (await send({ cdb: READ }, () => ({ ...checkCondition(2, 4, 4), sense }))).report;
+  t.match(busy.sense, { progress: 0.25, replaceableUnit: 7, information: null });
+  t.match(commandReportText(busy), /\n {2}progress: 0.25\n {2}replaceableUnit: 7\n {2}70 00 02/);
+  t.notMatch(commandReportText(busy), /information|ataStatus/);
   const guard = (await send({ cdb: READ }, () => ({ ...checkCondition(0xb, 0x10, 1), resid: 0 }))).report;
   t.match(guard, { outcome: 'protection', text: /refused by the device/, residue: 0 });
   t.match(guard, { received: 0, data: '' }, 'what the buffer holds then is anything');

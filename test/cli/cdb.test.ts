@@ -13,7 +13,7 @@ t.test('a command and its answer, decoded', async (t) => {
   t.same({ status, stderr }, { status: 0, stderr: '' });
   t.match(
     stdout,
-    /: INQUIRY {2}12 00 00 00 24 00\n {2}evpd false, page 0, allocationLength 36\nanswer: GOOD\n {2}status 00h, host 00h, driver 00h, [\d.]+ ms\ndata: 36 of 36 bytes taken, residue 0\n {2}00000000 {2}00 00 06 /,
+    /: INQUIRY {2}12 00 00 00 24 00\n {2}evpd false, page 0x0, allocationLength 36\nanswer: GOOD\n {2}status 00h, host 00h, driver 00h, [\d.]+ ms\ndata: 36 of 36 bytes taken, residue 0\n {2}peripheralQualifier: 0\n[\s\S]*\n {2}vendor: BLKINT\n[\s\S]*\n {2}revision: 0001\n {2}00000000 {2}00 00 06 /,
   );
   t.match(stdout, /\|?BLKINT/);
   const refused = await cdb('28 e0 00000000 00 0001 00');
@@ -22,6 +22,30 @@ t.test('a command and its answer, decoded', async (t) => {
     refused.stdout,
     /^answer: ILLEGAL REQUEST 05h\/24h\/00h: Invalid field in CDB\n.*\nsense: ILLEGAL.*\n {2}invalid: byte 1, bit 7 of the CDB\n {2}70 00 05/m,
   );
+});
+
+t.test('the answer of each kind, for people and as JSON', async (t) => {
+  const pages = await cdb('12 01 00 00 ff 00');
+  t.match(pages.stdout, /\n {2}evpd true, page 0x0, .*[\s\S]*\n {2}pages: 0x0, 0x80, 0x83, 0x86, /);
+  const mode = await cdb('5a 08 0a 02 00 00 00 01 00 00');
+  t.match(
+    mode.stdout,
+    /\n {2}blockDescriptors: none\n {2}pages: page 0xa, subpage 0x2, savable true, descriptors \(\(last /,
+  );
+  const commands = await cdb('a3 0c 00 00 00 00 00 00 04 00 00 00');
+  t.match(commands.stdout, /\n {2}commands: opcode 0x7f, serviceAction 0x9, length 32, .*, timeouts none\n/);
+  const capacity = await cdb('9e 10 00000000 00000000 00000020 0000', '--json');
+  t.match(JSON.parse(capacity.stdout), {
+    decoded: { blocks: 32768, blockSize: 512, protectionType: 1 },
+    notDecoded: null,
+  });
+  const cut = await cdb('12 00 00 00 12 00');
+  t.match(cut, {
+    status: 0,
+    stdout: /\n {2}cannot be decoded: standard INQUIRY data: byte 16: .*\n {2}00000000 {2}00 00 06/,
+  });
+  t.match(JSON.parse((await cdb(READ, '--json')).stdout), { decoded: null, notDecoded: null });
+  t.match(JSON.parse((await cdb('28 e0 00000000 00 0001 00', '--json')).stdout), { decoded: null });
 });
 
 t.test('in any grouping, as JSON and to a file', async (t) => {

@@ -11,6 +11,7 @@ import {
 } from '../../src/device/safeguard/journal-format.js';
 import type { IntegrityError } from '../../src/errors.js';
 import { decodeNamespaceFormat, IDENTIFY_BYTES } from '../../src/nvme/identify.js';
+import { decodeAnswer } from '../../src/scsi/answers.js';
 import { hex } from '../../src/scsi/bytes.js';
 import { cdbFieldsText, cdbText, decodeWholeCdb, isReadOnlyCdb } from '../../src/scsi/cdb.js';
 import {
@@ -28,6 +29,7 @@ import {
   decodeApplicationTagModePage,
   decodeControlExtensionModePage,
   decodeControlModePage,
+  decodeModePage,
   decodeModeSelectList,
   decodeModeSense,
   encodeApplicationTagModePage,
@@ -157,6 +159,19 @@ const outcomeText = (sense: Uint8Array): string =>
   describeOutcome(classify({ errno: 0, status: 0x02, hostStatus: 0, driverStatus: 0x08, sense }));
 
 /** What is said of a CDB that somebody else made. */
+/** The same bytes as the answer of each kind of command. */
+function answersOf(answer: Uint8Array): unknown[] {
+  return (
+    [
+      ['INQUIRY', {}],
+      ['MODE SENSE(6)', {}],
+      ['MODE SENSE(10)', {}],
+      ['LOG SENSE', {}],
+      ['REPORT SUPPORTED OPERATION CODES', { reportingOptions: 1 }],
+    ] as const
+  ).map(([name, fields]) => decodeAnswer(decodeCdb(encodeCdb(name, fields))!, answer));
+}
+
 const wordsOf = (cdb: Uint8Array) => [cdbText(cdb), cdbFieldsText(cdb), isReadOnlyCdb(cdb)];
 
 /** MODE SENSE(10) data of one page. */
@@ -338,6 +353,11 @@ export const DECODERS: Readonly<Record<string, Decoder>> = {
     (list) => decodeModeSelectList(list, 10),
     [bytes(CONTROL), bytes(EXTENSION), bytes(APP_TAGS)],
   ),
+  decodeModePage: decoder(
+    (data) => decodeModeSense(data, 10).pages.map(decodeModePage),
+    [bytes(CONTROL), bytes(EXTENSION), bytes(APP_TAGS)],
+  ),
+  decodeAnswer: decoder(answersOf, [bytes(CONTROL), bytes('00 03 0006 12 01 ff ffff 00')]),
   decodeControlModePage: decoder(decodeControlModePage, [bytes(CONTROL)]),
   decodeControlExtensionModePage: decoder(decodeControlExtensionModePage, [bytes(EXTENSION)]),
   decodeApplicationTagModePage: decoder(decodeApplicationTagModePage, [bytes(APP_TAGS)], (descriptors) =>
