@@ -16,7 +16,6 @@ import { TESTBED_HERE_OPTION, TRACE_OPTION, withDisk } from './testbeds.js';
 
 interface CdbOptions extends OutputOptions, OwnershipOptions {
   readonly in?: number;
-  readonly out?: boolean;
   readonly input?: string;
   readonly output?: string;
   readonly timeout?: number;
@@ -53,7 +52,6 @@ export function cdbCommand(io: CommandIo): Command {
       parseInteger('--blocks', text, BLOCK_COUNT),
     )
     .option('-i, --input <file>', 'with --write: the data that goes out; - for stdin')
-    .option('--out', 'data goes out: refused without --write, because it could alter the disk')
     .option('--timeout <s>', 'seconds that the command may take (default: 30)', (text: string) =>
       parseInteger('--timeout', text, TIMEOUT_S),
     )
@@ -71,8 +69,8 @@ export function cdbCommand(io: CommandIo): Command {
 
 /** Options that are for the other kind of command. @throws ERR_USAGE, ERR_READ_ONLY */
 function requireForReading(cdb: Uint8Array, options: CdbOptions): CdbOptions {
-  const { out, input, lba, blocks, iOwn, journal, partition } = options;
-  if (out || input !== undefined) {
+  const { input, lba, blocks, iOwn, journal, partition } = options;
+  if (input !== undefined) {
     const message = `refused to send ${cdbText(cdb)} with data: it could alter the disk`;
     throw new IntegrityError('ERR_READ_ONLY', message, {
       cdb,
