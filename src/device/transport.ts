@@ -190,7 +190,11 @@ export class SgTransport implements DiskTransport {
       if (patience && pause !== undefined && (!alters || again)) {
         tries.set(patience, tried + 1);
         retries.push(describeOutcome(outcome));
-        await delay(pause, undefined, signal ? { signal } : {});
+        await delay(pause, undefined, signal ? { signal } : {}).catch((error: unknown) => {
+          // The reason itself, not the timer's error of it.
+          signal?.throwIfAborted();
+          throw error;
+        });
         await again?.();
         continue;
       }

@@ -3,7 +3,8 @@
  */
 import type { SgResult } from '../binding.js';
 import type { Check } from '../words.js';
-import { decodeSense, SENSE_KEY, type Sense, senseText } from './sense.js';
+import { hex } from './bytes.js';
+import { readableSense, SENSE_KEY, type Sense, senseText } from './sense.js';
 
 export type ScsiOutcome =
   /** The command was carried out. `sense` holds a RECOVERED ERROR when one came with it. */
@@ -21,8 +22,8 @@ export type ScsiOutcome =
     }
   | { readonly kind: 'unit-attention'; readonly sense: Sense }
   | { readonly kind: 'not-ready'; readonly sense: Sense }
-  /** Any other CHECK CONDITION; `sense` is null when none came. */
-  | { readonly kind: 'check-condition'; readonly sense: Sense | null }
+  /** Any other CHECK CONDITION; `sense` is null when none came, or when it cannot be decoded: then `undecoded` has its bytes. */
+  | { readonly kind: 'check-condition'; readonly sense: Sense | null; readonly undecoded?: Uint8Array }
   | { readonly kind: 'busy' }
   | { readonly kind: 'task-set-full' }
   | { readonly kind: 'reservation-conflict' }
@@ -96,6 +97,7 @@ interface Facts {
   readonly host: string;
   readonly driver: string;
   readonly sense: Sense | null;
+  readonly undecoded: Uint8Array | null;
 }
 
 interface ProtectionRule {
@@ -164,6 +166,7 @@ const RULES: readonly ((facts: Facts) => ScsiOutcome | undefined)[] = [
     facts.sense && (facts.status === STATUS.CHECK_CONDITION || facts.sense.key !== SENSE_KEY.NO_SENSE)
       ? senseOutcome(facts.sense, facts)
       : undefined,
+  ({ undecoded }) => (undecoded ? { kind: 'check-condition', sense: null, undecoded } : undefined),
   // scsi_dispatch_cmd refuses a CDB longer than the host's max_cmd_len before it is sent (Linux 6.1
   // drivers/scsi/scsi_lib.c).
   ({ host, status, sense }) =>
@@ -176,19 +179,25 @@ const RULES: readonly ((facts: Facts) => ScsiOutcome | undefined)[] = [
     driver === 'DRIVER_OK' || driver === 'DRIVER_SENSE' ? undefined : { kind: 'transport', name: driver },
 ];
 
-/** Throws ERR_MALFORMED_RESPONSE for sense that cannot be read. */
+const NO_SENSE = new Uint8Array(0);
+
+/** Never throws: sense that cannot be decoded is a CHECK CONDITION of its own. */
 export function classify(answer: Answer): ScsiOutcome {
   const driver = answer.driverStatus & 0x0f;
   // Sense that no status announced is what an earlier command left in the buffer. It may come beside any status (SAM-5), but BUSY is BUSY.
   const announced =
     answer.status === STATUS.CHECK_CONDITION ||
     (answer.status === STATUS.GOOD && DRIVER_STATUS_NAMES[driver] === 'DRIVER_SENSE');
+  const bytes = announced && answer.errno === 0 ? answer.sense : NO_SENSE;
+  const sense = readableSense(bytes);
   const facts: Facts = {
     errno: answer.errno,
     status: answer.status,
     host: HOST_STATUS_NAMES[answer.hostStatus] ?? `host status ${answer.hostStatus}`,
     driver: DRIVER_STATUS_NAMES[driver] ?? `driver status ${driver}`,
-    sense: announced && answer.errno === 0 ? decodeSense(answer.sense) : null,
+    sense,
+    // A vendor's own (response code 7Fh), of a code that there is not, or cut off before its key (SPC-5).
+    undecoded: sense === null && bytes.some((byte) => byte !== 0) ? bytes : null,
   };
   for (const rule of RULES) {
     const outcome = rule(facts);
@@ -226,7 +235,10 @@ export function describeOutcome(outcome: ScsiOutcome): string {
     case 'not-ready':
       return senseText(outcome.sense);
     case 'check-condition':
-      return outcome.sense ? senseText(outcome.sense) : 'CHECK CONDITION without sense';
+      if (outcome.sense) return senseText(outcome.sense);
+      return outcome.undecoded
+        ? `CHECK CONDITION with sense that cannot be decoded: ${hex(outcome.undecoded, ' ')}`
+        : 'CHECK CONDITION without sense';
     case 'busy':
       return 'BUSY';
     case 'task-set-full':

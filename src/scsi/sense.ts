@@ -130,13 +130,18 @@ export function decodeSense(bytes: Uint8Array): Sense | null {
   return { ...NOTHING_TOLD, ...kind, ...told };
 }
 
-/**
- * @internal The sense key that a failed command came back with; null when it brought no sense.
- *
- * @throws ERR_MALFORMED_RESPONSE as {@link decodeSense}.
- */
+/** Up to the sense key in fixed format, up to the ASCQ in the other. */
+const LEAST_BYTES = { fixed: 3, descriptor: 4 } as const;
+
+/** @internal As {@link decodeSense}; null as well for what that throws for. */
+export function readableSense(bytes: Uint8Array): Sense | null {
+  const kind = RESPONSE_CODES[(bytes[0] ?? 0) & 0x7f];
+  return kind !== undefined && bytes.length >= LEAST_BYTES[kind.format] ? decodeSense(bytes) : null;
+}
+
+/** @internal The sense key that a failed command came back with; null when it brought no sense, or none that can be decoded. */
 export function senseKeyOf({ sense }: { readonly sense?: Uint8Array | undefined }): number | null {
-  return (sense && decodeSense(sense)?.key) ?? null;
+  return (sense && readableSense(sense)?.key) ?? null;
 }
 
 type Content = Omit<Sense, 'format' | 'deferred'>;
@@ -290,10 +295,6 @@ const DESCRIPTORS: Readonly<Record<number, DescriptorKind>> = {
     }),
   },
 };
-
-function readableSense(bytes: Uint8Array): Sense | null {
-  return bytes.length > 2 && RESPONSE_CODES[bytes[0]! & 0x7f] !== undefined ? decodeSense(bytes) : null;
-}
 
 function decodeDescriptors(sense: ResponseReader): Codes & Told {
   const end = sense.length > 7 ? Math.min(sense.length, 8 + sense.u8(7)) : 0;

@@ -2,8 +2,11 @@ import t from 'tap';
 import type { NativeHandle, SgRequest, SgResult } from '../../src/binding.js';
 import { errnoError } from '../../src/device/errno.js';
 import { fetch, SgTransport } from '../../src/device/transport.js';
+import type { IntegrityError } from '../../src/errors.js';
 import { inquiryCdb, readCdb, writeCdb } from '../../src/scsi/cdb.js';
 import { encodeCdb } from '../../src/scsi/commands.js';
+import { describeOutcome } from '../../src/scsi/outcome.js';
+import { senseKeyOf } from '../../src/scsi/sense.js';
 import { checkCondition, GOOD } from '../support/target.js';
 
 /** A handle that gives these answers, one a command, the last for ever. */
@@ -233,6 +236,30 @@ t.test('a protection error is an answer, never retried', async (t) => {
   t.equal(node.requests.length, 1);
 });
 
+t.test('sense that cannot be decoded loses no answer', async (t) => {
+  for (const [sense, said] of [
+    ['7f000102', '7f 00 01 02'],
+    ['0b0001', '0b 00 01'],
+    ['f0', 'f0'],
+    ['7000', '70 00'],
+    ['720610', '72 06 10'],
+  ] as const) {
+    for (const status of [2, 0]) {
+      const answer = { ...GOOD, status, driverStatus: 8, sense: Uint8Array.from(Buffer.from(sense, 'hex')) };
+      const node = handle(answer, GOOD);
+      const { outcome, result } = await new SgTransport(node, '/dev/sdx', false).send(READ);
+      t.match(outcome, { kind: 'check-condition', sense: null });
+      t.equal(describeOutcome(outcome), `CHECK CONDITION with sense that cannot be decoded: ${said}`);
+      t.equal(result.sense, answer.sense);
+      t.equal(node.requests.length, 1);
+      const inquiry = fetch(new SgTransport(handle(answer), '/dev/sdx', false), inquiryCdb(36), 36);
+      const error = await inquiry.catch((cause: unknown) => cause);
+      t.match(error, { code: 'ERR_CHECK_CONDITION', message: /cannot be decoded/, sense: answer.sense });
+      t.equal(senseKeyOf(error as IntegrityError), null);
+    }
+  }
+});
+
 t.test('an adapter that writes behind the buffer is told of, whatever it answers', async (t) => {
   for (const answer of [GOOD, checkCondition(3, 0x11, 0)]) {
     const sent = new SgTransport(handle({ ...answer, overrun: true }), '/dev/sdx', false).send(READ);
@@ -256,6 +283,19 @@ t.test('a device that is gone, and a caller that gave up', async (t) => {
   const signal = AbortSignal.abort();
   await t.rejects(new SgTransport(node, '/dev/sdx', false).send({ ...READ, signal }), { name: 'AbortError' });
   t.equal(node.requests.length, 0);
+});
+
+t.test('a caller who gives up during a pause is told the reason', async (t) => {
+  const node = handle({ ...GOOD, status: 0x08 });
+  const giveUp = new AbortController();
+  const sent = new SgTransport(node, '/dev/sdx', false).send({ ...READ, signal: giveUp.signal });
+  const reason = new Error('enough');
+  setTimeout(() => giveUp.abort(reason), 5);
+  await sent.then(
+    () => t.fail('it was sent again'),
+    (error) => t.equal(error, reason),
+  );
+  t.equal(node.requests.length, 1);
 });
 
 t.test('fetch returns what came, and nothing of what did not', async (t) => {

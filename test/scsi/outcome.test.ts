@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { IntegrityError } from '../../src/errors.js';
 import { additionalSenseText } from '../../src/scsi/additional-sense.js';
 import { classify, describeOutcome, type ScsiOutcome } from '../../src/scsi/outcome.js';
 import { decodeSense, senseText } from '../../src/scsi/sense.js';
@@ -333,11 +332,7 @@ t.test('no answer crashes', async (t) => {
   t.doesNotThrow(() =>
     fc.assert(
       fc.property(answer, (one) => {
-        try {
-          return describeOutcome(classify({ ...one, status: one.status & 1 ? 2 : one.status })).length > 0;
-        } catch (error) {
-          return error instanceof IntegrityError && error.code === 'ERR_MALFORMED_RESPONSE';
-        }
+        return describeOutcome(classify({ ...one, status: one.status & 1 ? 2 : one.status })).length > 0;
       }),
       { numRuns: 2000 },
     ),
