@@ -495,6 +495,15 @@ t.test('MODE SENSE and MODE SELECT', async (t) => {
   );
   t.match(ask(disk, 'MODE SELECT(6)', { revertToDefaults: true, savePages: true }), GOOD);
   t.equal(sense({ page: 0x0a, disableBlockDescriptors: true, pageControl: 3 }).dataIn[10], 0x00, 'saved too');
+  // PS, which MODE SENSE tells, is reserved here.
+  for (const subpage of [0, 1, 2]) {
+    const told = sense({ page: 0x0a, subpage, disableBlockDescriptors: true }).dataIn.subarray(8);
+    const sent = Uint8Array.of(0, 0, 0, 0, ...told);
+    const reserved = { sense: '05h/26h/00h', pointer: { inCdb: false, byte: 4, bit: 7 } };
+    t.match(select(sent), reserved, `as it was told, ${subpage}`);
+    sent[4]! &= 0x7f;
+    t.match(select(sent), GOOD);
+  }
   t.match(
     select(list(0x14)),
     { sense: '05h/26h/00h', pointer: { inCdb: false, byte: 6 } },

@@ -157,6 +157,8 @@ export class ModePages {
       const subpage = long ? (pages[at + 1] ?? 0) : null;
       const definition = PAGES.find((one) => one.page === (pages[at]! & 0x3f) && one.subpage === subpage);
       if (definition === undefined) throw invalidInList(from + at, 5);
+      // MODE SENSE alone has PS: here it is reserved (SPC-5, mode page format).
+      if ((pages[at]! & PS) !== 0) throw invalidInList(from + at, 7);
       const length = long ? u16OrNone(pages, at + 2) : pages[at + 1];
       if (length !== definition.parameters.length)
         throw invalidInList(from + at + headerBytes - (long ? 2 : 1));
