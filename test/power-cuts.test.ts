@@ -90,6 +90,9 @@ for (let run = 0; run <= CUTS && t.passing(); run++) {
     t.notMatch(cutOff?.message ?? '', /Kernel panic/, 'and no panic');
   });
 }
+// With so many the first verb is cut in the last half of its writes, where the journal has long been there.
+if (CUTS >= 4 && t.passing())
+  t.ok(restored > 0, `${restored} journals restored: without one nothing was tried`);
 t.comment(
   `${CUTS} power cuts, ${changed} of which left a disk changed, ${restored} journals restored, ${Math.round((performance.now() - started) / 1000)} s`,
 );
