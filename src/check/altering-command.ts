@@ -10,7 +10,7 @@ import type { RegionRange } from '../device/safeguard/saved-region.js';
 import type { ScsiReply } from '../device/transport.js';
 import { IntegrityError } from '../errors.js';
 import type { CommandReport } from '../report/model.js';
-import { cdbText, decodeWholeCdb, isReadOnlyCdb } from '../scsi/cdb.js';
+import { cdbText, decodeWholeCdb, isComparingCdb, isReadOnlyCdb } from '../scsi/cdb.js';
 import type { Effect } from '../scsi/effect.js';
 import { crossedText, reportOf } from './command.js';
 
@@ -27,7 +27,8 @@ function requireAltering(
   const { device } = disk;
   const refuse = (what: string, advice: string) =>
     new IntegrityError('ERR_USAGE', `${device}: ${cdbText(command.cdb)} ${what}`, { disk: device, advice });
-  if (isReadOnlyCdb(command.cdb)) throw refuse('cannot alter the disk', 'Leave out --write.');
+  if (isReadOnlyCdb(command.cdb) || isComparingCdb(command.cdb))
+    throw refuse('cannot alter the disk', 'Leave out --write.');
   if (range === null) return requireHeldCommand(disk, command, claim);
   const effect = effectOn(disk, command);
   if (effect.kind === 'blocks') return effect;
@@ -58,6 +59,7 @@ export async function sendAltering(
     text: crossedText(answered.text, missing, sent, 'go out'),
     missing,
     requested: 0,
+    compared: 0,
     durationMs: reply.result.durationMs,
     altered: {
       effect: kind,

@@ -1,20 +1,25 @@
 /**
  * `cdb`: one command as the user wrote it, and all that is to be said of its answer.
  */
-import { alignedBuffer, isPoison, poison } from '../device/buffers.js';
+
+import { alignedBuffer, alignedCopy, isPoison, poison } from '../device/buffers.js';
 import type { Disk } from '../device/disk.js';
+import { effectOn } from '../device/safeguard/alter.js';
 import type { ScsiReply } from '../device/transport.js';
 import { IntegrityError } from '../errors.js';
 import { type CommandReport, DATA_SHOWN_MAX, type SenseReport } from '../report/model.js';
 import { decodeAnswer, plain, plainSense } from '../scsi/answers.js';
 import { hex } from '../scsi/bytes.js';
-import { cdbText, decodeWholeCdb, isReadOnlyCdb, transferLength } from '../scsi/cdb.js';
-import { type CdbFields, commandOf, type DecodedCdb } from '../scsi/commands.js';
+import { cdbText, decodeWholeCdb, isComparingCdb, isReadOnlyCdb, transferLength } from '../scsi/cdb.js';
+import { type CdbFields, type CommandDefinition, commandOf, type DecodedCdb } from '../scsi/commands.js';
+import { altersBlocks, hasEffect } from '../scsi/effect.js';
 import { describeOutcome } from '../scsi/outcome.js';
 import type { Sense } from '../scsi/sense.js';
 
 export interface RawCommand {
   readonly cdb: Uint8Array;
+  /** Of a command that compares it with the medium: just as long as CDB and format say. */
+  readonly dataOut?: Uint8Array | undefined;
   /** Bytes to take in; what the command itself says without it. */
   readonly inBytes?: number | undefined;
   readonly timeoutMs?: number | undefined;
@@ -32,22 +37,28 @@ export interface CommandResult {
  */
 export function requireReadOnly(cdb: Uint8Array): DecodedCdb {
   const command = commandOf(cdb);
-  if (command === null || !isReadOnlyCdb(cdb)) {
+  if (command === null || !(isReadOnlyCdb(cdb) || isComparingCdb(cdb))) {
     const why = command === null ? 'it is not known here and might' : 'it could';
     throw new IntegrityError('ERR_READ_ONLY', `refused to send ${cdbText(cdb)}: ${why} alter the disk`, {
       cdb,
-      advice: command
-        ? 'If that is meant: --write, with the blocks in --lba and --blocks; plain blocks are written with `blk-integrity write`.'
-        : 'Only commands that are known here are sent.',
+      advice: adviceFor(command),
     });
   }
   return decodeWholeCdb(cdb);
 }
 
-/** Sends the command. Whatever the disk answers is reported. Errors: as requireReadOnly; ERR_OUT_OF_RANGE, ERR_NO_PATH, ERR_DEVICE_GONE. */
+function adviceFor(command: CommandDefinition | null): string {
+  if (command === null) return 'Only commands that are known here are sent.';
+  const { name } = command;
+  if (!hasEffect(name)) return 'Nothing here knows what this form of it alters: it is not sent.';
+  if (!altersBlocks(name)) return 'If that is meant: --write.';
+  return 'If that is meant: --write, with the blocks in --lba and --blocks; plain blocks are written with `blk-integrity write`.';
+}
+
+/** Sends the command. Whatever the disk answers is reported. Errors: as requireReadOnly; ERR_OUT_OF_RANGE, ERR_BAD_LENGTH, ERR_NO_PATH, ERR_DEVICE_GONE. */
 export async function sendCommand(
   disk: Disk,
-  { cdb, inBytes, timeoutMs }: RawCommand,
+  { cdb, dataOut, inBytes, timeoutMs }: RawCommand,
   signal?: AbortSignal,
 ): Promise<CommandResult> {
   const decoded = requireReadOnly(cdb);
@@ -58,7 +69,10 @@ export async function sendCommand(
   const { bytes, due } = bytesIn(disk, decoded, inBytes);
   const data = alignedBuffer(bytes);
   poison(data);
-  const direction = bytes > 0 ? ({ direction: 'from-device', data } as const) : NO_DATA;
+  const out = dataOut !== undefined || isComparingCdb(cdb) ? comparedData(disk, cdb, dataOut) : NOTHING;
+  const direction =
+    (bytes > 0 && ({ direction: 'from-device', data } as const)) ||
+    (out.length > 0 ? ({ direction: 'to-device', data: out } as const) : NO_DATA);
   const start = performance.now();
   const reply = await transport.send({ cdb, ...direction, ...(timeoutMs && { timeoutMs }), signal });
   const durationMs = Math.round((performance.now() - start) * 10) / 10;
@@ -67,10 +81,25 @@ export async function sendCommand(
   const received = data.subarray(0, taken);
   const answered = reportOf(device, decoded, cdb, reply, received);
   const came = received.length - answered.untouched;
-  const missing = reply.outcome.kind === 'good' ? Math.max(due - came, 0) : 0;
-  const text = crossedText(answered.text, missing, due, 'come');
-  const report = { ...answered, text, missing, requested: bytes, durationMs, altered: null };
+  const isGood = reply.outcome.kind === 'good';
+  const unsent = Math.min(Math.max(reply.result.resid, 0), out.length);
+  const missing = isGood ? Math.max(due - came, 0) + unsent : 0;
+  const text = crossedText(answered.text, missing, due + out.length, out.length > 0 ? 'go out' : 'come');
+  const crossed = { text, missing, requested: bytes, compared: out.length };
+  const report = { ...answered, ...crossed, durationMs, altered: null };
   return { report, data: received };
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** What the medium is to be compared with. Errors: those of effectOn. */
+function comparedData(disk: Disk, cdb: Uint8Array, dataOut: Uint8Array = NOTHING): Uint8Array {
+  if (!isComparingCdb(cdb)) {
+    const message = `refused to send ${cdbText(cdb)} with data: it compares none`;
+    throw new IntegrityError('ERR_READ_ONLY', message, { disk: disk.device, cdb });
+  }
+  effectOn(disk, { cdb, dataOut });
+  return alignedCopy(dataOut);
 }
 
 const NO_DATA = { direction: 'none', data: null } as const;
@@ -87,7 +116,7 @@ export function reportOf(
   cdb: Uint8Array,
   { outcome, result, retries }: ScsiReply,
   received: Uint8Array,
-): Omit<CommandReport, 'missing' | 'requested' | 'durationMs' | 'altered'> {
+): Omit<CommandReport, 'missing' | 'requested' | 'compared' | 'durationMs' | 'altered'> {
   const { command, fields } = decoded;
   const untouched = untouchedAtEnd(received);
   const { status, hostStatus, driverStatus, resid, sense } = result;

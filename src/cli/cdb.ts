@@ -6,7 +6,7 @@ import type { Disk } from '../device/disk.js';
 import { IntegrityError } from '../errors.js';
 import type { CommandReport } from '../report/model.js';
 import { commandReportText } from '../report/transfer-text.js';
-import { cdbText, decodeWholeCdb } from '../scsi/cdb.js';
+import { cdbText, decodeWholeCdb, isComparingCdb } from '../scsi/cdb.js';
 import { openSink, openSource } from './bytes.js';
 import type { CommandIo } from './io.js';
 import { BLOCK_COUNT, integerUpTo, LBA, parseInteger } from './options.js';
@@ -51,7 +51,7 @@ export function cdbCommand(io: CommandIo): Command {
     .option('--blocks <n>', 'with --write: how many blocks', (text: string) =>
       parseInteger('--blocks', text, BLOCK_COUNT),
     )
-    .option('-i, --input <file>', 'with --write: the data that goes out; - for stdin')
+    .option('-i, --input <file>', 'the data that goes out, with --write or for VERIFY; - for stdin')
     .option('--timeout <s>', 'seconds that the command may take (default: 30)', (text: string) =>
       parseInteger('--timeout', text, TIMEOUT_S),
     )
@@ -70,7 +70,7 @@ export function cdbCommand(io: CommandIo): Command {
 /** Options that are for the other kind of command. @throws ERR_USAGE, ERR_READ_ONLY */
 function requireForReading(cdb: Uint8Array, options: CdbOptions): CdbOptions {
   const { input, lba, blocks, iOwn, journal, partition } = options;
-  if (input !== undefined) {
+  if (input !== undefined && !isComparingCdb(cdb)) {
     const message = `refused to send ${cdbText(cdb)} with data: it could alter the disk`;
     throw new IntegrityError('ERR_READ_ONLY', message, {
       cdb,
@@ -95,12 +95,13 @@ async function send(
   cdb: Uint8Array,
   options: CdbOptions,
 ): Promise<void> {
-  const { testbed, trace, output, in: inBytes } = options;
+  const { testbed, trace, input, output, in: inBytes } = options;
   requireReadOnly(cdb);
   if (output === '-') requireBinaryStdout('the data', options, io);
   await withDisk(io, { device, testbed, trace, verb: null }, async (disk) => {
     await using sink = await openSink(output, io);
-    const command = { cdb, inBytes, timeoutMs: timeoutOf(options) };
+    const dataOut = input === undefined ? undefined : await readData(disk, input, io);
+    const command = { cdb, dataOut, inBytes, timeoutMs: timeoutOf(options) };
     const { report, data } = await sendCommand(disk, command, io.signal);
     await sink?.write(data);
     await sink?.end();

@@ -4,7 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NativeHandle, SgRequest, SgResult } from '../binding.js';
 import { type ErrorCode, IntegrityError } from '../errors.js';
-import { cdbText, isReadOnlyCdb } from '../scsi/cdb.js';
+import { cdbText, isComparingCdb, isReadOnlyCdb } from '../scsi/cdb.js';
 import { classify, describeOutcome, type ScsiOutcome } from '../scsi/outcome.js';
 import { SENSE_KEY } from '../scsi/sense.js';
 import { ERRNO, errnoError } from './errno.js';
@@ -140,8 +140,8 @@ export class SgTransport implements DiskTransport {
     const { direction, data, timeoutMs = COMMAND_TIMEOUT_MS, signal, again } = command;
     // What is checked is what is sent: the caller's array may change between two tries.
     const cdb = Uint8Array.from(command.cdb);
-    const alters = !isReadOnlyCdb(cdb);
-    if (!this.#writable && (direction === 'to-device' || alters)) {
+    const alters = direction === 'to-device' ? !isComparingCdb(cdb) : !isReadOnlyCdb(cdb);
+    if (!this.#writable && alters) {
       throw new IntegrityError(
         'ERR_READ_ONLY',
         `${this.#disk}: refused to send ${cdbText(cdb)}: it could alter the medium`,

@@ -253,6 +253,8 @@ export interface CommandReport {
    * how many there is room for.
    */
   readonly missing: number;
+  /** Bytes that went out to be compared with the medium, which stores none of them. */
+  readonly compared: number;
   readonly durationMs: number;
   /** The first {@link DATA_SHOWN_MAX} bytes that came, as hex; null when they go to a file. */
   readonly data: string | null;

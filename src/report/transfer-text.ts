@@ -137,7 +137,8 @@ const byte = (value: number) => `${value.toString(16).toUpperCase().padStart(2, 
 
 export function commandReportText(report: CommandReport): string {
   const { device, command, cdb, fields, text, sense, retries, data, decoded, notDecoded, altered } = report;
-  const { status, hostStatus, driverStatus, requested, received, residue, untouched, durationMs } = report;
+  const { status, hostStatus, driverStatus, requested, compared, received, residue, untouched, durationMs } =
+    report;
   const said = Object.entries(fields).map(([name, value]) => `${name} ${scalarText(name, value)}`);
   return page([
     `${device}: ${command}  ${cdb.replace(/..(?!$)/g, '$& ')}`,
@@ -147,6 +148,7 @@ export function commandReportText(report: CommandReport): string {
     `  status ${byte(status)}, host ${byte(hostStatus)}, driver ${byte(driverStatus)}, ${durationMs} ms`,
     ...(sense === null ? [] : senseLines(sense, report.senseBytes)),
     ...(requested === 0 ? [] : [`data: ${received} of ${requested} bytes taken, residue ${residue}`]),
+    ...(compared === 0 ? [] : [`data: ${compared} bytes sent to be compared; nothing of them is stored`]),
     ...(untouched === 0
       ? []
       : [`  the last ${untouched} of them are what was in the buffer before: they did not come`]),

@@ -132,6 +132,19 @@ export function isReadOnlyCdb(cdb: Uint8Array): boolean {
   return byte !== undefined && (byte & mask) === 0;
 }
 
+/** BYTCHK: with each block, and with one for all. 10b is reserved. */
+const COMPARING: readonly (number | undefined)[] = [0b01, 0b11];
+
+/** Whether this command is whole, and does nothing with its data-out but compare it with the medium: VERIFY with BYTCHK. */
+export function isComparingCdb(cdb: Uint8Array): boolean {
+  const decoded = decodeCdb(cdb);
+  if (decoded === null) return false;
+  const { command, fields } = decoded;
+  return (
+    command.comparesOnly === true && cdb.length === command.length && COMPARING.includes(fields.byteCheck)
+  );
+}
+
 /**
  * What a CDB says that is to be sent. Throws ERR_READ_ONLY for one that is not known here, since it might alter the medium; ERR_USAGE for
  * one that is not as long as its command.

@@ -153,6 +153,8 @@ export interface CommandDefinition {
   readonly data: 'none' | 'in' | 'out';
   /** It cannot alter the medium, provided that these bits are clear where given. What has none counts as a write. */
   readonly readOnly?: true | { readonly ifClear: readonly [at: number, mask: number] };
+  /** Data that goes out is compared with the medium and never stored (SBC-4, VERIFY with BYTCHK). */
+  readonly comparesOnly?: true;
 }
 
 const bits = (at: number, high: number, low: number = high): FieldPlace => ({ runs: [{ at, high, low }] });
@@ -212,6 +214,8 @@ function row(
 ): CommandDefinition {
   return { name, operation, length, data, fields, ...(readOnly !== undefined && { readOnly }) };
 }
+
+const comparing = (command: CommandDefinition): CommandDefinition => ({ ...command, comparesOnly: true });
 
 export const COMMANDS: readonly CommandDefinition[] = [
   row('TEST UNIT READY', [0x00], 6, 'none', {}, true),
@@ -280,7 +284,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   row('READ(10)', [0x28], 10, 'in', { ...READ, ...RANGE_10 }, true),
   row('WRITE(10)', [0x2a], 10, 'out', { ...WRITE, ...RANGE_10 }),
   row('WRITE AND VERIFY(10)', [0x2e], 10, 'out', { ...VERIFY, ...RANGE_10 }),
-  row('VERIFY(10)', [0x2f], 10, 'out', { ...VERIFY, ...RANGE_10 }, NO_DATA_OUT),
+  comparing(row('VERIFY(10)', [0x2f], 10, 'out', { ...VERIFY, ...RANGE_10 }, NO_DATA_OUT)),
   row('PRE-FETCH(10)', [0x34], 10, 'none', { immediate: bits(1, 1), ...RANGE_10 }, true),
   row('SYNCHRONIZE CACHE(10)', [0x35], 10, 'none', { immediate: bits(1, 1), ...RANGE_10 }),
   row('WRITE BUFFER', [0x3b], 10, 'out', {
@@ -357,13 +361,15 @@ export const COMMANDS: readonly CommandDefinition[] = [
     { ...READ_LONG, ...DURATION_LIMIT_32, ...RANGE_32, ...TAGS },
     true,
   ),
-  row(
-    'VERIFY(32)',
-    [0x7f, 0x000a],
-    32,
-    'out',
-    { ...VERIFY_LONG, ...RANGE_32, ...TAGS },
-    { ifClear: [10, 0x06] },
+  comparing(
+    row(
+      'VERIFY(32)',
+      [0x7f, 0x000a],
+      32,
+      'out',
+      { ...VERIFY_LONG, ...RANGE_32, ...TAGS },
+      { ifClear: [10, 0x06] },
+    ),
   ),
   row('WRITE(32)', [0x7f, 0x000b], 32, 'out', { ...WRITE_LONG, ...DURATION_LIMIT_32, ...RANGE_32, ...TAGS }),
   row('WRITE AND VERIFY(32)', [0x7f, 0x000c], 32, 'out', { ...VERIFY_LONG, ...RANGE_32, ...TAGS }),
@@ -426,7 +432,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   row('WRITE(16)', [0x8a], 16, 'out', { ...WRITE, ...durationLimit16(1), ...RANGE_16 }),
   row('ORWRITE(16)', [0x8b], 16, 'out', { ...WRITE, ...RANGE_16 }),
   row('WRITE AND VERIFY(16)', [0x8e], 16, 'out', { ...VERIFY, ...RANGE_16 }),
-  row('VERIFY(16)', [0x8f], 16, 'out', { ...VERIFY, ...RANGE_16 }, NO_DATA_OUT),
+  comparing(row('VERIFY(16)', [0x8f], 16, 'out', { ...VERIFY, ...RANGE_16 }, NO_DATA_OUT)),
   row('PRE-FETCH(16)', [0x90], 16, 'none', { immediate: bits(1, 1), ...RANGE_16 }, true),
   row('SYNCHRONIZE CACHE(16)', [0x91], 16, 'none', { immediate: bits(1, 1), ...RANGE_16 }),
   row('WRITE SAME(16)', [0x93], 16, 'out', { ...SAME, noDataOut: bits(1, 0), ...RANGE_16 }),
@@ -544,7 +550,7 @@ export const COMMANDS: readonly CommandDefinition[] = [
   row('READ(12)', [0xa8], 12, 'in', { ...READ, ...RANGE_12 }, true),
   row('WRITE(12)', [0xaa], 12, 'out', { ...WRITE, ...RANGE_12 }),
   row('WRITE AND VERIFY(12)', [0xae], 12, 'out', { ...VERIFY, ...RANGE_12 }),
-  row('VERIFY(12)', [0xaf], 12, 'out', { ...VERIFY, ...RANGE_12 }, NO_DATA_OUT),
+  comparing(row('VERIFY(12)', [0xaf], 12, 'out', { ...VERIFY, ...RANGE_12 }, NO_DATA_OUT)),
 ];
 
 const VARIABLE_LENGTH = 0x7f;

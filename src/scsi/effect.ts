@@ -124,6 +124,12 @@ export function hasEffect(name: string): boolean {
   return rowOf(name) !== null;
 }
 
+/** Whether what the command alters are blocks of a range. */
+export function altersBlocks(name: string): boolean {
+  const row = rowOf(name);
+  return row !== null && !WITHOUT_BLOCKS.includes(row);
+}
+
 function requireProtect({ name, fields: { protect = 0 }, format }: Call): void {
   if (protect > PROTECT_MAX) throw usage(name, `the protect field ${protect} is reserved`);
   if (protect === 0 || format.intervalsPerBlock !== null) return;
@@ -370,6 +376,16 @@ const VERIFY: Row = {
   },
   effect: UNIT.effect,
 };
+
+const WITHOUT_BLOCKS: readonly Row[] = [
+  MODE_SELECT,
+  FORMAT_UNIT,
+  UNIT,
+  WRITE_BUFFER,
+  ZONE,
+  SEND_DIAGNOSTIC,
+  VERIFY,
+];
 
 /** By name; the sizes of a command have one row. */
 const ROWS: Readonly<Record<string, Row>> = {

@@ -17,8 +17,8 @@ function send(raw: RawCommand, change: (result: SgResult) => SgResult = (result)
 type SgIo = (request: SgRequest) => Promise<SgResult>;
 
 /** One that takes the place of the disk's `sgIo` for the command itself. */
-async function sendWith(raw: RawCommand, instead: (sgIo: SgIo) => SgIo) {
-  await using emulated = await EmulatedDisk.create({ blocks: 4096 });
+async function sendWith(raw: RawCommand, instead: (sgIo: SgIo) => SgIo, type: 1 | 2 = 1) {
+  await using emulated = await EmulatedDisk.create({ blocks: 4096, type });
   const node = new InProcessNode(emulated.unit);
   const own: SgIo = (request) => node.sgIo(request);
   let now = own;
@@ -151,6 +151,35 @@ t.test('GOOD without all that CDB and format say is no success', async (t) => {
   t.match((await send({ cdb: long }, () => GOOD)).report, { requested: 600, missing: 600 });
 });
 
+t.test('VERIFY with data compares it, and stores nothing', async (t) => {
+  const blank = new Uint8Array(1024);
+  for (const size of [10, 12, 16, 32]) {
+    const tags = size === 32 ? { refTag: 8 } : {};
+    const cdb = encodeCdb(`VERIFY(${size})`, { lba: 8n, blocks: 2, byteCheck: 1, ...tags });
+    // VERIFY(32) is of type 2 alone.
+    const compare = (dataOut: Uint8Array) => sendWith({ cdb, dataOut }, (sgIo) => sgIo, size === 32 ? 2 : 1);
+    const same = (await compare(blank)).report;
+    t.match(same, { outcome: 'good', compared: 1024, requested: 0, missing: 0, altered: null }, same.command);
+    t.match(commandReportText(same), /\ndata: 1024 bytes sent to be compared; nothing of them is stored$/);
+    t.notMatch(commandReportText(same), /ALTERED|stays/);
+    const other = (await compare(blank.with(700, 1))).report;
+    t.match(other, { outcome: 'check-condition', sense: { key: 0xe, asc: 0x1d }, altered: null });
+    for (const bytes of [0, 512, 1023, 1040]) {
+      const dataOut = new Uint8Array(bytes);
+      await t.rejects(send({ cdb, dataOut }), { code: 'ERR_BAD_LENGTH', message: /1024 are needed/ });
+    }
+    await t.rejects(send({ cdb }), { code: 'ERR_BAD_LENGTH' });
+  }
+  const one = encodeCdb('VERIFY(16)', { lba: 8n, blocks: 2, byteCheck: 3 });
+  t.match((await send({ cdb: one, dataOut: new Uint8Array(512) })).report, {
+    outcome: 'good',
+    compared: 512,
+  });
+  const unsent = await send({ cdb: one, dataOut: new Uint8Array(512) }, () => ({ ...GOOD, resid: 12 }));
+  t.match(unsent.report, { missing: 12, text: 'GOOD, but 12 of 512 bytes did not go out' });
+  await t.rejects(send({ cdb: READ, dataOut: blank }), { code: 'ERR_READ_ONLY' });
+});
+
 t.test('only what cannot alter the disk is sent, and as long as it is', async (t) => {
   for (const { name, readOnly } of COMMANDS.filter(({ readOnly }) => readOnly !== true)) {
     const cdb = encodeCdb(name, {});
@@ -159,7 +188,21 @@ t.test('only what cannot alter the disk is sent, and as long as it is', async (t
     else t.equal(requireReadOnly(cdb).command.name, name);
   }
   const compares = encodeCdb('VERIFY(16)', { byteCheck: 1, blocks: 1 });
-  t.throws(() => requireReadOnly(compares), { code: 'ERR_READ_ONLY', advice: /blk-integrity write/ });
+  t.equal(requireReadOnly(compares).command.name, 'VERIFY(16)');
+  for (const name of ['WRITE AND VERIFY(16)', 'COMPARE AND WRITE']) {
+    const cdb = encodeCdb(name, { blocks: 1, ...(name.endsWith('(16)') && { byteCheck: 1 }) });
+    const dataOut = new Uint8Array(name === 'COMPARE AND WRITE' ? 1024 : 512);
+    await t.rejects(send({ cdb, dataOut }), { code: 'ERR_READ_ONLY', advice: /blk-integrity write/ }, name);
+  }
+  for (const name of ['FORMAT UNIT', 'MODE SELECT(10)', 'SYNCHRONIZE CACHE(16)']) {
+    t.throws(
+      () => requireReadOnly(encodeCdb(name, {})),
+      { code: 'ERR_READ_ONLY', advice: 'If that is meant: --write.' },
+      name,
+    );
+  }
+  const saves = encodeCdb('LOG SENSE', { savePages: true });
+  t.throws(() => requireReadOnly(saves), { code: 'ERR_READ_ONLY', advice: /is not sent/ });
   t.throws(() => requireReadOnly(Uint8Array.of(0xc0, 0, 0, 0, 0, 0)), {
     code: 'ERR_READ_ONLY',
     message: /c0 00 .*not known here/,

@@ -133,6 +133,22 @@ t.test('--write: what ends GOOD stays, the rest is put back', async (t) => {
   });
 });
 
+t.test('VERIFY compares without --write', async (t) => {
+  const verify = '8f 02 0000000000000008 00000002 0000';
+  const two = file('there', Buffer.concat([pattern(512, 8), pattern(512, 9)]));
+  t.match(await cdb(verify, '-i', two), {
+    status: 0,
+    stdout: /answer: GOOD\n[\s\S]*\ndata: 1024 bytes sent to be compared; nothing of them is stored\n$/,
+  });
+  const wrong = await cdb(verify, '-i', file('other', pattern(1024, 77)));
+  t.match(wrong, { status: 3, stdout: /answer: MISCOMPARE/ });
+  t.match(await cdb(verify, '-i', two, '--write'), {
+    status: 2,
+    stderr: /cannot alter the disk.*\n.*Leave out --write/,
+  });
+  t.match(await cdb(verify), { status: 2, stderr: /0 bytes, 1024 are needed/ });
+});
+
 t.test('--write without a range', async (t) => {
   const page = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0x0a, 0x0a, 0x04, 0x10, 0, 0x80, 0, 0, 0, 0, 0, 0);
   const select = await cdb('55 10 0000000000 0014 00', '--write', '-i', file('page', page), '--json');

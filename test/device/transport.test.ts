@@ -4,7 +4,7 @@ import { errnoError } from '../../src/device/errno.js';
 import { fetch, SgTransport } from '../../src/device/transport.js';
 import type { IntegrityError } from '../../src/errors.js';
 import { inquiryCdb, readCdb, writeCdb } from '../../src/scsi/cdb.js';
-import { encodeCdb } from '../../src/scsi/commands.js';
+import { COMMANDS, encodeCdb } from '../../src/scsi/commands.js';
 import { describeOutcome } from '../../src/scsi/outcome.js';
 import { senseKeyOf } from '../../src/scsi/sense.js';
 import { checkCondition, GOOD } from '../support/target.js';
@@ -53,6 +53,42 @@ t.test('a transport that may not write sends nothing that could', async (t) => {
   t.equal(node.requests.length, 0);
   t.equal((await transport.send(READ)).outcome.kind, 'good');
   t.equal((await new SgTransport(node, '/dev/sdx', true).send(WRITE)).outcome.kind, 'good');
+});
+
+t.test('data goes out by it for VERIFY alone, which compares', async (t) => {
+  const node = handle(GOOD);
+  const transport = new SgTransport(node, '/dev/sdx', false);
+  const out = { direction: 'to-device', data: new Uint8Array(512) } as const;
+  const compares = COMMANDS.filter(({ comparesOnly }) => comparesOnly).map(({ name }) => name);
+  t.same(compares, ['VERIFY(10)', 'VERIFY(32)', 'VERIFY(16)', 'VERIFY(12)']);
+  for (const { name, fields, length } of COMMANDS) {
+    for (let byteCheck = 0; byteCheck < ('byteCheck' in fields ? 4 : 1); byteCheck++) {
+      const cdb = encodeCdb(name, byteCheck === 0 ? {} : { byteCheck });
+      const said = `${name} ${byteCheck}`;
+      if (compares.includes(name) && [1, 3].includes(byteCheck)) {
+        t.equal((await transport.send({ ...out, cdb })).outcome.kind, 'good', said);
+        for (const cut of [cdb.subarray(0, length - 1), Uint8Array.from([...cdb, 0])]) {
+          await t.rejects(transport.send({ ...out, cdb: cut }), { code: 'ERR_READ_ONLY' }, said);
+        }
+        await t.rejects(
+          transport.send({ direction: 'none', data: null, cdb }),
+          { code: 'ERR_READ_ONLY' },
+          said,
+        );
+      } else {
+        await t.rejects(transport.send({ ...out, cdb }), { code: 'ERR_READ_ONLY' }, said);
+      }
+    }
+  }
+  t.equal(node.requests.length, 8);
+  const long = encodeCdb('VERIFY(32)', { byteCheck: 1 });
+  for (const [at, byte] of [
+    [7, 0x17],
+    [9, 0x0b],
+    [9, 0x0c],
+  ] as const) {
+    await t.rejects(transport.send({ ...out, cdb: long.with(at, byte) }), { code: 'ERR_READ_ONLY' });
+  }
 });
 
 t.test('what was checked is what is sent, whatever becomes of the array meanwhile', async (t) => {
