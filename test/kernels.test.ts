@@ -30,15 +30,15 @@ const RANDOM_IO = [
 
 /** On the oldest, the newest and two between: what the verbs do is told by two of them. */
 const SUITES: Readonly<Record<string, readonly string[]>> = {
-  '5.10': ['lio-fileio', 'tcmu', 'owned', 'altering', 'safeguard', 'passthrough', 'nvme'],
+  '5.10': ['lio-fileio', 'tcmu', 'altering', 'safeguard', 'passthrough', 'bad-input', 'nvme'],
   '6.1': ['scsi-debug', 'injection', 'lio-fileio', 'verbs', 'emulated-disk', 'nvme'],
-  '6.12': ['tcmu', 'passthrough', 'bad-input', 'verbs', 'emulated-disk-long', 'nvme'],
+  '6.12': ['owned', 'passthrough', 'verbs', 'emulated-disk-long', 'nvme'],
   newest: ['scsi-debug', 'injection', 'lio-fileio', 'emulated-disk', 'nvme', 'ublk'],
 };
 const LONG_SUITES: Readonly<Record<string, readonly string[]>> = {
-  '5.10': ['owned'],
+  '5.10': [],
   '6.1': ['emulated-disk-long'],
-  '6.12': ['passthrough'],
+  '6.12': ['owned', 'passthrough'],
   newest: ['emulated-disk-long'],
 };
 const KERNELS = Object.keys(SUITES);
