@@ -8,21 +8,27 @@ import { traced } from './trace.js';
 import { type CommandNode, SgTransport } from './transport.js';
 
 /** Nobody's business outside: it takes every command. */
-const nodes = new WeakMap<Disk, CommandNode>();
+const nodes = new WeakMap<Disk, OpenableNode>();
 
-/** What carries the commands of a disk in this process; null for a disk of the kernel. */
-export function inProcessNode(disk: Disk): CommandNode | null {
+/** What a node of /dev is to a disk of the kernel: each who opens it has a descriptor of its own. */
+export interface OpenableNode {
+  open(): CommandNode;
+}
+
+/** The node of a disk in this process; null for a disk of the kernel. */
+export function inProcessNode(disk: Disk): OpenableNode | null {
   return nodes.get(disk) ?? null;
 }
 
 /** `device` is how messages name it. */
 export async function openInProcess(
   device: string,
-  node: CommandNode,
+  node: OpenableNode,
   { signal, onCommand, queueDepth = 1 }: OpenDiskOptions = {},
 ): Promise<Disk> {
   requireQueueDepth(queueDepth);
-  const transport = traced(new SgTransport(node, device, false, { queueDepth }), onCommand);
+  const handle = node.open();
+  const transport = traced(new SgTransport(handle, device, false, { queueDepth }), onCommand);
   const facts = await learnFacts(transport, signal);
   const sysfs = { ...UNKNOWN_TO_THE_KERNEL, name: device };
   const disk = new Disk({
@@ -32,7 +38,7 @@ export async function openInProcess(
     namespace: null,
     lbmd: null,
     noBlockPi: null,
-    sg: node,
+    sg: handle,
     block: null,
     transport,
     log: null,

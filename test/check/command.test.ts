@@ -19,13 +19,13 @@ type SgIo = (request: SgRequest) => Promise<SgResult>;
 /** One that takes the place of the disk's `sgIo` for the command itself. */
 async function sendWith(raw: RawCommand, instead: (sgIo: SgIo) => SgIo, type: 1 | 2 = 1) {
   await using emulated = await EmulatedDisk.create({ blocks: 4096, type });
-  const node = new InProcessNode(emulated.unit);
+  const node = new InProcessNode(emulated.unit).open();
   const own: SgIo = (request) => node.sgIo(request);
   let now = own;
   const sgIo: SgIo = (request) => now(request);
-  await using disk = await openInProcess('disk', { sgIo, close: () => node.close() });
+  await using disk = await openInProcess('disk', { open: () => ({ sgIo, close: () => node.close() }) });
   now = instead(own);
-  return sendCommand(disk, raw);
+  return await sendCommand(disk, raw);
 }
 
 const once = (first: SgResult) => {

@@ -233,9 +233,9 @@ t.test('disks whose tuples do not come', async (t) => {
       blocks: BLOCKS,
       behaviour: { interleave: 'stripped' },
     });
-    const node = new InProcessNode(emulated.unit);
+    const node = new InProcessNode(emulated.unit).open();
     const sgIo = async (request: SgRequest) => ({ ...(await node.sgIo(request)), resid: 0 });
-    await using disk = await openInProcess('lio', { sgIo, close: () => node.close() });
+    await using disk = await openInProcess('lio', { open: () => ({ sgIo, close: () => node.close() }) });
     const plan = await planRead(disk, { lba: 0n, blocks: 4, protect: 1 });
     const report = await readBlocks(disk, plan);
     t.match(report.results, [

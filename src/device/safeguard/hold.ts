@@ -11,7 +11,7 @@ import type { Answer } from '../blocks.js';
 import type { Disk } from '../disk.js';
 import { ERRNO, errnoError } from '../errno.js';
 import { learnCapacity, learnIdentity, sameCapacity, sameIdentity } from '../facts.js';
-import { inProcessNode } from '../in-process.js';
+import { inProcessNode, type OpenableNode } from '../in-process.js';
 import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from '../node.js';
 import { plainAnswerOf } from '../paths/passthrough.js';
 import {
@@ -28,7 +28,7 @@ const LOCK_PATIENCE_MS = 5000;
 const LOCK_STEP_MS = 100;
 
 /** Disks in this process that are held. */
-const heldInProcess = new WeakSet<CommandNode>();
+const heldInProcess = new WeakSet<OpenableNode>();
 
 /** A disk that is held until it is released. */
 export interface Hold {
@@ -55,15 +55,17 @@ export async function holdDisk(disk: Disk, options: HoldOptions = {}): Promise<H
   return node === null ? holdNodes(disk, options) : holdInProcess(disk, node, options);
 }
 
-async function holdInProcess(disk: Disk, node: CommandNode, options: HoldOptions): Promise<Hold> {
+async function holdInProcess(disk: Disk, node: OpenableNode, options: HoldOptions): Promise<Hold> {
   requireWritable(disk, options);
   if (heldInProcess.has(node)) throw errnoError(ERRNO.EWOULDBLOCK, 'claim', disk.device);
   heldInProcess.add(node);
+  const handle = node.open();
   const release = async () => {
+    await handle.close();
     heldInProcess.delete(node);
   };
   try {
-    const sg = writableBy(disk, node);
+    const sg = writableBy(disk, handle);
     await requireSameDisk(disk, sg);
     return { listed: null, block: null, transports: { block: null, sg }, release };
   } catch (error) {

@@ -131,7 +131,7 @@ export class EmulatedDisk implements AsyncDisposable {
 
   /** The initiator that this package is on a real node, with its retries; `writable` lets it send what alters the medium. */
   transport({ writable = false }: { readonly writable?: boolean } = {}): ScsiTransport {
-    return new SgTransport(this.#node, this.identity.serial, writable);
+    return new SgTransport(this.#node.open(), this.identity.serial, writable);
   }
 
   /**
