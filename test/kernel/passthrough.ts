@@ -14,8 +14,8 @@ import { command } from './command.js';
 
 const LEAK_COMMANDS = Number(process.env['PASSTHROUGH_COMMANDS'] ?? 5000);
 const NOBODY = 65534;
-/** Long enough that everything which is to be under way at once is. */
-const SLOW_NS = 400_000_000;
+/** Jiffies, of which Debian's kernels have 250 a second: long enough, on a busy machine too, that everything which is to be under way at once is. */
+const SLOW_JIFFIES = 750;
 const DRIVER = '/sys/bus/pseudo/drivers/scsi_debug';
 
 export async function passthrough(t: Test): Promise<void> {
@@ -47,7 +47,7 @@ const isStamped = (data: Uint8Array, lba: number) =>
   Buffer.from(data.buffer, data.byteOffset).readBigUInt64LE(8) === BigInt(lba);
 
 async function slowly<T>(job: () => Promise<T>): Promise<T> {
-  await writeFile(`${DRIVER}/ndelay`, String(SLOW_NS));
+  await writeFile(`${DRIVER}/delay`, String(SLOW_JIFFIES));
   try {
     return await job();
   } finally {
@@ -72,21 +72,33 @@ async function until(ready: () => Promise<boolean>): Promise<void> {
   while (!(await ready())) await delay(5);
 }
 
+/** Until so many are under way, or all have ended: then there never were. */
+async function untilUnderWay(disk: Disk, count: number, all: Promise<unknown>): Promise<void> {
+  let ended = false;
+  void all.then(() => {
+    ended = true;
+  });
+  await until(async () => ended || (await underWay(disk)) === count);
+}
+
 async function inFlight(t: Test, device: string, queueDepth: number): Promise<void> {
   await using disk = await openDevice(device, { queueDepth });
   const idle = await underWay(disk);
   await slowly(async () => {
     let most = 0;
-    const lbas = Array.from({ length: queueDepth * 3 }, (_, i) => (i * 7919) % 32_000);
+    let ended = false;
+    const lbas = Array.from({ length: queueDepth * 2 }, (_, i) => (i * 7919) % 32_000);
     const all = Promise.all(
       lbas.map(async (lba) => {
         const { data } = await disk.readAs({ size: 16 }, BigInt(lba), 1);
         t.ok(isStamped(data!, lba), `block ${lba} has its own data`);
       }),
-    );
+    ).finally(() => {
+      ended = true;
+    });
     await until(async () => {
       most = Math.max(most, (await underWay(disk)) - idle);
-      return most === queueDepth;
+      return ended;
     });
     await all;
     t.equal(most, queueDepth, 'so many, and never more');
@@ -103,7 +115,7 @@ async function notHeld(t: Test, device: string): Promise<void> {
       await disk.readAs({ size: 10 }, BigInt(i), 1);
       ended++;
     });
-    await until(async () => (await underWay(disk)) - idle === 32);
+    await untilUnderWay(disk, idle + 32, Promise.all(all));
     // Eight files are more than libuv has threads.
     await Promise.all(Array.from({ length: 8 }, () => readFile('/proc/self/maps')));
     t.equal(ended, 0, 'files are read, and timers run, while all of them are under way');
@@ -120,7 +132,7 @@ async function closed(t: Test, device: string): Promise<void> {
   await slowly(async () => {
     const reads = Array.from({ length: 20 }, (_, i) => disk.readAs({ size: 16 }, BigInt(i), 1));
     const settled = Promise.allSettled(reads);
-    await until(async () => (await underWay(disk)) - idle === 8);
+    await untilUnderWay(disk, idle + 8, settled);
     await disk.close();
     const ends = await settled;
     const good = ends.filter(({ status }) => status === 'fulfilled');
@@ -141,7 +153,7 @@ async function givenUp(t: Test, device: string): Promise<void> {
       disk.readAs({ size: 16 }, BigInt(i), 1, controller.signal),
     );
     const settled = Promise.allSettled(reads);
-    await until(async () => (await underWay(disk)) - idle === 4);
+    await untilUnderWay(disk, idle + 4, settled);
     controller.abort();
     const ends = (await settled).map(({ status }) => status);
     t.same(ends, [...Array(4).fill('fulfilled'), ...Array(6).fill('rejected')]);
@@ -149,24 +161,29 @@ async function givenUp(t: Test, device: string): Promise<void> {
   t.match(await disk.readAs({ size: 16 }, 5n, 1), { answer: { kind: 'good' } }, 'and the disk goes on');
 }
 
-/** Neither process.exit() nor the end of a worker waits for what JavaScript will not see any more, and neither crashes. */
+/** Neither process.exit() nor an error waits for what JavaScript will not see any more, and neither crashes. */
 async function ends(t: Test, device: string): Promise<void> {
   const script = (end: string) => `
     import { openDevice } from 'blk-integrity';
     const disk = await openDevice(${JSON.stringify(device)}, { queueDepth: 16 });
-    for (let i = 0; i < 40; i++) disk.readAs({ size: 16 }, BigInt(i), 1).catch(() => {});
-    setTimeout(() => { ${end} }, 50);`;
-  await slowly(async () => {
-    for (const [end, status] of [
-      ['process.exit(7)', 7],
-      ['throw new Error("end")', 1],
-    ] as const) {
-      const child = spawn(process.execPath, ['--input-type=module', '-e', script(end)], {
-        stdio: ['ignore', 'ignore', 'ignore'],
-      });
+    process.stdout.write('open');
+    process.stdin.once('data', () => {
+      for (let i = 0; i < 40; i++) disk.readAs({ size: 16 }, BigInt(i), 1).catch(() => {});
+      setTimeout(() => { ${end} }, 50);
+    });`;
+  for (const [end, status] of [
+    ['process.exit(7)', 7],
+    ['throw new Error("end")', 1],
+  ] as const) {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script(end)], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    await once(child.stdout, 'data');
+    await slowly(async () => {
+      child.stdin.write('go');
       t.same(await once(child, 'exit'), [status, null], end);
-    }
-  });
+    });
+  }
 }
 
 async function leaks(t: Test, device: string): Promise<void> {
