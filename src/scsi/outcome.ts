@@ -47,6 +47,9 @@ const STATUS = {
   TASK_SET_FULL: 0x28,
 } as const;
 
+/** Statuses that have no outcome of their own (SAM-5). */
+const STATUS_NAMES: Readonly<Record<number, string>> = { 48: 'ACA ACTIVE', 64: 'TASK ABORTED' };
+
 const HOST_STATUS_NAMES = [
   'DID_OK',
   'DID_NO_CONNECT',
@@ -246,7 +249,7 @@ export function describeOutcome(outcome: ScsiOutcome): string {
     case 'reservation-conflict':
       return 'RESERVATION CONFLICT: another initiator has reserved the disk';
     case 'status':
-      return `SCSI status ${outcome.status.toString(16).padStart(2, '0')}h`;
+      return STATUS_NAMES[outcome.status] ?? `SCSI status ${outcome.status.toString(16).padStart(2, '0')}h`;
     case 'command-too-long':
       return `the host adapter's driver does not take commands of this length (DID_ABORT without sense)`;
     case 'timeout':

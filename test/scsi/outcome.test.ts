@@ -271,6 +271,7 @@ t.test('every other answer', async (t) => {
     ['TASK SET FULL', { status: 0x28 }, { kind: 'task-set-full' }],
     ['RESERVATION CONFLICT', { status: 0x18 }, { kind: 'reservation-conflict' }],
     ['ACA ACTIVE', { status: 0x30 }, { kind: 'status', status: 0x30 }],
+    ['TASK ABORTED', { status: 0x40 }, { kind: 'status', status: 0x40 }],
     // scsi_debug's forged errors on 7.3: the kernel says DRIVER_SENSE wherever sense came.
     ['BUSY with sense', { status: 8, driver: 8, sense: fixed('0b', '10', '01') }, { kind: 'busy' }],
     // scsi_debug's own, with opts=0x800.
@@ -306,6 +307,7 @@ t.test('every other answer', async (t) => {
     const found = outcome(answer);
     t.match(found, expected, name);
     t.match(describeOutcome(found), /\w/, `${name}: in words`);
+    if (found.kind === 'status') t.equal(describeOutcome(found), name);
   }
   t.equal(
     describeOutcome(outcome(check('f0 00 0b 00000019 0a 00000000 10 01 00 000000'))),
