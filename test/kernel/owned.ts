@@ -195,7 +195,7 @@ async function killed(t: Test): Promise<void> {
     ['prove', made.device, '--lba', '1003'],
     ['crosscheck', made.device, '--write', '--lba', '1000', '--blocks', '40'],
   ];
-  const runs = KILLS / verbs.length;
+  const runs = Math.ceil(KILLS / verbs.length);
   let left = 0;
   for (const verb of verbs) {
     await t.test(verb.join(' '), async (t) => {
