@@ -35,7 +35,7 @@ process.env['TMPDIR'] = join(folder, 'consoles');
 await mkdir(process.env['TMPDIR']);
 
 /** What the guest told before it ended, and how it ended: with an exit status, or cut off. */
-async function boot(run: number): Promise<{ told: Told; cutOff: IntegrityError | null }> {
+async function boot(run: number): Promise<{ told: Told; cutOff: Error | null }> {
   const stdout = new PassThrough();
   const output = text(stdout);
   const command = [process.execPath, 'build/kernel-tests/power-cut-main.js', String(run), String(CUTS)];
@@ -49,10 +49,8 @@ async function boot(run: number): Promise<{ told: Told; cutOff: IntegrityError |
     stdout,
     stderr: process.stderr,
   }).then(
-    ({ exitStatus }) => {
-      if (exitStatus !== 0) throw new Error(`boot ${run} ended with exit status ${exitStatus}`);
-      return null;
-    },
+    ({ exitStatus }) =>
+      exitStatus === 0 ? null : new Error(`boot ${run} ended with exit status ${exitStatus}`),
     (error: IntegrityError) => {
       if (error.code !== 'ERR_GUEST') throw error;
       return error;
