@@ -9,7 +9,8 @@ import { type Answer, partOf } from '../blocks.js';
 import { alignedCopy } from '../buffers.js';
 import type { Disk } from '../disk.js';
 import { digestOf, type Extent, WITHOUT_DIGEST } from './journal-format.js';
-import { PATIENCE_MS, patiently } from './patience.js';
+import { isRefusal, PATIENCE_MS, patiently } from './patience.js';
+import { isOurs } from './permission.js';
 import { type Blocks, WAYS, type WayName } from './ways.js';
 import type { Run, Touched, WrittenBlocks } from './written-blocks.js';
 
@@ -83,7 +84,9 @@ export class SavedRegion {
       const { data, answer } = await this.#disk.readMedium(lba, Math.min(most, blocks - at));
       if (data === null) {
         if (answer.kind === 'failed') throw answer.error;
-        throw new IntegrityError('ERR_IO', `${disk}: the medium cannot be read`, { disk });
+        const refusal = answer.kind === 'refused' ? `: ${answer.text}` : '';
+        const message = `${disk}: the medium cannot be read${refusal}`;
+        throw new IntegrityError('ERR_IO', message, { disk, cause: answer });
       }
       parts.push(data);
     }
@@ -216,8 +219,17 @@ export class SavedRegion {
       const ours = same(this.#savedOf(one).data, now) || versions.has(digestOf(now));
       return ours ? null : 'was written by somebody else';
     } catch (error) {
-      return versions.has(WITHOUT_DIGEST.unreadable) && isBadBlock(error) ? null : 'cannot be read';
+      const ours = (versions.has(WITHOUT_DIGEST.unreadable) && isBadBlock(error)) || this.#isTorn(error);
+      return ours ? null : `cannot be read (${(error as Error).message})`;
     }
+  }
+
+  /**
+   * A block that was written here and that the disk refuses for its tuple: a power cut came between the two. Disks store them in one piece;
+   * a testbed's may have a file for each.
+   */
+  #isTorn(error: unknown): boolean {
+    return isOurs(this.#disk) && isRefusal(error as Error);
   }
 
   async #requireBack(run: Run): Promise<void> {

@@ -245,6 +245,33 @@ t.test('tuples no longer cross when a region is put back: none is sent', async (
   );
 });
 
+t.test('a power cut between data and tuple, on a disk that is read checked alone', async (t) => {
+  const subject = await Subject.make(t);
+  const before = await subject.look();
+  subject.answer(deaf(subject));
+  const disk = await openInProcess(subject.emulated.identity.serial, subject.node);
+  const { data: saved } = await disk.readMedium(104n, 1);
+  const region = await claimRegion(disk, RANGE);
+  const changed = pattern(512, 4711);
+  t.match(await region.write('passthrough', 104n, changed), { kind: 'good' });
+  const tuple = tuplesFor({ profile: disk.diskProfile!, blockSize: 512, lba: 104n }, changed);
+  subject.emulated.unit.execute({
+    cdb: encodeCdb('WRITE(16)', { lba: 104n, blocks: 1, protect: 3 }),
+    dataOut: Buffer.concat([saved!, tuple]),
+    dataInMax: 0,
+  });
+  t.match(await disk.readMedium(104n, 1), {
+    data: null,
+    answer: { kind: 'refused', check: 'guard' },
+  });
+  t.equal(await region.restore(), 'tuples regenerated');
+  await region[Symbol.asyncDispose]();
+  subject.answer(() => null);
+  const data = (bytes: Buffer) => bytes.subarray(0, 256 * 512);
+  t.same(data(await subject.look()), data(before));
+  t.equal((await subject.disk.readMedium(104n, 1)).answer.kind, 'good');
+});
+
 t.test('a UNIT ATTENTION in the middle of a proof: it has lapsed when it is made', async (t) => {
   const subject = await Subject.make(t, { type: 3 });
   const transport = subject.emulated.transport({ writable: true });
