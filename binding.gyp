@@ -14,7 +14,10 @@
     'core_sources': [
       'native/core/block_io.cc',
       'native/core/crc16_t10dif.cc',
+      'native/core/crc64_nvme.cc',
       'native/core/device_node.cc',
+      'native/core/guard_kernels.cc',
+      'native/core/guard_kernels/portable.cc',
       'native/core/io_uring.cc',
       'native/core/ip_checksum.cc',
       'native/core/lbmd.cc',

@@ -209,11 +209,11 @@ export interface NativeTupleJob {
   readonly metadata: Uint8Array;
   readonly metadataStart: number;
   readonly metadataStride: number;
-  /** Where the 8-byte tuple lies inside the metadata; the metadata before it is covered by the guard, after the data. */
+  /** Where the tuple lies inside the metadata; the metadata before it is covered by the guard, after the data. */
   readonly piOffset: number;
-  /** 0 CRC-16 T10-DIF, 1 IP checksum. */
-  readonly guard: 0 | 1;
-  /** Reference tag of the first interval (32 bits). */
+  /** 0 CRC-16 T10-DIF, 1 IP checksum, both in tuples of 8 bytes; 2 CRC-64 NVMe, in tuples of 16. */
+  readonly guard: 0 | 1 | 2;
+  /** Reference tag of the first interval (32 bits; 48 in a tuple of 16 bytes). */
   readonly seed: number;
   /**
    * Application tags of ranges, in rising order and apart, three numbers each: first interval, count (1 or more), tag. The others have
@@ -231,7 +231,7 @@ export interface NativeGenerateJob extends NativeTupleJob {
 export interface NativeVerifyJob extends NativeTupleJob {
   /** What is compared, in this order: 0 guard, 1 application tag, 2 reference tag. Without 0 the data is not read. */
   readonly checks: Uint8Array;
-  /** Which tuples are not checked: application tag FFFFh, or that and reference tag FFFFFFFFh. */
+  /** Which tuples are not checked: application tag FFFFh, or that and a reference tag of all ones. */
   readonly escape: 'app' | 'app-and-ref';
   /** Whether such a tuple ends the job. */
   readonly escapeCovers: 'interval' | 'rest';
@@ -254,7 +254,7 @@ export interface NativeVerifyResult {
    * Five numbers a finding, in order of intervals: interval, the first check that differs (0 guard, 1 app, 2 ref), its stored and its
    * computed value, and a bit (1 << check) for each that differs.
    */
-  readonly findings: Uint32Array;
+  readonly findings: BigUint64Array;
 }
 
 export interface NativeBinding {
@@ -265,6 +265,8 @@ export interface NativeBinding {
   readonly TcmuServer: new () => NativeTcmuServer;
   /** CRC-16 T10-DIF (polynomial 8BB7h) going on from `seed`. */
   crc16T10Dif(seed: number, data: Uint8Array): number;
+  /** CRC-64 NVMe going on from `seed`, the CRC of what came before (0 to begin). */
+  crc64Nvme(seed: bigint, data: Uint8Array): bigint;
   /** IP checksum, as the two stored bytes read big-endian. Odd lengths are padded with a zero byte. */
   ipChecksum(data: Uint8Array): number;
   generate(job: NativeGenerateJob): void;

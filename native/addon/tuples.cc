@@ -1,11 +1,14 @@
 #include "addon/tuples.h"
 
 #include <algorithm>
-#include <cstring>
+#include <array>
+#include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "addon/convert.h"
 #include "core/crc16_t10dif.h"
+#include "core/crc64_nvme.h"
 #include "core/ip_checksum.h"
 #include "core/tuples.h"
 
@@ -21,11 +24,17 @@ Napi::Value ip(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), ip_checksum(to_bytes(info[0], "data")));
 }
 
+Napi::Value crc64(const Napi::CallbackInfo& info) {
+  const std::uint64_t seed = to_bigint(info[0], "seed", std::numeric_limits<std::uint64_t>::max());
+  return Napi::BigInt::New(info.Env(), crc64_nvme(seed, to_bytes(info[1], "data")));
+}
+
 std::size_t size_property(const Napi::Object& job, const char* name) {
   return static_cast<std::size_t>(to_integer(job.Get(name), name, 0, kSafeIntegerMax));
 }
 
 TupleLayout to_layout(const Napi::Object& job) {
+  const auto guard = static_cast<Guard>(to_integer(job.Get("guard"), "guard", 0, kGuards - 1));
   return {
       .interval = size_property(job, "interval"),
       .intervals = size_property(job, "intervals"),
@@ -33,8 +42,9 @@ TupleLayout to_layout(const Napi::Object& job) {
       .metadata_start = size_property(job, "metadataStart"),
       .metadata_stride = size_property(job, "metadataStride"),
       .pi_offset = size_property(job, "piOffset"),
-      .guard = to_integer(job.Get("guard"), "guard", 0, 1) == 0 ? Guard::kCrc16T10Dif : Guard::kIpChecksum,
-      .seed = to_unsigned<std::uint32_t>(job.Get("seed"), "seed")};
+      .guard = guard,
+      .seed = static_cast<std::uint64_t>(
+          to_integer(job.Get("seed"), "seed", 0, static_cast<std::int64_t>(ref_escape(guard))))};
 }
 
 // Copied: a property that is read later may be a getter, which could transfer the array away.
@@ -122,11 +132,14 @@ Napi::Value verify_tuples(const Napi::CallbackInfo& info) {
   const VerifyResult verified = verify(layout, rule, buffers.data, buffers.metadata);
 
   constexpr std::size_t kNumbers = 5;
-  static_assert(sizeof(Finding) == kNumbers * sizeof(std::uint32_t));
-  const auto findings = Napi::Uint32Array::New(env, verified.findings.size() * kNumbers);
-  if (!verified.findings.empty()) {
-    std::memcpy(findings.ArrayBuffer().Data(), verified.findings.data(),
-                verified.findings.size() * sizeof(Finding));
+  auto findings = Napi::BigUint64Array::New(env, verified.findings.size() * kNumbers);
+  std::uint64_t* at = findings.Data();
+  for (const Finding& finding : verified.findings) {
+    at = std::ranges::copy(std::array<std::uint64_t, kNumbers>{finding.interval,
+                                                               static_cast<std::uint64_t>(finding.check),
+                                                               finding.stored, finding.computed, finding.differs},
+                           at)
+             .out;
   }
   Napi::Object result = Napi::Object::New(env);
   result.Set("checked", static_cast<double>(verified.checked));
@@ -144,6 +157,7 @@ Napi::Value verify_tuples(const Napi::CallbackInfo& info) {
 
 void export_tuples(Napi::Env env, Napi::Object exports) {
   exports.Set("crc16T10Dif", Napi::Function::New<crc16>(env, "crc16T10Dif"));
+  exports.Set("crc64Nvme", Napi::Function::New<crc64>(env, "crc64Nvme"));
   exports.Set("ipChecksum", Napi::Function::New<ip>(env, "ipChecksum"));
   exports.Set("generate", Napi::Function::New<generate_tuples>(env, "generate"));
   exports.Set("verify", Napi::Function::New<verify_tuples>(env, "verify"));

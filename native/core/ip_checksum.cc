@@ -31,16 +31,25 @@ std::uint32_t sum_words(std::span<const std::uint8_t> data) noexcept {
   return fold(sum + tail);
 }
 
+// A checksum and the sum of words that it stands for, each from the other: the sum inverted and read
+// big-endian.
+std::uint16_t swap_between(std::uint32_t value) noexcept {
+  const std::uint32_t inverted = ~value & 0xffff;
+  return static_cast<std::uint16_t>(std::endian::native == std::endian::little ? swap_bytes(inverted)
+                                                                               : inverted);
+}
+
 }  // namespace
 
 std::uint16_t ip_checksum(std::span<const std::uint8_t> data, std::span<const std::uint8_t> more) noexcept {
   const std::uint32_t rest = sum_words(more);
   // After an odd number of bytes every later byte stands in the other half of its word.
-  const std::uint32_t sum =
-      fold(std::uint64_t{sum_words(data)} + (data.size() % 2 == 0 ? rest : swap_bytes(rest)));
-  const std::uint32_t checksum = ~sum & 0xffff;
-  return static_cast<std::uint16_t>(std::endian::native == std::endian::little ? swap_bytes(checksum)
-                                                                               : checksum);
+  return swap_between(
+      fold(std::uint64_t{sum_words(data)} + (data.size() % 2 == 0 ? rest : swap_bytes(rest))));
+}
+
+std::uint16_t ip_checksum_behind(std::uint16_t before, std::span<const std::uint8_t> data) noexcept {
+  return swap_between(fold(std::uint64_t{swap_between(before)} + sum_words(data)));
 }
 
 }  // namespace blkint

@@ -12,4 +12,7 @@ namespace blkint {
 std::uint16_t ip_checksum(std::span<const std::uint8_t> data,
                           std::span<const std::uint8_t> more = {}) noexcept;
 
+// The checksum of `data` behind a message of even length whose checksum is `before`.
+std::uint16_t ip_checksum_behind(std::uint16_t before, std::span<const std::uint8_t> data) noexcept;
+
 }  // namespace blkint

@@ -1,49 +1,126 @@
 #include "core/tuples.h"
 
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <utility>
+
 #include "core/crc16_t10dif.h"
+#include "core/crc64_nvme.h"
 #include "core/ip_checksum.h"
 
 namespace blkint {
 namespace {
 
+std::uint64_t big_endian(std::uint64_t word) noexcept {
+  return std::endian::native == std::endian::little ? __builtin_bswap64(word) : word;
+}
+
+std::uint64_t load_word(const std::uint8_t* at) noexcept {
+  std::uint64_t word;
+  std::memcpy(&word, at, sizeof word);
+  return big_endian(word);
+}
+
+void store_word(std::uint8_t* at, std::uint64_t word) noexcept {
+  word = big_endian(word);
+  std::memcpy(at, &word, sizeof word);
+}
+
+// A tuple, or the bits of one that are looked at. The application tag stands above the reference tag: two
+// words to compare, whatever the format.
 struct Tuple {
-  std::uint16_t guard;
-  std::uint16_t app;
-  std::uint32_t ref;
+  std::uint64_t guard;
+  std::uint64_t tags;
 };
 
-Tuple load(const std::uint8_t* at) noexcept {
-  return {.guard = static_cast<std::uint16_t>((at[0] << 8) | at[1]),
-          .app = static_cast<std::uint16_t>((at[2] << 8) | at[3]),
-          .ref = (std::uint32_t{at[4]} << 24) | (std::uint32_t{at[5]} << 16) | (std::uint32_t{at[6]} << 8) |
-                 at[7]};
+struct EightBytes {
+  static constexpr unsigned kRefBits = 32;
+  static constexpr unsigned kTagBits = 48;
+
+  static Tuple load(const std::uint8_t* at) noexcept {
+    const std::uint64_t word = load_word(at);
+    return {.guard = word >> kTagBits, .tags = word & ((std::uint64_t{1} << kTagBits) - 1)};
+  }
+  static void store(std::uint8_t* at, const Tuple& tuple) noexcept {
+    store_word(at, tuple.guard << kTagBits | tuple.tags);
+  }
+};
+
+struct SixteenBytes {
+  static constexpr std::size_t kBytes = 16;
+  static constexpr unsigned kRefBits = 48;
+
+  static Tuple load(const std::uint8_t* at) noexcept {
+    return {.guard = load_word(at), .tags = load_word(at + sizeof(std::uint64_t))};
+  }
+  static void store(std::uint8_t* at, const Tuple& tuple) noexcept {
+    store_word(at, tuple.guard);
+    store_word(at + sizeof(std::uint64_t), tuple.tags);
+  }
+};
+
+template <typename Format>
+constexpr std::uint64_t kRefMask = (std::uint64_t{1} << Format::kRefBits) - 1;
+
+// Intervals that are worked on together: their guards are computed, then their tuples made or compared while
+// the cache holds both.
+constexpr std::size_t kChunkIntervals = 32;
+constexpr std::size_t kChunkBytes = 32768;
+
+std::size_t chunk_of(const TupleLayout& layout) noexcept {
+  return std::clamp<std::size_t>(kChunkBytes / layout.interval, 1, kChunkIntervals);
 }
 
-void store(std::uint8_t* at, const Tuple& tuple) noexcept {
-  at[0] = static_cast<std::uint8_t>(tuple.guard >> 8);
-  at[1] = static_cast<std::uint8_t>(tuple.guard);
-  at[2] = static_cast<std::uint8_t>(tuple.app >> 8);
-  at[3] = static_cast<std::uint8_t>(tuple.app);
-  at[4] = static_cast<std::uint8_t>(tuple.ref >> 24);
-  at[5] = static_cast<std::uint8_t>(tuple.ref >> 16);
-  at[6] = static_cast<std::uint8_t>(tuple.ref >> 8);
-  at[7] = static_cast<std::uint8_t>(tuple.ref);
+// Whether no interval shares a byte with the metadata of another: in two buffers, or in one where all
+// metadata lies in the gaps between the intervals.
+bool apart(const TupleLayout& layout, std::span<const std::uint8_t> data,
+           std::span<const std::uint8_t> metadata) noexcept {
+  const auto data_at = reinterpret_cast<std::uintptr_t>(data.data());
+  const auto metadata_at = reinterpret_cast<std::uintptr_t>(metadata.data());
+  if (data_at + data.size() <= metadata_at || metadata_at + metadata.size() <= data_at) return true;
+  if (data_at != metadata_at || layout.data_stride != layout.metadata_stride) return false;
+  return layout.metadata_start >= layout.interval &&
+         layout.metadata_start + layout.pi_offset + tuple_bytes(layout.guard) <= layout.data_stride;
 }
 
-std::uint16_t compute_guard(const TupleLayout& layout, std::size_t i, std::span<const std::uint8_t> data,
-                            std::span<const std::uint8_t> before_tuple) noexcept {
-  const auto interval = data.subspan(i * layout.data_stride, layout.interval);
-  switch (layout.guard) {
+template <typename Byte>
+Byte* metadata_of(const TupleLayout& layout, std::size_t i, std::span<Byte> metadata) noexcept {
+  return metadata.data() + layout.metadata_start + i * layout.metadata_stride;
+}
+
+// The guard of an interval and the metadata before its tuple, from that of the interval.
+std::uint64_t guard_behind(Guard guard, std::uint64_t of_interval, std::span<const std::uint8_t> interval,
+                           std::span<const std::uint8_t> before_tuple) noexcept {
+  switch (guard) {
     case Guard::kCrc16T10Dif:
-      return crc16_t10dif(crc16_t10dif(0, interval), before_tuple);
+      return crc16_t10dif(static_cast<std::uint16_t>(of_interval), before_tuple);
+    case Guard::kCrc64Nvme:
+      return crc64_nvme(of_interval, before_tuple);
     case Guard::kIpChecksum:
       break;
   }
   return ip_checksum(interval, before_tuple);
 }
 
-std::uint32_t ref_of(const TupleLayout& layout, std::size_t i) noexcept {
-  return layout.seed + static_cast<std::uint32_t>(i);
+using Guards = std::array<std::uint64_t, kChunkIntervals>;
+
+// Of `count` intervals from `first` on.
+void compute_guards_of(const TupleLayout& layout, std::size_t first, std::size_t count,
+                       std::span<const std::uint8_t> data, std::span<const std::uint8_t> metadata,
+                       Guards& guards) noexcept {
+  const Intervals intervals{.at = data.data() + first * layout.data_stride,
+                            .stride = layout.data_stride,
+                            .bytes = layout.interval,
+                            .count = count};
+  compute_guards(layout.guard, kGuardOfNothing[static_cast<std::size_t>(layout.guard)], intervals,
+                 guards.data());
+  if (layout.pi_offset == 0) return;
+  for (std::size_t k = 0; k < count; ++k) {
+    guards[k] = guard_behind(layout.guard, guards[k], {intervals.at + k * intervals.stride, intervals.bytes},
+                             {metadata_of(layout, first + k, metadata), layout.pi_offset});
+  }
 }
 
 // Whether `count` pieces (1 or more) of `size` bytes, `stride` (1 or more) apart, the first at `start`, lie
@@ -53,42 +130,201 @@ bool inside(std::size_t total, std::size_t start, std::size_t stride, std::size_
   return size <= total && start <= total - size && count - 1 <= (total - size - start) / stride;
 }
 
-// The application tag of each interval; asked in rising order.
+// Intervals up to `end` with one application tag, or none.
+struct AppTagRun {
+  std::optional<std::uint16_t> tag;
+  std::size_t end;
+};
+
+// The application tags; asked in rising order.
 class AppTagReader {
  public:
   explicit AppTagReader(const AppTags& tags) noexcept : tags_(tags) {}
 
-  std::optional<std::uint16_t> at(std::size_t i) noexcept {
+  AppTagRun from(std::size_t i) noexcept {
     auto& ranges = tags_.ranges;
-    while (!ranges.empty() && std::size_t{ranges.front().first} + ranges.front().count <= i)
-      ranges = ranges.subspan(1);
-    return !ranges.empty() && i >= ranges.front().first ? ranges.front().value : tags_.others;
+    while (!ranges.empty() && end_of(ranges.front()) <= i) ranges = ranges.subspan(1);
+    if (ranges.empty()) return {.tag = tags_.others, .end = std::numeric_limits<std::size_t>::max()};
+    const AppTagRange& next = ranges.front();
+    if (i < next.first) return {.tag = tags_.others, .end = next.first};
+    return {.tag = next.value, .end = end_of(next)};
   }
 
  private:
+  static std::size_t end_of(const AppTagRange& range) noexcept {
+    return std::size_t{range.first} + range.count;
+  }
+
   AppTags tags_;
 };
 
-// A field of interval i as it was found and as it ought to be.
-struct Comparison {
-  std::uint32_t stored;
-  std::uint32_t computed;
-  std::uint32_t mask;
+template <typename Format>
+void generate_as(const TupleLayout& layout, const GenerateRule& rule, std::span<const std::uint8_t> data,
+                 std::span<std::uint8_t> metadata) noexcept {
+  // Else a guard may be over a tuple that is made before it.
+  const std::size_t chunk = apart(layout, data, metadata) ? chunk_of(layout) : 1;
+  const std::uint64_t ref_mask = rule.count_ref ? kRefMask<Format> : 0;
+  AppTagReader app_tags(rule.app_tags);
+  Guards guards;
+  for (std::size_t i = 0, count = 0; i < layout.intervals; i += count) {
+    const AppTagRun run = app_tags.from(i);
+    count = std::min({chunk, layout.intervals - i, run.end - i});
+    compute_guards_of(layout, i, count, data, metadata, guards);
+    const std::uint64_t app = std::uint64_t{run.tag.value_or(0)} << Format::kRefBits;
+    for (std::size_t k = 0; k < count; ++k) {
+      Format::store(metadata_of(layout, i + k, metadata) + layout.pi_offset,
+                    {.guard = guards[k], .tags = app | ((layout.seed + i + k) & ref_mask)});
+    }
+  }
+}
 
-  bool differs() const noexcept { return ((stored ^ computed) & mask) != 0; }
+template <typename Format>
+class Verifier {
+ public:
+  Verifier(const TupleLayout& layout, const VerifyRule& rule, std::span<const std::uint8_t> data,
+           std::span<const std::uint8_t> metadata) noexcept
+      : layout_(layout), rule_(rule), data_(data), metadata_(metadata) {
+    if (!rule.escape_needs_ref) escape_ &= ~kRefMask<Format>;
+  }
+
+  VerifyResult verify() {
+    const std::size_t chunk = chunk_of(layout_);
+    const bool needs_guards = std::ranges::find(rule_.checks, Check::kGuard) != rule_.checks.end();
+    AppTagReader app_tags(rule_.app_tags);
+    for (std::size_t i = 0, count = 0; i < layout_.intervals; i += count) {
+      const AppTagRun run = app_tags.from(i);
+      count = std::min({chunk, layout_.intervals - i, run.end - i});
+      if (needs_guards) compute_guards_of(layout_, i, count, data_, metadata_, guards_);
+      compare_with(run.tag);
+      if (all_as_expected(i, count)) {
+        result_.checked += compares_ ? count : 0;
+      } else if (!look_at_each(i, count)) {
+        break;
+      }
+    }
+    return std::move(result_);
+  }
+
+ private:
+  // What is compared in intervals of that application tag, or of none.
+  void compare_with(std::optional<std::uint16_t> tag) noexcept {
+    app_ = std::uint64_t{tag.value_or(0)} << Format::kRefBits;
+    masks_ = {};
+    compares_ = false;
+    for (const Check check : rule_.checks) {
+      if (check == Check::kApp && !tag) continue;
+      compares_ = true;
+      masks_[static_cast<std::size_t>(check)] = field(check, rule_.app_tag_mask);
+    }
+  }
+
+  static Tuple field(Check check, std::uint16_t app_tag_mask) noexcept {
+    switch (check) {
+      case Check::kGuard:
+        return {.guard = ~std::uint64_t{0}, .tags = 0};
+      case Check::kApp:
+        return {.guard = 0, .tags = std::uint64_t{app_tag_mask} << Format::kRefBits};
+      case Check::kRef:
+        break;
+    }
+    return {.guard = 0, .tags = kRefMask<Format>};
+  }
+
+  static std::uint64_t value(Check check, const Tuple& tuple) noexcept {
+    switch (check) {
+      case Check::kGuard:
+        return tuple.guard;
+      case Check::kApp:
+        return tuple.tags >> Format::kRefBits;
+      case Check::kRef:
+        break;
+    }
+    return tuple.tags & kRefMask<Format>;
+  }
+
+  Tuple expected(std::size_t first, std::size_t k) const noexcept {
+    return {.guard = guards_[k], .tags = app_ | ((layout_.seed + first + k) & kRefMask<Format>)};
+  }
+
+  bool is_escaped(const Tuple& stored) const noexcept { return (~stored.tags & escape_) == 0; }
+
+  const std::uint8_t* tuple_of(std::size_t i) const noexcept {
+    return metadata_of(layout_, i, metadata_) + layout_.pi_offset;
+  }
+
+  // Without a branch for each: bad and escaped tuples are rare.
+  bool all_as_expected(std::size_t first, std::size_t count) const noexcept {
+    const Tuple mask{.guard = masks_[0].guard, .tags = masks_[1].tags | masks_[2].tags};
+    std::uint64_t differs = 0;
+    bool escaped = false;
+    for (std::size_t k = 0; k < count; ++k) {
+      const Tuple stored = Format::load(tuple_of(first + k));
+      const Tuple made = expected(first, k);
+      differs |= ((stored.guard ^ made.guard) & mask.guard) | ((stored.tags ^ made.tags) & mask.tags);
+      escaped |= is_escaped(stored);
+    }
+    return differs == 0 && !escaped;
+  }
+
+  // False at an escaped tuple that ends the walk.
+  bool look_at_each(std::size_t first, std::size_t count) {
+    for (std::size_t k = 0; k < count; ++k) {
+      const Tuple stored = Format::load(tuple_of(first + k));
+      if (is_escaped(stored)) {
+        ++result_.escaped;
+        if (rule_.escape_ends) return false;
+        continue;
+      }
+      if (compares_) ++result_.checked;
+      compare(first + k, stored, expected(first, k));
+    }
+    return true;
+  }
+
+  void compare(std::size_t i, const Tuple& stored, const Tuple& computed) {
+    Finding finding{};
+    for (const Check check : rule_.checks) {
+      const Tuple& mask = masks_[static_cast<std::size_t>(check)];
+      if ((((stored.guard ^ computed.guard) & mask.guard) | ((stored.tags ^ computed.tags) & mask.tags)) == 0)
+        continue;
+      if (finding.differs == 0) {
+        finding.check = check;
+        finding.stored = value(check, stored);
+        finding.computed = value(check, computed);
+      }
+      finding.differs |= 1U << static_cast<std::uint32_t>(check);
+    }
+    if (finding.differs == 0) return;
+    finding.interval = static_cast<std::uint32_t>(i);
+    ++result_.bad;
+    ++result_.bad_by_check[static_cast<std::size_t>(finding.check)];
+    if (result_.findings.size() < rule_.findings_max) result_.findings.push_back(finding);
+  }
+
+  const TupleLayout& layout_;
+  const VerifyRule& rule_;
+  const std::span<const std::uint8_t> data_;
+  const std::span<const std::uint8_t> metadata_;
+  std::uint64_t escape_ = std::uint64_t{kAppEscape} << Format::kRefBits | kRefMask<Format>;
+  Guards guards_{};  // Of the chunk.
+  std::uint64_t app_ = 0;
+  std::array<Tuple, kChecks> masks_{};  // By Check.
+  bool compares_ = false;
+  VerifyResult result_;
 };
 
 }  // namespace
 
 const char* misfit(const TupleLayout& layout, std::size_t data_bytes, std::size_t metadata_bytes) noexcept {
+  const std::size_t tuple = tuple_bytes(layout.guard);
   if (layout.interval == 0) return "interval";
   if (layout.data_stride < layout.interval) return "dataStride";
-  if (layout.metadata_stride < kTupleBytes) return "metadataStride";
-  if (layout.pi_offset > layout.metadata_stride - kTupleBytes) return "piOffset";
+  if (layout.metadata_stride < tuple) return "metadataStride";
+  if (layout.pi_offset > layout.metadata_stride - tuple) return "piOffset";
   if (layout.intervals == 0) return nullptr;
   if (layout.intervals - 1 > UINT32_MAX) return "intervals";  // Findings number them with 32 bits.
   if (!inside(data_bytes, 0, layout.data_stride, layout.interval, layout.intervals)) return "data";
-  if (!inside(metadata_bytes, layout.metadata_start, layout.metadata_stride, layout.pi_offset + kTupleBytes,
+  if (!inside(metadata_bytes, layout.metadata_start, layout.metadata_stride, layout.pi_offset + tuple,
               layout.intervals)) {
     return "metadata";
   }
@@ -97,64 +333,16 @@ const char* misfit(const TupleLayout& layout, std::size_t data_bytes, std::size_
 
 void generate(const TupleLayout& layout, const GenerateRule& rule, std::span<const std::uint8_t> data,
               std::span<std::uint8_t> metadata) noexcept {
-  AppTagReader app_tags(rule.app_tags);
-  for (std::size_t i = 0; i < layout.intervals; ++i) {
-    const auto before_tuple =
-        metadata.subspan(layout.metadata_start + i * layout.metadata_stride, layout.pi_offset);
-    store(before_tuple.data() + layout.pi_offset, {.guard = compute_guard(layout, i, data, before_tuple),
-                                                   .app = app_tags.at(i).value_or(0),
-                                                   .ref = rule.count_ref ? ref_of(layout, i) : 0});
-  }
+  if (tuple_bytes(layout.guard) == SixteenBytes::kBytes)
+    return generate_as<SixteenBytes>(layout, rule, data, metadata);
+  generate_as<EightBytes>(layout, rule, data, metadata);
 }
 
 VerifyResult verify(const TupleLayout& layout, const VerifyRule& rule, std::span<const std::uint8_t> data,
                     std::span<const std::uint8_t> metadata) {
-  VerifyResult result;
-  AppTagReader app_tags(rule.app_tags);
-  for (std::size_t i = 0; i < layout.intervals; ++i) {
-    const auto before_tuple =
-        metadata.subspan(layout.metadata_start + i * layout.metadata_stride, layout.pi_offset);
-    const Tuple stored = load(before_tuple.data() + layout.pi_offset);
-    if (stored.app == kAppEscape && (!rule.escape_needs_ref || stored.ref == kRefEscape)) {
-      ++result.escaped;
-      if (rule.escape_ends) break;
-      continue;
-    }
-
-    const auto compare = [&](Check check) -> std::optional<Comparison> {
-      switch (check) {
-        case Check::kGuard:
-          return Comparison{stored.guard, compute_guard(layout, i, data, before_tuple), UINT16_MAX};
-        case Check::kRef:
-          return Comparison{stored.ref, ref_of(layout, i), UINT32_MAX};
-        case Check::kApp:
-          break;
-      }
-      const auto app = app_tags.at(i);
-      return app ? std::optional(Comparison{stored.app, *app, rule.app_tag_mask}) : std::nullopt;
-    };
-    bool compared = false;
-    Finding finding{};
-    finding.interval = static_cast<std::uint32_t>(i);
-    for (const Check check : rule.checks) {
-      const auto comparison = compare(check);
-      if (!comparison) continue;
-      compared = true;
-      if (!comparison->differs()) continue;
-      if (finding.differs == 0) {
-        finding.check = check;
-        finding.stored = comparison->stored;
-        finding.computed = comparison->computed;
-      }
-      finding.differs |= 1U << static_cast<std::uint32_t>(check);
-    }
-    if (compared) ++result.checked;
-    if (finding.differs == 0) continue;
-    ++result.bad;
-    ++result.bad_by_check[static_cast<std::size_t>(finding.check)];
-    if (result.findings.size() < rule.findings_max) result.findings.push_back(finding);
-  }
-  return result;
+  if (tuple_bytes(layout.guard) == SixteenBytes::kBytes)
+    return Verifier<SixteenBytes>(layout, rule, data, metadata).verify();
+  return Verifier<EightBytes>(layout, rule, data, metadata).verify();
 }
 
 }  // namespace blkint

@@ -1,5 +1,5 @@
-// Makes and checks the 8-byte tuples (guard, application tag, reference tag, all big-endian) of a run of
-// intervals in memory.
+// Makes and checks the tuples (guard, application tag, reference tag, all big-endian) of a run of intervals
+// in memory.
 #pragma once
 
 #include <array>
@@ -9,13 +9,20 @@
 #include <span>
 #include <vector>
 
+#include "core/guard_kernels.h"
+
 namespace blkint {
 
-inline constexpr std::size_t kTupleBytes = 8;
 inline constexpr std::uint16_t kAppEscape = 0xffff;
-inline constexpr std::uint32_t kRefEscape = 0xffffffff;
 
-enum class Guard { kCrc16T10Dif, kIpChecksum };
+// The tuple of 8 bytes has 2 of guard, 2 of application tag and 4 of reference tag (T10 SBC-4); that of 16
+// bytes has 8, 2 and 6 (NVM command set specification, 64b guard).
+constexpr std::size_t tuple_bytes(Guard guard) noexcept { return guard == Guard::kCrc64Nvme ? 16 : 8; }
+
+// The reference tag of all ones, 32 or 48 bits.
+constexpr std::uint64_t ref_escape(Guard guard) noexcept {
+  return (std::uint64_t{1} << (guard == Guard::kCrc64Nvme ? 48 : 32)) - 1;
+}
 
 // Where the intervals and their tuples lie; sizes in bytes. Interval i is data[i * data_stride, + interval];
 // its metadata starts at metadata_start + i * metadata_stride, and the tuple pi_offset into it. Data and
@@ -28,7 +35,7 @@ struct TupleLayout {
   std::size_t metadata_stride;
   std::size_t pi_offset;
   Guard guard;         // Covers the interval, then the metadata before the tuple.
-  std::uint32_t seed;  // Reference tag of interval 0.
+  std::uint64_t seed;  // Reference tag of interval 0, at most ref_escape(guard).
 };
 
 // The name of the first member that makes the layout reach outside the two buffers or into the next interval;
@@ -49,7 +56,7 @@ struct AppTags {
 };
 
 struct GenerateRule {
-  bool count_ref;    // Reference tags count up from the seed, wrapping at 2^32; else they are 0.
+  bool count_ref;    // Reference tags count up from the seed, wrapping at 2^32 or 2^48; else they are 0.
   AppTags app_tags;  // 0 where there is none.
 };
 
@@ -62,7 +69,7 @@ inline constexpr std::size_t kChecks = 3;
 
 struct VerifyRule {
   std::span<const Check> checks;  // What is compared, in this order. Without kGuard the data is not read.
-  bool escape_needs_ref;          // Reference tag FFFFFFFFh, beside application tag FFFFh.
+  bool escape_needs_ref;          // A reference tag of all ones, beside application tag FFFFh.
   bool escape_ends;               // An escaped tuple ends the walk, as in Linux 3.10 drivers/scsi/sd_dif.c.
   AppTags app_tags;               // An interval that has none is not compared by it.
   std::uint16_t app_tag_mask;
@@ -72,8 +79,8 @@ struct VerifyRule {
 struct Finding {
   std::uint32_t interval;
   Check check;  // The first that differs; stored and computed are its values.
-  std::uint32_t stored;
-  std::uint32_t computed;
+  std::uint64_t stored;
+  std::uint64_t computed;
   std::uint32_t differs;  // 1 << check for each that differs.
 };
 

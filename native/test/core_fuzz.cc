@@ -34,6 +34,7 @@
 #include <vector>
 
 #include "core/crc16_t10dif.h"
+#include "core/crc64_nvme.h"
 #include "core/ip_checksum.h"
 #include "core/lbmd.h"
 #include "core/nvme.h"
@@ -154,6 +155,7 @@ void guards_of_any_bytes(Random& random) {
   const auto seed = static_cast<std::uint16_t>(random.word());
   CHECK(crc16_t10dif(crc16_t10dif(seed, whole.first(cut)), whole.subspan(cut)) == crc_by_bits(seed, whole));
   CHECK(ip_checksum(whole.first(cut), whole.subspan(cut)) == ip_by_words(whole, {}));
+  CHECK(crc64_nvme(crc64_nvme(0, whole.first(cut)), whole.subspan(cut)) == crc64_by_bits(0, whole));
 }
 
 // Where the tuples lie, and the buffers' sizes.
@@ -170,10 +172,11 @@ Geometry random_geometry(Random& random) {
   auto& layout = made.layout;
   layout.interval = random.once_in(3) ? 1 + random.below(600) : random.pick(kIntervals);
   layout.intervals = random.below(random.once_in(8) ? 40 : 6);
-  const std::size_t metadata = kTupleBytes + (random.once_in(2) ? 0 : random.below(60));
-  layout.pi_offset = random.below(metadata - kTupleBytes + 1);
-  layout.guard = random.once_in(2) ? Guard::kCrc16T10Dif : Guard::kIpChecksum;
-  layout.seed = static_cast<std::uint32_t>(random.hostile());
+  layout.guard = static_cast<Guard>(random.below(kGuards));
+  const std::size_t tuple = tuple_bytes(layout.guard);
+  const std::size_t metadata = tuple + (random.once_in(2) ? 0 : random.below(60));
+  layout.pi_offset = random.below(metadata - tuple + 1);
+  layout.seed = random.hostile() & ref_escape(layout.guard);
   made.one_buffer = random.once_in(2);
   const std::size_t gap = random.once_in(2) ? 0 : random.below(40);
   const std::size_t before_last = layout.intervals == 0 ? 0 : layout.intervals - 1;
@@ -187,7 +190,7 @@ Geometry random_geometry(Random& random) {
     layout.metadata_start = random.below(20);
   }
   made.data_bytes = before_last * layout.data_stride + last * layout.interval;
-  made.metadata_bytes = last * (layout.metadata_start + layout.pi_offset + kTupleBytes) +
+  made.metadata_bytes = last * (layout.metadata_start + layout.pi_offset + tuple) +
                         before_last * layout.metadata_stride;
   if (random.once_in(4)) {
     std::size_t* const numbers[] = {&layout.interval,       &layout.intervals,       &layout.data_stride,
@@ -212,12 +215,12 @@ bool fits(const Geometry& made) {
   using Wide = unsigned __int128;
   const TupleLayout& layout = made.layout;
   if (layout.interval == 0 || layout.data_stride < layout.interval) return false;
-  if (Wide{layout.pi_offset} + kTupleBytes > layout.metadata_stride) return false;
+  if (Wide{layout.pi_offset} + tuple_bytes(layout.guard) > layout.metadata_stride) return false;
   if (layout.intervals == 0) return true;
   const Wide before_last = Wide{layout.intervals} - 1;
   return before_last <= UINT32_MAX &&
          before_last * layout.data_stride + layout.interval <= made.data_bytes &&
-         before_last * layout.metadata_stride + layout.metadata_start + layout.pi_offset + kTupleBytes <=
+         before_last * layout.metadata_stride + layout.metadata_start + layout.pi_offset + tuple_bytes(layout.guard) <=
              made.metadata_bytes;
 }
 
@@ -228,17 +231,18 @@ std::optional<std::uint16_t> tag_of(const AppTags& tags, std::size_t interval) {
   return tags.others;
 }
 
-std::uint32_t big_endian(std::span<const std::uint8_t> bytes) {
-  std::uint32_t value = 0;
+std::uint64_t big_endian(std::span<const std::uint8_t> bytes) {
+  std::uint64_t value = 0;
   for (const std::uint8_t byte : bytes) value = value << 8 | byte;
   return value;
 }
 
-std::uint16_t guard_by_definition(const TupleLayout& layout, std::size_t i, std::span<const std::uint8_t> data,
+std::uint64_t guard_by_definition(const TupleLayout& layout, std::size_t i, std::span<const std::uint8_t> data,
                                   std::span<const std::uint8_t> metadata) {
   const auto interval = data.subspan(i * layout.data_stride, layout.interval);
   const auto before = metadata.subspan(layout.metadata_start + i * layout.metadata_stride, layout.pi_offset);
   if (layout.guard == Guard::kIpChecksum) return ip_by_words(interval, before);
+  if (layout.guard == Guard::kCrc64Nvme) return crc64_by_bits(crc64_by_bits(0, interval), before);
   return crc_by_bits(crc_by_bits(0, interval), before);
 }
 
@@ -273,10 +277,11 @@ void compare_verify(Random& random, const TupleLayout& layout, const AppTags& ta
   std::size_t bad = 0;
   for (std::size_t i = 0; i < layout.intervals; ++i) {
     const auto tuple = metadata.subspan(
-        layout.metadata_start + i * layout.metadata_stride + layout.pi_offset, kTupleBytes);
-    const std::uint32_t app = big_endian(tuple.subspan(2, 2));
-    const std::uint32_t ref = big_endian(tuple.subspan(4, 4));
-    if (app == kAppEscape && (!rule.escape_needs_ref || ref == kRefEscape)) {
+        layout.metadata_start + i * layout.metadata_stride + layout.pi_offset, tuple_bytes(layout.guard));
+    const std::size_t guard_bytes = layout.guard == Guard::kCrc64Nvme ? 8 : 2;
+    const std::uint64_t app = big_endian(tuple.subspan(guard_bytes, 2));
+    const std::uint64_t ref = big_endian(tuple.subspan(guard_bytes + 2));
+    if (app == kAppEscape && (!rule.escape_needs_ref || ref == ref_escape(layout.guard))) {
       ++escaped;
       if (rule.escape_ends) break;
       continue;
@@ -287,9 +292,9 @@ void compare_verify(Random& random, const TupleLayout& layout, const AppTags& ta
       const auto tag = tag_of(tags, i);
       if (one == Check::kApp && !tag) continue;
       compared = true;
-      const bool same = one == Check::kGuard ? big_endian(tuple.first(2)) ==
+      const bool same = one == Check::kGuard ? big_endian(tuple.first(guard_bytes)) ==
                                                    guard_by_definition(layout, i, data, metadata)
-                        : one == Check::kRef ? ref == layout.seed + static_cast<std::uint32_t>(i)
+                        : one == Check::kRef ? ref == ((layout.seed + i) & ref_escape(layout.guard))
                                              : ((app ^ *tag) & rule.app_tag_mask) == 0;
       if (!same) differs |= 1U << static_cast<std::uint32_t>(one);
     }
@@ -327,13 +332,14 @@ void tuples_of_any_geometry(Random& random) {
   for (std::size_t i = 0; i < layout.intervals; ++i) {
     // Of what was generated so far: intervals may reach into earlier metadata.
     const auto so_far = made.one_buffer ? std::span<const std::uint8_t>(expected) : data;
-    const std::uint16_t guard = guard_by_definition(layout, i, so_far, expected);
-    const std::uint16_t app = tag_of(tags, i).value_or(0);
-    const std::uint32_t ref = count_ref ? layout.seed + static_cast<std::uint32_t>(i) : 0;
-    const std::uint64_t tuple = std::uint64_t{guard} << 48 | std::uint64_t{app} << 32 | ref;
-    const std::size_t at = layout.metadata_start + i * layout.metadata_stride + layout.pi_offset;
-    for (std::size_t byte = 0; byte < kTupleBytes; ++byte)
-      expected[at + byte] = static_cast<std::uint8_t>(tuple >> (56 - 8 * byte));
+    const bool long_tuple = layout.guard == Guard::kCrc64Nvme;
+    std::size_t at = layout.metadata_start + i * layout.metadata_stride + layout.pi_offset;
+    const auto append = [&](std::uint64_t value, std::size_t bytes) {
+      while (bytes-- > 0) expected[at++] = static_cast<std::uint8_t>(value >> (8 * bytes));
+    };
+    append(guard_by_definition(layout, i, so_far, expected), long_tuple ? 8 : 2);
+    append(tag_of(tags, i).value_or(0), 2);
+    append(count_ref ? layout.seed + i : 0, long_tuple ? 6 : 4);
   }
   generate(layout, {.count_ref = count_ref, .app_tags = tags}, data, metadata);
   CHECK(std::ranges::equal(metadata, expected));
@@ -342,7 +348,7 @@ void tuples_of_any_geometry(Random& random) {
     metadata[random.below(metadata.size())] = static_cast<std::uint8_t>(random.hostile());
   if (random.once_in(3) && layout.intervals > 0) {  // Escaped.
     const std::size_t at = layout.metadata_start + random.below(layout.intervals) * layout.metadata_stride;
-    std::ranges::fill(metadata.subspan(at + layout.pi_offset + 2, random.once_in(2) ? 2 : 6), 0xff);
+    std::ranges::fill(metadata.subspan(at + layout.pi_offset + 2, random.once_in(2) ? 2 : tuple_bytes(layout.guard) - 2), 0xff);
   }
   compare_verify(random, layout, tags, true, data, metadata);
   if (made.one_buffer) return;

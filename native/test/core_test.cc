@@ -30,6 +30,7 @@
 
 #include "core/block_io.h"
 #include "core/crc16_t10dif.h"
+#include "core/crc64_nvme.h"
 #include "core/device_node.h"
 #include "core/executor.h"
 #include "core/fd.h"
@@ -120,6 +121,23 @@ void crc16_goes_on_where_it_stopped() {
   const std::span whole(bytes);
   for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
     CHECK(crc16_t10dif(crc16_t10dif(0, whole.first(cut)), whole.subspan(cut)) == crc_by_bits(0, bytes));
+  }
+}
+
+// Those of the NVM command set specification.
+void crc64_known_values() {
+  CHECK(crc64_nvme(0, filled(4096, 0x00)) == 0x6482d367eb22b64e);
+  CHECK(crc64_nvme(0, filled(4096, 0xff)) == 0xc0ddba7302eca3ac);
+  CHECK(crc64_nvme(0, counting(4096)) == 0x3e729f5f6750449c);
+  CHECK(crc64_nvme(0, text("123456789")) == 0xae8b14860a799888);
+  CHECK(crc64_nvme(0, {}) == 0);
+}
+
+void crc64_goes_on_where_it_stopped() {
+  const Bytes bytes = counting(67);
+  const std::span whole(bytes);
+  for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
+    CHECK(crc64_nvme(crc64_nvme(0, whole.first(cut)), whole.subspan(cut)) == crc64_by_bits(0, bytes));
   }
 }
 
@@ -919,6 +937,8 @@ constexpr std::array kTests{
     Test{"CRC-16: known values", crc16_known_values},
     Test{"CRC-16: equals its definition at every length", crc16_equals_its_definition},
     Test{"CRC-16: goes on where it stopped", crc16_goes_on_where_it_stopped},
+    Test{"CRC-64: known values", crc64_known_values},
+    Test{"CRC-64: goes on where it stopped, and equals its definition", crc64_goes_on_where_it_stopped},
     Test{"IP checksum: known values", ip_known_values},
     Test{"IP checksum: two parts are one message", ip_parts_are_one_message},
     Test{"tuples: generate makes those of a real disk", generate_makes_the_tuples_of_a_real_disk},

@@ -22,6 +22,15 @@ inline std::uint16_t crc_by_bits(std::uint16_t crc, std::span<const std::uint8_t
   return crc;
 }
 
+inline std::uint64_t crc64_by_bits(std::uint64_t crc, std::span<const std::uint8_t> bytes) {
+  crc = ~crc;
+  for (const std::uint8_t byte : bytes) {
+    crc ^= byte;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0x9a6c9329ac4bc9b5 : 0);
+  }
+  return ~crc;
+}
+
 // A TCMU ring as the kernel would make it: mailbox, ring, data area.
 class FakeRing {
  public:

@@ -39,10 +39,7 @@ export interface PiEngine {
 /** In TypeScript, for every profile. */
 export const plainEngine: PiEngine = engineOf(generatePlain, verifyPlain);
 
-/**
- * By the addon, which is loaded on first use; throws ERR_NO_ADDON when it cannot be. 16-byte tuples go the
- * plain way.
- */
+/** By the addon, which is loaded on first use; throws ERR_NO_ADDON when it cannot be. */
 export const nativeEngine: PiEngine = engineOf(generateNative, verifyNative);
 
 let chosen: PiEngine | undefined;

@@ -1,7 +1,4 @@
-/**
- * The same as generate.ts and verify.ts, by the addon. It knows tuples of 8 bytes; the others are made and
- * checked plain.
- */
+/** The same as generate.ts and verify.ts, by the addon. */
 import { type NativeTupleJob, native } from '../binding.js';
 import { type GenerateOptions, generatePlain, writesReferenceTags } from './generate.js';
 import type { Placement } from './layout.js';
@@ -18,9 +15,9 @@ import {
   verifyPlain,
 } from './verify.js';
 
-const NATIVE_GUARDS: Partial<Record<GuardKind, 0 | 1>> = { crc16: 0, ip: 1 };
+const NATIVE_GUARDS: Readonly<Record<GuardKind, NativeTupleJob['guard']>> = { crc16: 0, ip: 1, crc64: 2 };
 const NATIVE_CHECKS: readonly CheckedField[] = ['guard', 'app', 'ref'];
-const WORDS_OF_A_FINDING = 5;
+const NUMBERS_OF_A_FINDING = 5;
 
 export function generateNative(placement: Placement, options: GenerateOptions): void {
   const job = nativeJob(placement, options);
@@ -59,8 +56,7 @@ export function verifyNative(placement: Placement, options: VerifyOptions): Veri
 /** Null for what the addon does not know. */
 function nativeJob(placement: Placement, options: GenerateOptions | VerifyOptions): NativeTupleJob | null {
   const { profile, seed, ipGuardCovers, appTags = [] } = options;
-  const guard = profile.guard === null ? undefined : NATIVE_GUARDS[profile.guard];
-  if (guard === undefined || ipGuardCovers === 'metadata-alone') return null;
+  if (profile.guard === null || ipGuardCovers === 'metadata-alone') return null;
   const { intervals } = placement;
   const ranges = appTags
     .filter(({ first, count }) => first < intervals && count > 0)
@@ -69,27 +65,32 @@ function nativeJob(placement: Placement, options: GenerateOptions | VerifyOption
     ...placement,
     interval: profile.interval,
     piOffset: profile.piOffset,
-    guard,
-    seed: referenceTag(8, seed, 0),
+    guard: NATIVE_GUARDS[profile.guard],
+    seed: referenceTag(profile.tupleSize === 16 ? 16 : 8, seed, 0),
     appTags: Uint32Array.from(ranges),
   };
 }
 
 function decodeFindings(
-  words: Uint32Array,
+  numbers: BigUint64Array,
   placement: Placement,
   { profile, seed, startInterval = 0, order = 'kernel' }: VerifyOptions,
 ): Finding[] {
-  return Array.from({ length: words.length / WORDS_OF_A_FINDING }, (_, i) => {
-    const at = i * WORDS_OF_A_FINDING;
-    const [interval, check, stored, computed, differs] = words.subarray(at, at + WORDS_OF_A_FINDING);
+  return Array.from({ length: numbers.length / NUMBERS_OF_A_FINDING }, (_, i) => {
+    const at = i * NUMBERS_OF_A_FINDING;
+    const [interval, checkNumber, stored, computed, differs] = numbers.subarray(
+      at,
+      at + NUMBERS_OF_A_FINDING,
+    );
+    const check = NATIVE_CHECKS[Number(checkNumber)]!;
+    const ofField = check === 'guard' && profile.guard === 'crc64' ? BigInt : Number;
     return {
-      interval: startInterval + interval!,
-      check: NATIVE_CHECKS[check!]!,
-      stored: stored!,
-      computed: computed!,
-      differs: CHECK_ORDERS[order].filter((field) => differs! & (1 << NATIVE_CHECKS.indexOf(field))),
-      ...placeOf(profile, placement, seed, interval!),
+      interval: startInterval + Number(interval),
+      check,
+      stored: ofField(stored!),
+      computed: ofField(computed!),
+      differs: CHECK_ORDERS[order].filter((field) => Number(differs) & (1 << NATIVE_CHECKS.indexOf(field))),
+      ...placeOf(profile, placement, seed, Number(interval)),
     };
   });
 }

@@ -2,7 +2,7 @@ import t from 'tap';
 import { native } from '../../src/binding.js';
 import { crc16Vectors, ipVectors, kernelCrc16Vectors, patternBytes } from '../vectors/vectors.js';
 
-const { crc16T10Dif, ipChecksum } = native();
+const { crc16T10Dif, crc64Nvme, ipChecksum } = native();
 
 t.test('CRC-16 T10-DIF', async (t) => {
   t.test('every vector of ISA-L, SPDK and the kernel, with every seed', async (t) => {
@@ -31,6 +31,34 @@ t.test('CRC-16 T10-DIF', async (t) => {
     for (let cut = 0; cut <= data.length; cut++) {
       t.equal(crc16T10Dif(crc16T10Dif(0, data.subarray(0, cut)), data.subarray(cut)), whole);
     }
+  });
+});
+
+t.test('CRC-64 NVMe', async (t) => {
+  t.test('the values of the NVM command set specification', async (t) => {
+    t.equal(crc64Nvme(0n, patternBytes('zeros', 4096)), 0x6482d367eb22b64en);
+    t.equal(crc64Nvme(0n, patternBytes('ones', 4096)), 0xc0ddba7302eca3acn);
+    t.equal(crc64Nvme(0n, patternBytes('inc', 4096)), 0x3e729f5f6750449cn);
+    t.equal(crc64Nvme(0n, patternBytes('dec', 4096)), 0x9a2df64b8e9e517en);
+  });
+
+  t.test('a message may be given in two parts, at any address', async (t) => {
+    const data = patternBytes('xs32', 100);
+    const whole = crc64Nvme(0n, data);
+    for (let cut = 0; cut <= data.length; cut++) {
+      t.equal(crc64Nvme(crc64Nvme(0n, data.subarray(0, cut)), data.subarray(cut)), whole);
+    }
+  });
+
+  t.test('wrong arguments are named', async (t) => {
+    for (const seed of [-1n, 2n ** 64n]) {
+      t.throws(() => crc64Nvme(seed, new Uint8Array(8)), { code: 'ERR_OUT_OF_RANGE', message: /^seed / });
+    }
+    t.throws(() => crc64Nvme(0 as never, new Uint8Array(8)), {
+      code: 'ERR_INVALID_ARG_TYPE',
+      message: /^seed /,
+    });
+    t.throws(() => crc64Nvme(0n, [] as never), { code: 'ERR_INVALID_ARG_TYPE', message: /^data / });
   });
 });
 

@@ -10,6 +10,24 @@ import {
 
 const { generate, verify } = native();
 
+const ALL_ONES = 2n ** 64n - 1n;
+
+/** By guard: how its tuple is laid out, the application tag of 2 bytes between the two. */
+const FORMATS = [
+  { guardBytes: 2, refBytes: 4 },
+  { guardBytes: 2, refBytes: 4 },
+  { guardBytes: 8, refBytes: 6 },
+] as const;
+
+const tupleBytes = (guard: NativeTupleJob['guard']) =>
+  FORMATS[guard].guardBytes + 2 + FORMATS[guard].refBytes;
+
+const get = (bytes: Uint8Array) => BigInt(`0x${Buffer.from(bytes).toString('hex')}`);
+
+function put(bytes: Uint8Array, value: bigint): void {
+  bytes.set(Buffer.from(value.toString(16).padStart(2 * bytes.length, '0'), 'hex'));
+}
+
 // The oracle: the definitions, written out as plainly as they can be.
 const oracle = {
   crc16(bytes: readonly number[]): number {
@@ -25,16 +43,27 @@ const oracle = {
     while (sum > 0xffff) sum = (sum % 0x10000) + Math.floor(sum / 0x10000);
     return 0xffff - sum;
   },
-  /** What is known of interval i: where its tuple is, its computed guard and its expected reference tag. */
+  crc64(bytes: readonly number[]): bigint {
+    let crc = 2n ** 64n - 1n;
+    for (const byte of bytes) {
+      crc ^= BigInt(byte);
+      for (let bit = 0; bit < 8; bit++) crc = (crc >> 1n) ^ (crc & 1n ? 0x9a6c9329ac4bc9b5n : 0n);
+    }
+    return crc ^ (2n ** 64n - 1n);
+  },
+  /** What is known of interval i: its tuple, its computed guard and its expected reference tag. */
   interval(job: NativeTupleJob, i: number) {
     const data = job.data.subarray(i * job.dataStride).subarray(0, job.interval);
     const metadata = job.metadata.subarray(job.metadataStart + i * job.metadataStride);
     const covered = [...data, ...metadata.subarray(0, job.piOffset)];
-    const tuple = metadata.subarray(job.piOffset, job.piOffset + 8);
+    const { guardBytes, refBytes } = FORMATS[job.guard];
+    const tuple = metadata.subarray(job.piOffset);
     return {
-      tuple: new DataView(tuple.buffer, tuple.byteOffset, 8),
-      guard: job.guard === 0 ? oracle.crc16(covered) : oracle.ip(covered),
-      ref: Number((BigInt(job.seed) + BigInt(i)) % 2n ** 32n),
+      guardAt: tuple.subarray(0, guardBytes),
+      appAt: tuple.subarray(guardBytes, guardBytes + 2),
+      refAt: tuple.subarray(guardBytes + 2, guardBytes + 2 + refBytes),
+      guard: BigInt([oracle.crc16, oracle.ip, oracle.crc64][job.guard]!(covered)),
+      ref: BigInt.asUintN(8 * refBytes, BigInt(job.seed) + BigInt(i)),
     };
   },
   appTag(job: NativeTupleJob & { appTag: number }, i: number): number {
@@ -47,34 +76,34 @@ const oracle = {
   },
   generate(job: NativeGenerateJob): void {
     for (let i = 0; i < job.intervals; i++) {
-      const { tuple, guard, ref } = oracle.interval(job, i);
-      tuple.setUint16(0, guard);
-      tuple.setUint16(2, oracle.appTag(job, i));
-      tuple.setUint32(4, job.refTag === 'count' ? ref : 0);
+      const { guardAt, appAt, refAt, guard, ref } = oracle.interval(job, i);
+      put(guardAt, guard);
+      put(appAt, BigInt(oracle.appTag(job, i)));
+      put(refAt, job.refTag === 'count' ? ref : 0n);
     }
   },
   verify(job: NativeVerifyJob) {
-    const result = { checked: 0, escaped: 0, bad: 0, badByCheck: [0, 0, 0], findings: [] as number[] };
+    const result = { checked: 0, escaped: 0, bad: 0, badByCheck: [0, 0, 0], findings: [] as bigint[] };
     for (let i = 0; i < job.intervals; i++) {
-      const { tuple, guard, ref } = oracle.interval(job, i);
-      const stored = [tuple.getUint16(0), tuple.getUint16(2), tuple.getUint32(4)];
-      const computed = [guard, oracle.appTag(job, i), ref];
-      if (stored[1] === 0xffff && (job.escape === 'app' || stored[2] === 0xffffffff)) {
+      const { guardAt, appAt, refAt, guard, ref } = oracle.interval(job, i);
+      const stored = [guardAt, appAt, refAt].map(get);
+      const computed = [guard, BigInt(oracle.appTag(job, i)), ref];
+      if (stored[1] === 0xffffn && (job.escape === 'app' || refAt.every((byte) => byte === 0xff))) {
         result.escaped++;
         if (job.escapeCovers === 'rest') break;
         continue;
       }
-      const compared = [...job.checks].filter((check) => check !== 1 || computed[1] !== -1);
+      const compared = [...job.checks].filter((check) => check !== 1 || computed[1] !== -1n);
       if (compared.length > 0) result.checked++;
-      const masks = [0xffff, job.appTagMask, 0xffffffff];
-      const differ = compared.filter((k) => ((stored[k]! ^ computed[k]!) & masks[k]!) !== 0);
+      const masks = [ALL_ONES, BigInt(job.appTagMask), ALL_ONES];
+      const differ = compared.filter((k) => ((stored[k]! ^ computed[k]!) & masks[k]!) !== 0n);
       const first = differ[0];
       if (first === undefined) continue;
       result.bad++;
       result.badByCheck[first]!++;
       if (result.findings.length < 5 * job.findingsMax) {
         const bits = differ.reduce((sum, check) => sum + 2 ** check, 0);
-        result.findings.push(i, first, stored[first]!, computed[first]!, bits);
+        result.findings.push(...[i, first, stored[first]!, computed[first]!, bits].map(BigInt));
       }
     }
     return result;
@@ -119,8 +148,9 @@ const anyJob: fc.Arbitrary<NativeTupleJob> = fc
     metadataStart: fc.integer({ min: 0, max: 9 }),
     metadataGap: fc.integer({ min: 0, max: 5 }),
     piOffset: fc.integer({ min: 0, max: 9 }),
-    guard: fc.constantFrom<0 | 1>(0, 1),
+    guard: fc.constantFrom<0 | 1 | 2>(0, 1, 2),
     seed: fc.oneof(fc.integer({ min: 0, max: 0xffffffff }), fc.integer({ min: 0xfffffffa, max: 0xffffffff })),
+    seedAbove32Bits: fc.constantFrom(0, 7, 0xffff),
     appTags: fc
       .array(fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 3 }), fc.constantFrom(0, 7, 0x1234)), {
         maxLength: 3,
@@ -136,10 +166,11 @@ const anyJob: fc.Arbitrary<NativeTupleJob> = fc
       }),
     bytes: fc.infiniteStream(fc.integer({ min: 0, max: 255 })),
   })
-  .map(({ interleaved, dataGap, metadataGap, bytes, ...job }) => {
-    const { interval, intervals, piOffset } = job;
+  .map(({ interleaved, dataGap, metadataGap, bytes, seedAbove32Bits, ...given }) => {
+    const { interval, intervals, piOffset } = given;
+    const job = { ...given, seed: given.seed + (given.guard === 2 ? seedAbove32Bits * 2 ** 32 : 0) };
     const fill = (length: number) => Uint8Array.from({ length }, () => bytes.next().value as number);
-    const metadataSize = piOffset + 8 + metadataGap;
+    const metadataSize = piOffset + tupleBytes(job.guard) + metadataGap;
     if (interleaved) {
       const stride = interval + metadataSize;
       const stream = fill(stride * intervals);
@@ -204,20 +235,20 @@ t.test('verify: the same answer as the definition, whatever the bytes', async (t
         oracle.generate({ ...job, refTag: 'count', appTag: 7 });
         for (const { interval, harm } of harms) {
           if (interval >= job.intervals) continue;
-          const { tuple } = oracle.interval(job, interval);
+          const { guardAt, appAt, refAt } = oracle.interval(job, interval);
           if (harm === 'data') job.data[interval * job.dataStride]! ^= 0x10;
-          if (harm === 'guard') tuple.setUint16(0, tuple.getUint16(0) ^ 0x8001);
-          if (harm === 'app') tuple.setUint16(2, 0x1234);
-          if (harm === 'ref') tuple.setUint32(4, tuple.getUint32(4) ^ 0x80000001);
-          if (harm === 'escape app') tuple.setUint16(2, 0xffff);
-          if (harm === 'escape ref') tuple.setUint32(4, 0xffffffff);
+          if (harm === 'guard') put(guardAt, get(guardAt) ^ 0x8001n);
+          if (harm === 'app') put(appAt, 0x1234n);
+          if (harm === 'ref') put(refAt, get(refAt) ^ 0x80000001n);
+          if (harm === 'escape app') appAt.fill(0xff);
+          if (harm === 'escape ref') refAt.fill(0xff);
         }
         const before = copied(job);
         const { findings, ...counts } = verify(job);
         assert.deepEqual({ ...counts, findings: [...findings] }, oracle.verify(job));
         assert.deepEqual([job.data, job.metadata], [before.data, before.metadata], 'nothing is written');
         if (counts.escaped > 0) seen.add('escaped');
-        for (let i = 1; i < findings.length; i += 5) seen.add(findings[i]);
+        for (let i = 1; i < findings.length; i += 5) seen.add(Number(findings[i]));
       },
     ),
     { numRuns: 500 },
@@ -239,22 +270,22 @@ t.test('one finding an interval, of the first check that differs', async (t) => 
   generate({ ...job, refTag: 'count', appTag: 1 });
   job.data.fill(0x34);
   job.metadata[7] = 0x99;
-  const guard = oracle.interval(job, 1).guard;
+  const guard = Number(oracle.interval(job, 1).guard);
   const all = { ...job, ...CHECKS, checks: ALL_CHECKS, appTag: 2 };
   t.same(
-    [...verify(all).findings],
+    [...verify(all).findings].map(Number),
     [0, 2, 0x99, 16, 7, 1, 0, 0xb218, guard, 3, 2, 0, 0xb218, guard, 3],
     'reference tag, guard, application tag',
   );
   t.same(verify(all).badByCheck, [2, 0, 1]);
   t.same(
-    [...verify({ ...all, checks: Uint8Array.of(1, 0, 2), findingsMax: 1 }).findings],
+    [...verify({ ...all, checks: Uint8Array.of(1, 0, 2), findingsMax: 1 }).findings].map(Number),
     [0, 1, 1, 2, 7],
     'application tag first',
   );
   job.data.fill(0x33);
   t.same(
-    [...verify({ ...all, checks: Uint8Array.of(0, 1) }).findings],
+    [...verify({ ...all, checks: Uint8Array.of(0, 1) }).findings].map(Number),
     [0, 1, 1, 2, 2, 1, 1, 1, 2, 2, 2, 1, 1, 2, 2],
   );
   t.match(verify({ ...all, checks: new Uint8Array(0) }), { checked: 0, bad: 0 }, 'nothing is compared');
@@ -277,6 +308,23 @@ t.test('reference tags wrap at 2^32', async (t) => {
   const refs = [0, 1, 2].map((i) => new DataView(job.metadata.buffer).getUint32(8 * i + 4));
   t.same(refs, [0xffffffff, 0, 1]);
   t.match(verify({ ...job, ...CHECKS }), { escaped: 0, bad: 0 });
+});
+
+t.test('those of 16 bytes wrap at 2^48', async (t) => {
+  const job = separate(2, {
+    guard: 2,
+    seed: 2 ** 48 - 1,
+    metadata: new Uint8Array(32),
+    metadataStride: 16,
+  });
+  generate({ ...job, refTag: 'count', appTag: 0x1234 });
+  const tags = [0, 1].map((i) => Buffer.from(job.metadata).toString('hex', 16 * i + 8, 16 * i + 16));
+  t.same(tags, ['1234ffffffffffff', '1234000000000000']);
+  t.match(verify({ ...job, ...CHECKS }), { escaped: 0, bad: 0 });
+  t.throws(() => verify({ ...job, ...CHECKS, seed: 2 ** 48 }), {
+    code: 'ERR_OUT_OF_RANGE',
+    message: /^seed /,
+  });
 });
 
 t.test('findings are capped, counts are not', async (t) => {
@@ -334,7 +382,8 @@ t.test(
       ['metadataStride', huge, range, 'metadata'],
       ['piOffset', 1, range],
       ['piOffset', huge, range],
-      ['guard', 2, range],
+      ['guard', 3, range],
+      ['guard', 2, range, 'metadataStride'],
       ['guard', true, type],
       ['seed', 2 ** 32, range],
       ['seed', -1, range],

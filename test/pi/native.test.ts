@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { native } from '../../src/binding.js';
 import { defaultEngine, nativeEngine, plainEngine } from '../../src/pi/engine.js';
-import { crc16T10Dif, ipChecksum } from '../../src/pi/guard.js';
+import { crc16T10Dif, crc64Nvme, ipChecksum } from '../../src/pi/guard.js';
 import { place } from '../../src/pi/layout.js';
 import { type Profile, profileByName } from '../../src/pi/profile.js';
 
@@ -122,6 +122,7 @@ t.test('the guards of the addon', async (t) => {
   const same = fc.property(fc.uint8Array({ maxLength: 9000, size: 'max' }), fc.nat(0xffff), (data, seed) => {
     assert.equal(native().crc16T10Dif(seed, data), crc16T10Dif(seed, data));
     assert.equal(native().ipChecksum(data), ipChecksum(data));
+    assert.equal(native().crc64Nvme(BigInt(seed), data), crc64Nvme(BigInt(seed), data));
   });
   t.doesNotThrow(() => fc.assert(same));
 });

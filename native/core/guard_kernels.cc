@@ -1,0 +1,42 @@
+#include "core/guard_kernels.h"
+
+#include <atomic>
+
+#include "core/guard_kernels/kernels.h"
+
+namespace blkint {
+namespace {
+
+constexpr std::array kKernels{
+    &kPortableKernel,
+};
+
+const GuardKernel* fastest() noexcept {
+  const GuardKernel* found = nullptr;
+  for (const GuardKernel* kernel : kKernels) {
+    if (kernel->runs_here()) found = kernel;
+  }
+  return found;
+}
+
+std::atomic<const GuardKernel*>& in_use() noexcept {
+  static std::atomic<const GuardKernel*> kernel{fastest()};
+  return kernel;
+}
+
+}  // namespace
+
+std::span<const GuardKernel* const> guard_kernels() noexcept { return kKernels; }
+
+const GuardKernel& guard_kernel() noexcept { return *in_use().load(std::memory_order_relaxed); }
+
+bool use_guard_kernel(std::string_view name) noexcept {
+  for (const GuardKernel* kernel : kKernels) {
+    if (kernel->name != name || !kernel->runs_here()) continue;
+    in_use().store(kernel, std::memory_order_relaxed);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace blkint

@@ -1,0 +1,54 @@
+// The ways to compute guards, of which the fastest that this CPU has is used: which one is known at run time
+// alone.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace blkint {
+
+enum class Guard { kCrc16T10Dif, kIpChecksum, kCrc64Nvme };
+
+inline constexpr std::size_t kGuards = 3;
+
+// The guard of no bytes, by Guard.
+inline constexpr std::array<std::uint64_t, kGuards> kGuardOfNothing{0, 0xffff, 0};
+
+// Interval i is at[i * stride, + bytes]. Any address and any length; a single one has no stride.
+struct Intervals {
+  const std::uint8_t* at;
+  std::size_t stride;
+  std::size_t bytes;
+  std::size_t count;
+};
+
+// Writes the guard of each interval, going on from `before`, the guard of what precedes every one of them;
+// before an IP checksum goes an even number of bytes.
+using ComputeGuards = void (*)(std::uint64_t before, const Intervals& intervals,
+                               std::uint64_t* guards) noexcept;
+
+struct GuardKernel {
+  const char* name;
+  bool (*runs_here)() noexcept;  // Whether this CPU has the instructions, and this system saves their
+                                 // registers.
+  std::array<ComputeGuards, kGuards> compute;  // By Guard.
+};
+
+// Those of this architecture, the slowest first.
+std::span<const GuardKernel* const> guard_kernels() noexcept;
+
+// The one in use: the last that runs here, or that which was asked for.
+const GuardKernel& guard_kernel() noexcept;
+
+// From now on, in every thread. False where no kernel of that name runs here: then nothing changes.
+bool use_guard_kernel(std::string_view name) noexcept;
+
+inline void compute_guards(Guard guard, std::uint64_t before, const Intervals& intervals,
+                           std::uint64_t* guards) noexcept {
+  guard_kernel().compute[static_cast<std::size_t>(guard)](before, intervals, guards);
+}
+
+}  // namespace blkint
