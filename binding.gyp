@@ -17,6 +17,10 @@
       'native/core/crc64_nvme.cc',
       'native/core/device_node.cc',
       'native/core/guard_kernels.cc',
+      'native/core/guard_kernels/avx2_vpclmul.cc',
+      'native/core/guard_kernels/avx512_gfni.cc',
+      'native/core/guard_kernels/pclmul.cc',
+      'native/core/guard_kernels/pmull.cc',
       'native/core/guard_kernels/portable.cc',
       'native/core/io_uring.cc',
       'native/core/ip_checksum.cc',
@@ -67,6 +71,7 @@
       'sources': [
         'native/addon/addon.cc',
         'native/addon/convert.cc',
+        'native/addon/guard_kernels.cc',
         'native/addon/handle.cc',
         'native/addon/open_nodes.cc',
         'native/addon/snapshot.cc',
@@ -110,6 +115,19 @@
           'type': 'executable',
           'dependencies': ['blk_integrity_core_sanitized'],
           'sources': ['native/test/core_test.cc'],
+        },
+        {
+          # Without anything of the system: it runs under emulators of other CPUs too.
+          'target_name': 'guard_kernels_test',
+          'type': 'executable',
+          'dependencies': ['blk_integrity_core'],
+          'sources': ['native/test/guard_kernels_test.cc'],
+        },
+        {
+          'target_name': 'guard_kernels_test_sanitized',
+          'type': 'executable',
+          'dependencies': ['blk_integrity_core_sanitized'],
+          'sources': ['native/test/guard_kernels_test.cc'],
         },
         {
           'target_name': 'core_fuzz',

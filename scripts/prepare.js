@@ -38,6 +38,18 @@ const CORE_TEST_SANITIZED = {
   sources: ['native/core', 'native/test'],
 };
 
+const GUARD_KERNELS_TEST = {
+  name: 'C++ test program of the guard kernels',
+  product: 'build/Release/guard_kernels_test',
+  sources: ['native/core', 'native/test'],
+};
+
+const GUARD_KERNELS_TEST_SANITIZED = {
+  name: 'C++ test program of the guard kernels under sanitizers',
+  product: 'build/Release/guard_kernels_test_sanitized',
+  sources: ['native/core', 'native/test'],
+};
+
 const CORE_FUZZ = {
   name: 'C++ fuzz program',
   product: 'build/Release/core_fuzz',
@@ -64,7 +76,16 @@ const MODES = {
   native: () => buildNative([ADDON]),
   'native-tests': () =>
     buildNative(
-      [ADDON, CORE_TEST, CORE_TEST_SANITIZED, CORE_FUZZ, UBLK_DISK, SG_IO_RELAY],
+      [
+        ADDON,
+        CORE_TEST,
+        CORE_TEST_SANITIZED,
+        GUARD_KERNELS_TEST,
+        GUARD_KERNELS_TEST_SANITIZED,
+        CORE_FUZZ,
+        UBLK_DISK,
+        SG_IO_RELAY,
+      ],
       '--',
       '-Dnative_tests=1',
     ),

@@ -257,6 +257,14 @@ export interface NativeVerifyResult {
   readonly findings: BigUint64Array;
 }
 
+/** The ways to compute guards that the addon has for this architecture, the slowest first. */
+export interface GuardKernels {
+  /** `runsHere`: whether this CPU has the instructions, and the system saves their registers. */
+  readonly kernels: readonly { readonly name: string; readonly runsHere: boolean }[];
+  /** The name of that which computes guards: the last that runs here, or that which BLK_INTEGRITY_GUARD_KERNEL names. */
+  readonly inUse: string;
+}
+
 export interface NativeBinding {
   /** `threads`: calls under way at once, 1 to 128, 1 without it. An sg node is opened once for every 16. */
   readonly Handle: new (
@@ -269,6 +277,9 @@ export interface NativeBinding {
   crc64Nvme(seed: bigint, data: Uint8Array): bigint;
   /** IP checksum, as the two stored bytes read big-endian. Odd lengths are padded with a zero byte. */
   ipChecksum(data: Uint8Array): number;
+  guardKernels(): GuardKernels;
+  /** From now on, in every thread of the process. False where no kernel of that name runs here: then nothing changes. */
+  useGuardKernel(name: string): boolean;
   generate(job: NativeGenerateJob): void;
   /** Per interval: escape, then the checks in their order. */
   verify(job: NativeVerifyJob): NativeVerifyResult;
@@ -312,10 +323,29 @@ function load(): NativeBinding {
   }
 }
 
+/** For tests and bug reports. */
+const GUARD_KERNEL = 'BLK_INTEGRITY_GUARD_KERNEL';
+
+function withGuardKernelOf(environment: NodeJS.ProcessEnv, loaded: NativeBinding): NativeBinding {
+  const name = environment[GUARD_KERNEL];
+  if (name === undefined || loaded.useGuardKernel(name)) return loaded;
+  const names = loaded.guardKernels().kernels.flatMap((kernel) => (kernel.runsHere ? [kernel.name] : []));
+  throw new IntegrityError(
+    'ERR_USAGE',
+    `${GUARD_KERNEL}=${name}: no guard kernel of that name runs on this CPU`,
+    {
+      advice: `Unset it, or set it to one of ${names.join(', ')}.`,
+    },
+  );
+}
+
 let binding: NativeBinding | undefined;
 
-/** The addon, loaded on first use. Throws ERR_NO_ADDON with what to do. */
+/**
+ * The addon, loaded on first use. Throws ERR_NO_ADDON with what to do, and ERR_USAGE where the environment asks for a guard kernel that does
+ * not run here.
+ */
 export function native(): NativeBinding {
-  binding ??= load();
+  binding ??= withGuardKernelOf(process.env, load());
   return binding;
 }

@@ -80,6 +80,7 @@ export {
   type VerifyResult,
 } from './pi/engine.js';
 export { crc16T10Dif, crc64Nvme, ipChecksum } from './pi/guard.js';
+export { type GuardKernels, guardKernels } from './pi/guard-kernels.js';
 export {
   type FaultTarget,
   type InjectedFault,

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "addon/convert.h"
+#include "addon/guard_kernels.h"
 #include "addon/handle.h"
 #include "addon/open_nodes.h"
 #include "addon/snapshot.h"
@@ -58,6 +59,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("TcmuServer", TcmuServer::define(env));
   exports.Set("alignedOffset", Napi::Function::New<aligned_offset>(env, "alignedOffset"));
   exports.Set("ioUringFeatures", Napi::Function::New<io_uring_features_of_kernel>(env, "ioUringFeatures"));
+  export_guard_kernels(env, exports);
   export_tuples(env, exports);
   export_snapshot(env, exports);
   export_open_nodes(env, exports);

@@ -4,29 +4,36 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "addon/convert.h"
-#include "core/crc16_t10dif.h"
-#include "core/crc64_nvme.h"
-#include "core/ip_checksum.h"
+#include "core/guard_kernels.h"
 #include "core/tuples.h"
 
 namespace blkint::addon {
 namespace {
 
+std::uint64_t guard_of(Guard guard, std::uint64_t before, std::span<const std::uint8_t> data) noexcept {
+  std::uint64_t made = 0;
+  compute_guards(guard, before, {.at = data.data(), .stride = 0, .bytes = data.size(), .count = 1}, &made);
+  return made;
+}
+
 Napi::Value crc16(const Napi::CallbackInfo& info) {
   const auto seed = to_unsigned<std::uint16_t>(info[0], "seed");
-  return Napi::Number::New(info.Env(), crc16_t10dif(seed, to_bytes(info[1], "data")));
+  const std::uint64_t crc = guard_of(Guard::kCrc16T10Dif, seed, to_bytes(info[1], "data"));
+  return Napi::Number::New(info.Env(), static_cast<double>(crc));
 }
 
 Napi::Value ip(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), ip_checksum(to_bytes(info[0], "data")));
+  const std::uint64_t checksum = guard_of(Guard::kIpChecksum, guard_of_nothing(Guard::kIpChecksum), to_bytes(info[0], "data"));
+  return Napi::Number::New(info.Env(), static_cast<double>(checksum));
 }
 
 Napi::Value crc64(const Napi::CallbackInfo& info) {
   const std::uint64_t seed = to_bigint(info[0], "seed", std::numeric_limits<std::uint64_t>::max());
-  return Napi::BigInt::New(info.Env(), crc64_nvme(seed, to_bytes(info[1], "data")));
+  return Napi::BigInt::New(info.Env(), guard_of(Guard::kCrc64Nvme, seed, to_bytes(info[1], "data")));
 }
 
 std::size_t size_property(const Napi::Object& job, const char* name) {

@@ -38,9 +38,9 @@ std::uint64_t crc64_nvme(std::uint64_t crc, std::span<const std::uint8_t> data) 
   std::size_t left = data.size();
   std::uint64_t sum = ~crc;
   for (; left >= kSlices; at += kSlices, left -= kSlices) {
+    for (std::size_t i = 0; i < kSlices; ++i) sum ^= std::uint64_t{at[i]} << (8 * i);
     std::uint64_t next = 0;
-    for (std::size_t i = 0; i < kSlices; ++i)
-      next ^= kTables[kSlices - 1 - i][at[i] ^ ((sum >> (8 * i)) & 0xff)];
+    for (std::size_t i = 0; i < kSlices; ++i) next ^= kTables[kSlices - 1 - i][(sum >> (8 * i)) & 0xff];
     sum = next;
   }
   for (; left > 0; ++at, --left) sum = (sum >> 8) ^ kTables[0][*at ^ (sum & 0xff)];

@@ -7,8 +7,13 @@
 namespace blkint {
 namespace {
 
-constexpr std::array kKernels{
-    &kPortableKernel,
+constexpr std::array kKernels {
+  &kPortableKernel,
+#if defined(__x86_64__)
+      &kPclmulKernel, &kAvx2VpclmulKernel, &kAvx512GfniKernel,
+#elif defined(__aarch64__)
+      &kPmullKernel,
+#endif
 };
 
 const GuardKernel* fastest() noexcept {

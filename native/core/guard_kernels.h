@@ -14,8 +14,10 @@ enum class Guard { kCrc16T10Dif, kIpChecksum, kCrc64Nvme };
 
 inline constexpr std::size_t kGuards = 3;
 
-// The guard of no bytes, by Guard.
-inline constexpr std::array<std::uint64_t, kGuards> kGuardOfNothing{0, 0xffff, 0};
+// The guard of no bytes.
+constexpr std::uint64_t guard_of_nothing(Guard guard) noexcept {
+  return guard == Guard::kIpChecksum ? 0xffff : 0;
+}
 
 // Interval i is at[i * stride, + bytes]. Any address and any length; a single one has no stride.
 struct Intervals {

@@ -49,7 +49,11 @@ std::uint16_t ip_checksum(std::span<const std::uint8_t> data, std::span<const st
 }
 
 std::uint16_t ip_checksum_behind(std::uint16_t before, std::span<const std::uint8_t> data) noexcept {
-  return swap_between(fold(std::uint64_t{swap_between(before)} + sum_words(data)));
+  return ip_checksum_behind(before, std::uint64_t{sum_words(data)});
+}
+
+std::uint16_t ip_checksum_behind(std::uint16_t before, std::uint64_t sum_of_words) noexcept {
+  return swap_between(fold(swap_between(before) + sum_of_words));
 }
 
 }  // namespace blkint

@@ -15,4 +15,7 @@ std::uint16_t ip_checksum(std::span<const std::uint8_t> data,
 // The checksum of `data` behind a message of even length whose checksum is `before`.
 std::uint16_t ip_checksum_behind(std::uint16_t before, std::span<const std::uint8_t> data) noexcept;
 
+// The same of words that are added up already, each read in the machine's own byte order.
+std::uint16_t ip_checksum_behind(std::uint16_t before, std::uint64_t sum_of_words) noexcept;
+
 }  // namespace blkint

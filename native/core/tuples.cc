@@ -43,22 +43,31 @@ struct EightBytes {
     const std::uint64_t word = load_word(at);
     return {.guard = word >> kTagBits, .tags = word & ((std::uint64_t{1} << kTagBits) - 1)};
   }
-  static void store(std::uint8_t* at, const Tuple& tuple) noexcept {
-    store_word(at, tuple.guard << kTagBits | tuple.tags);
+  static void store(std::uint8_t* at, const Tuple& tuple) noexcept { store_word(at, word_of(tuple)); }
+  // The bits in which a tuple differs, of those in the mask; 0 for none.
+  static std::uint64_t difference(const std::uint8_t* at, const Tuple& expected, const Tuple& mask) noexcept {
+    return (load_word(at) ^ word_of(expected)) & word_of(mask);
   }
+  // With more above them.
+  static std::uint64_t tags(const std::uint8_t* at) noexcept { return load_word(at); }
+
+ private:
+  static std::uint64_t word_of(const Tuple& tuple) noexcept { return tuple.guard << kTagBits | tuple.tags; }
 };
 
 struct SixteenBytes {
   static constexpr std::size_t kBytes = 16;
   static constexpr unsigned kRefBits = 48;
 
-  static Tuple load(const std::uint8_t* at) noexcept {
-    return {.guard = load_word(at), .tags = load_word(at + sizeof(std::uint64_t))};
-  }
+  static Tuple load(const std::uint8_t* at) noexcept { return {.guard = load_word(at), .tags = tags(at)}; }
   static void store(std::uint8_t* at, const Tuple& tuple) noexcept {
     store_word(at, tuple.guard);
     store_word(at + sizeof(std::uint64_t), tuple.tags);
   }
+  static std::uint64_t difference(const std::uint8_t* at, const Tuple& expected, const Tuple& mask) noexcept {
+    return ((load_word(at) ^ expected.guard) & mask.guard) | ((tags(at) ^ expected.tags) & mask.tags);
+  }
+  static std::uint64_t tags(const std::uint8_t* at) noexcept { return load_word(at + sizeof(std::uint64_t)); }
 };
 
 template <typename Format>
@@ -66,7 +75,7 @@ constexpr std::uint64_t kRefMask = (std::uint64_t{1} << Format::kRefBits) - 1;
 
 // Intervals that are worked on together: their guards are computed, then their tuples made or compared while
 // the cache holds both.
-constexpr std::size_t kChunkIntervals = 32;
+constexpr std::size_t kChunkIntervals = 64;
 constexpr std::size_t kChunkBytes = 32768;
 
 std::size_t chunk_of(const TupleLayout& layout) noexcept {
@@ -114,7 +123,7 @@ void compute_guards_of(const TupleLayout& layout, std::size_t first, std::size_t
                             .stride = layout.data_stride,
                             .bytes = layout.interval,
                             .count = count};
-  compute_guards(layout.guard, kGuardOfNothing[static_cast<std::size_t>(layout.guard)], intervals,
+  compute_guards(layout.guard, guard_of_nothing(layout.guard), intervals,
                  guards.data());
   if (layout.pi_offset == 0) return;
   for (std::size_t k = 0; k < count; ++k) {
@@ -191,15 +200,18 @@ class Verifier {
     const std::size_t chunk = chunk_of(layout_);
     const bool needs_guards = std::ranges::find(rule_.checks, Check::kGuard) != rule_.checks.end();
     AppTagReader app_tags(rule_.app_tags);
-    for (std::size_t i = 0, count = 0; i < layout_.intervals; i += count) {
+    for (std::size_t i = 0; i < layout_.intervals;) {
       const AppTagRun run = app_tags.from(i);
-      count = std::min({chunk, layout_.intervals - i, run.end - i});
-      if (needs_guards) compute_guards_of(layout_, i, count, data_, metadata_, guards_);
       compare_with(run.tag);
-      if (all_as_expected(i, count)) {
-        result_.checked += compares_ ? count : 0;
-      } else if (!look_at_each(i, count)) {
-        break;
+      for (const std::size_t end = std::min(run.end, layout_.intervals); i < end;) {
+        const std::size_t count = std::min(chunk, end - i);
+        if (needs_guards) compute_guards_of(layout_, i, count, data_, metadata_, guards_);
+        if (all_as_expected(i, count)) {
+          result_.checked += compares_ ? count : 0;
+        } else if (!look_at_each(i, count)) {
+          return std::move(result_);
+        }
+        i += count;
       }
     }
     return std::move(result_);
@@ -243,7 +255,7 @@ class Verifier {
   }
 
   Tuple expected(std::size_t first, std::size_t k) const noexcept {
-    return {.guard = guards_[k], .tags = app_ | ((layout_.seed + first + k) & kRefMask<Format>)};
+    return {.guard = guards_[k], .tags = app_ | ref(first + k)};
   }
 
   bool is_escaped(const Tuple& stored) const noexcept { return (~stored.tags & escape_) == 0; }
@@ -252,18 +264,23 @@ class Verifier {
     return metadata_of(layout_, i, metadata_) + layout_.pi_offset;
   }
 
-  // Without a branch for each: bad and escaped tuples are rare.
+  // The reference tag expected of interval i.
+  std::uint64_t ref(std::size_t i) const noexcept { return (layout_.seed + i) & kRefMask<Format>; }
+
+  // Without a branch for each: bad and escaped tuples are rare. False too where reference tags wrap on the
+  // way.
   bool all_as_expected(std::size_t first, std::size_t count) const noexcept {
     const Tuple mask{.guard = masks_[0].guard, .tags = masks_[1].tags | masks_[2].tags};
-    std::uint64_t differs = 0;
-    bool escaped = false;
+    const std::uint64_t tags = app_ | ref(first);
+    std::uint64_t differs = ref(first) + (count - 1) > kRefMask<Format> ? 1 : 0;
+    std::uint64_t least_of_escape =
+        escape_;  // Of the bits that an escaped tuple has, those that a tuple lacks.
     for (std::size_t k = 0; k < count; ++k) {
-      const Tuple stored = Format::load(tuple_of(first + k));
-      const Tuple made = expected(first, k);
-      differs |= ((stored.guard ^ made.guard) & mask.guard) | ((stored.tags ^ made.tags) & mask.tags);
-      escaped |= is_escaped(stored);
+      const std::uint8_t* const at = tuple_of(first + k);
+      differs |= Format::difference(at, {.guard = guards_[k], .tags = tags + k}, mask);
+      least_of_escape = std::min(least_of_escape, ~Format::tags(at) & escape_);
     }
-    return differs == 0 && !escaped;
+    return differs == 0 && least_of_escape != 0;
   }
 
   // False at an escaped tuple that ends the walk.

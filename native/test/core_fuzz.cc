@@ -35,6 +35,7 @@
 
 #include "core/crc16_t10dif.h"
 #include "core/crc64_nvme.h"
+#include "core/guard_kernels.h"
 #include "core/ip_checksum.h"
 #include "core/lbmd.h"
 #include "core/nvme.h"
@@ -146,6 +147,12 @@ std::uint16_t ip_by_words(std::span<const std::uint8_t> first, std::span<const s
   return static_cast<std::uint16_t>(~sum);
 }
 
+// That which computes guards from now on.
+void use_any_kernel(Random& random) {
+  const GuardKernel& kernel = *random.pick(guard_kernels());
+  if (kernel.runs_here()) CHECK(use_guard_kernel(kernel.name));
+}
+
 void guards_of_any_bytes(Random& random) {
   const std::size_t size = random.once_in(8) ? random.below(5000) : random.below(300);
   const FencedBytes fenced(size, random.once_in(2));
@@ -171,7 +178,7 @@ Geometry random_geometry(Random& random) {
   Geometry made{};
   auto& layout = made.layout;
   layout.interval = random.once_in(3) ? 1 + random.below(600) : random.pick(kIntervals);
-  layout.intervals = random.below(random.once_in(8) ? 40 : 6);
+  layout.intervals = random.below(random.once_in(8) ? 140 : 6);
   layout.guard = static_cast<Guard>(random.below(kGuards));
   const std::size_t tuple = tuple_bytes(layout.guard);
   const std::size_t metadata = tuple + (random.once_in(2) ? 0 : random.below(60));
@@ -311,6 +318,7 @@ void compare_verify(Random& random, const TupleLayout& layout, const AppTags& ta
 }
 
 void tuples_of_any_geometry(Random& random) {
+  use_any_kernel(random);
   const Geometry made = random_geometry(random);
   const TupleLayout& layout = made.layout;
   const bool right = misfit(layout, made.data_bytes, made.metadata_bytes) == nullptr;

@@ -25,7 +25,12 @@ std::uint64_t ip_of(std::uint64_t before, std::span<const std::uint8_t> data) no
 
 }  // namespace
 
-constexpr GuardKernel kPortableKernel{
-    .name = "portable", .runs_here = everywhere, .compute = {each<crc16_of>, each<ip_of>, each<crc64_nvme>}};
+void plain_ip_checksums(std::uint64_t before, const Intervals& intervals, std::uint64_t* guards) noexcept {
+  each<ip_of>(before, intervals, guards);
+}
+
+constexpr GuardKernel kPortableKernel{.name = "portable",
+                                      .runs_here = everywhere,
+                                      .compute = {each<crc16_of>, plain_ip_checksums, each<crc64_nvme>}};
 
 }  // namespace blkint

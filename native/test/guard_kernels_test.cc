@@ -1,0 +1,202 @@
+// The tests of the guard kernels, as TAP: every kernel that runs here against the definition and against the
+// plain one. Of core alone, so that it can be run under an emulator of other CPUs.
+//
+//   guard_kernels_test [CASES [SEED]]
+//
+// CASES is how many random calls each kernel gets.
+#include "core/guard_kernels.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/crc16_t10dif.h"
+#include "core/crc64_nvme.h"
+#include "core/ip_checksum.h"
+#include "core/tuples.h"
+#include "test/support.h"
+
+namespace {
+
+using namespace blkint;
+
+constexpr std::size_t kLengthMax = 8192;
+constexpr std::size_t kAlignments = 64;
+constexpr std::array<const char*, kGuards> kGuardNames{"CRC-16", "IP checksum", "CRC-64"};
+
+std::uint64_t cases = 2000;
+std::uint64_t seed = 1;
+int failures_of_test = 0;
+
+void fail(const GuardKernel& kernel, std::size_t guard, const char* what, std::size_t bytes,
+          std::size_t more) {
+  if (++failures_of_test > 10) return;
+  std::printf("# %s, %s: %s, %zu bytes, %zu\n", kernel.name, kGuardNames[guard], what, bytes, more);
+}
+
+Bytes random_bytes(std::mt19937_64& random, std::size_t size) {
+  Bytes bytes(size);
+  for (auto& byte : bytes) byte = static_cast<std::uint8_t>(random());
+  return bytes;
+}
+
+std::uint64_t plain(std::size_t guard, std::uint64_t before, std::span<const std::uint8_t> data) {
+  switch (static_cast<Guard>(guard)) {
+    case Guard::kCrc16T10Dif:
+      return crc16_t10dif(static_cast<std::uint16_t>(before), data);
+    case Guard::kCrc64Nvme:
+      return crc64_nvme(before, data);
+    case Guard::kIpChecksum:
+      break;
+  }
+  return ip_checksum_behind(static_cast<std::uint16_t>(before), data);
+}
+
+std::uint64_t by_kernel(const GuardKernel& kernel, std::size_t guard, std::uint64_t before,
+                        std::span<const std::uint8_t> data) {
+  std::uint64_t made = 0;
+  kernel.compute[guard](before, {.at = data.data(), .stride = 0, .bytes = data.size(), .count = 1}, &made);
+  return made;
+}
+
+// The guards of the first 0, 1, 2 ... bytes, by definition.
+std::vector<std::uint64_t> guards_of_begins(std::size_t guard, std::span<const std::uint8_t> bytes) {
+  std::vector<std::uint64_t> guards{guard_of_nothing(static_cast<Guard>(guard))};
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    sum += i % 2 == 0 ? bytes[i] * 256U : bytes[i];
+    while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+    guards.push_back(guard == 0   ? crc_by_bits(static_cast<std::uint16_t>(guards[i]), bytes.subspan(i, 1))
+                     : guard == 1 ? ~sum & 0xffff
+                                  : crc64_by_bits(guards[i], bytes.subspan(i, 1)));
+  }
+  return guards;
+}
+
+void every_length_at_every_alignment(const GuardKernel& kernel) {
+  std::mt19937_64 random(seed);
+  const Bytes bytes = random_bytes(random, kLengthMax);
+  Bytes room(kLengthMax + 2 * kAlignments);
+  std::uint8_t* const aligned =
+      room.data() + (-reinterpret_cast<std::uintptr_t>(room.data()) & (kAlignments - 1));
+  for (std::size_t guard = 0; guard < kGuards; ++guard) {
+    const auto expected = guards_of_begins(guard, bytes);
+    for (std::size_t alignment = 0; alignment < kAlignments; ++alignment) {
+      std::ranges::copy(bytes, aligned + alignment);
+      for (std::size_t length = 0; length <= kLengthMax; ++length) {
+        if (by_kernel(kernel, guard, guard_of_nothing(static_cast<Guard>(guard)),
+                      {aligned + alignment, length}) != expected[length])
+          fail(kernel, guard, "alignment", length, alignment);
+      }
+    }
+  }
+}
+
+// What reads a byte outside ends the program.
+void nothing_outside_is_read(const GuardKernel& kernel) {
+  const auto page = static_cast<std::size_t>(::getpagesize());
+  const std::size_t inside = (kLengthMax + page - 1) / page * page;
+  void* const mapped = ::mmap(nullptr, inside + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) std::abort();
+  std::uint8_t* const begin = static_cast<std::uint8_t*>(mapped) + page;
+  if (::mprotect(begin, inside, PROT_READ | PROT_WRITE) != 0) std::abort();
+  std::mt19937_64 random(seed + 1);
+  std::ranges::copy(random_bytes(random, inside), begin);
+  for (std::size_t guard = 0; guard < kGuards; ++guard) {
+    for (std::size_t length = 0; length <= kLengthMax; ++length) {
+      for (const std::uint8_t* at : {begin, begin + inside - length}) {
+        const std::span<const std::uint8_t> data(at, length);
+        if (by_kernel(kernel, guard, guard_of_nothing(static_cast<Guard>(guard)), data) !=
+            plain(guard, guard_of_nothing(static_cast<Guard>(guard)), data))
+          fail(kernel, guard, "beside a page that is not there", length, at == begin ? 0 : 1);
+      }
+    }
+  }
+  ::munmap(mapped, inside + 2 * page);
+}
+
+// Many intervals in one call, going on from anything.
+void random_intervals(const GuardKernel& kernel) {
+  constexpr std::array<std::size_t, 8> kUsual{8, 64, 256, 512, 520, 1024, 4096, 4104};
+  constexpr std::size_t kIntervalsMax = 33;
+  std::mt19937_64 random(seed + 2);
+  const Bytes bytes = random_bytes(random, 1 << 20);
+  for (std::uint64_t done = 0; done < cases;) {
+    const std::size_t size = random() % 3 == 0 ? kUsual[random() % kUsual.size()] : random() % 700;
+    const Intervals intervals{.at = bytes.data() + random() % 70000,
+                              .stride = size + (random() % 2 == 0 ? 0 : random() % 200),
+                              .bytes = size,
+                              .count = random() % (kIntervalsMax + 1)};
+    const std::size_t guard = random() % kGuards;
+    const std::uint64_t before = random() >> (guard == 2 ? 0 : 48);
+    std::array<std::uint64_t, kIntervalsMax> made;
+    kernel.compute[guard](before, intervals, made.data());
+    for (std::size_t i = 0; i < intervals.count; ++i) {
+      if (made[i] != plain(guard, before, {intervals.at + i * intervals.stride, size}))
+        fail(kernel, guard, "interval", size, i);
+    }
+    done += intervals.count;
+  }
+}
+
+// Sums that fill every bit, and longer than a kernel adds up at once.
+void highest_sums(const GuardKernel& kernel) {
+  for (const std::uint8_t byte : Bytes{0x00, 0x7f, 0x80, 0xff}) {
+    const Bytes bytes((std::size_t{1} << 18) + 7, byte);
+    for (std::size_t guard = 0; guard < kGuards; ++guard) {
+      for (const std::size_t length : {std::size_t{65536}, std::size_t{65600}, bytes.size()}) {
+        const auto data = std::span(bytes).first(length);
+        if (by_kernel(kernel, guard, guard_of_nothing(static_cast<Guard>(guard)), data) !=
+            plain(guard, guard_of_nothing(static_cast<Guard>(guard)), data))
+          fail(kernel, guard, "all bytes alike", length, byte);
+      }
+    }
+  }
+}
+
+struct Test {
+  const char* name;
+  void (*run)(const GuardKernel& kernel);
+};
+
+constexpr std::array kTests{
+    Test{"every length at every alignment", every_length_at_every_alignment},
+    Test{"nothing outside is read", nothing_outside_is_read},
+    Test{"random intervals", random_intervals},
+    Test{"highest sums", highest_sums},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc > 1) cases = std::strtoull(argv[1], nullptr, 0);
+  if (argc > 2) seed = std::strtoull(argv[2], nullptr, 0);
+  std::printf("TAP version 14\n1..%zu\n# seed %llu, in use: %s\n", guard_kernels().size() * kTests.size(),
+              static_cast<unsigned long long>(seed), guard_kernel().name);
+  int failed = 0;
+  int number = 0;
+  for (const GuardKernel* kernel : guard_kernels()) {
+    for (const Test& test : kTests) {
+      ++number;
+      if (!kernel->runs_here()) {
+        std::printf("ok %d - %s: %s # SKIP not on this CPU\n", number, kernel->name, test.name);
+        continue;
+      }
+      failures_of_test = 0;
+      test.run(*kernel);
+      if (failures_of_test != 0) ++failed;
+      std::printf("%sok %d - %s: %s\n", failures_of_test == 0 ? "" : "not ", number, kernel->name, test.name);
+      std::fflush(stdout);
+    }
+  }
+  return failed == 0 ? 0 : 1;
+}
