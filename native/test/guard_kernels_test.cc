@@ -1,9 +1,10 @@
 // The tests of the guard kernels, as TAP: every kernel that runs here against the definition and against the
 // plain one. Of core alone, so that it can be run under an emulator of other CPUs.
 //
-//   guard_kernels_test [CASES [SEED]]
+//   guard_kernels_test [CASES [SEED [ALIGNMENTS]]]
 //
-// CASES is how many random calls each kernel gets.
+// CASES is how many random intervals each kernel gets; ALIGNMENTS, 64 if not given, how many addresses every
+// length is tried at: fewer where an emulator takes long.
 #include "core/guard_kernels.h"
 
 #include <sys/mman.h>
@@ -30,11 +31,12 @@ namespace {
 using namespace blkint;
 
 constexpr std::size_t kLengthMax = 8192;
-constexpr std::size_t kAlignments = 64;
+constexpr std::size_t kAlignmentsMax = 64;
 constexpr std::array<const char*, kGuards> kGuardNames{"CRC-16", "IP checksum", "CRC-64"};
 
 std::uint64_t cases = 2000;
 std::uint64_t seed = 1;
+std::size_t alignments = kAlignmentsMax;
 int failures_of_test = 0;
 
 void fail(const GuardKernel& kernel, std::size_t guard, const char* what, std::size_t bytes,
@@ -85,12 +87,12 @@ std::vector<std::uint64_t> guards_of_begins(std::size_t guard, std::span<const s
 void every_length_at_every_alignment(const GuardKernel& kernel) {
   std::mt19937_64 random(seed);
   const Bytes bytes = random_bytes(random, kLengthMax);
-  Bytes room(kLengthMax + 2 * kAlignments);
+  Bytes room(kLengthMax + 2 * kAlignmentsMax);
   std::uint8_t* const aligned =
-      room.data() + (-reinterpret_cast<std::uintptr_t>(room.data()) & (kAlignments - 1));
+      room.data() + (-reinterpret_cast<std::uintptr_t>(room.data()) & (kAlignmentsMax - 1));
   for (std::size_t guard = 0; guard < kGuards; ++guard) {
     const auto expected = guards_of_begins(guard, bytes);
-    for (std::size_t alignment = 0; alignment < kAlignments; ++alignment) {
+    for (std::size_t alignment = 0; alignment < alignments; ++alignment) {
       std::ranges::copy(bytes, aligned + alignment);
       for (std::size_t length = 0; length <= kLengthMax; ++length) {
         if (by_kernel(kernel, guard, guard_of_nothing(static_cast<Guard>(guard)),
@@ -180,6 +182,7 @@ constexpr std::array kTests{
 int main(int argc, char** argv) {
   if (argc > 1) cases = std::strtoull(argv[1], nullptr, 0);
   if (argc > 2) seed = std::strtoull(argv[2], nullptr, 0);
+  if (argc > 3) alignments = std::min<std::size_t>(std::strtoull(argv[3], nullptr, 0), kAlignmentsMax);
   std::printf("TAP version 14\n1..%zu\n# seed %llu, in use: %s\n", guard_kernels().size() * kTests.size(),
               static_cast<unsigned long long>(seed), guard_kernel().name);
   int failed = 0;
