@@ -34,8 +34,9 @@ using ComputeGuards = void (*)(std::uint64_t before, const Intervals& intervals,
 
 struct GuardKernel {
   const char* name;
-  bool (*runs_here)() noexcept;  // Whether this CPU has the instructions, and this system saves their
-                                 // registers.
+  // Whether this CPU has the instructions and this system saves their registers: CPUID and XGETBV, which
+  // __builtin_cpu_supports asks both.
+  bool (*runs_here)() noexcept;
   std::array<ComputeGuards, kGuards> compute;  // By Guard.
 };
 

@@ -110,7 +110,9 @@ std::uint64_t guard_behind(Guard guard, std::uint64_t of_interval, std::span<con
     case Guard::kIpChecksum:
       break;
   }
-  return ip_checksum(interval, before_tuple);
+  // Behind an odd number of bytes the words are others.
+  return interval.size() % 2 == 0 ? ip_checksum_behind(static_cast<std::uint16_t>(of_interval), before_tuple)
+                                  : ip_checksum(interval, before_tuple);
 }
 
 using Guards = std::array<std::uint64_t, kChunkIntervals>;
@@ -123,8 +125,7 @@ void compute_guards_of(const TupleLayout& layout, std::size_t first, std::size_t
                             .stride = layout.data_stride,
                             .bytes = layout.interval,
                             .count = count};
-  compute_guards(layout.guard, guard_of_nothing(layout.guard), intervals,
-                 guards.data());
+  compute_guards(layout.guard, guard_of_nothing(layout.guard), intervals, guards.data());
   if (layout.pi_offset == 0) return;
   for (std::size_t k = 0; k < count; ++k) {
     guards[k] = guard_behind(layout.guard, guards[k], {intervals.at + k * intervals.stride, intervals.bytes},
@@ -273,8 +274,8 @@ class Verifier {
     const Tuple mask{.guard = masks_[0].guard, .tags = masks_[1].tags | masks_[2].tags};
     const std::uint64_t tags = app_ | ref(first);
     std::uint64_t differs = ref(first) + (count - 1) > kRefMask<Format> ? 1 : 0;
-    std::uint64_t least_of_escape =
-        escape_;  // Of the bits that an escaped tuple has, those that a tuple lacks.
+    // What a tuple lacks of the bits that an escaped one has, in the one that lacks least.
+    std::uint64_t least_of_escape = escape_;
     for (std::size_t k = 0; k < count; ++k) {
       const std::uint8_t* const at = tuple_of(first + k);
       differs |= Format::difference(at, {.guard = guards_[k], .tags = tags + k}, mask);

@@ -222,6 +222,20 @@ void verify_reports_the_first_check_that_differs_and_goes_on() {
   CHECK(ended.bad == 2 && ended.escaped == 1 && ended.checked == 2);
 }
 
+void reference_tags_wrap_without_touching_application_tags() {
+  Bytes blocks = filled(2 * 520, 0x33);
+  TupleLayout layout = interleaved(2);
+  layout.seed = UINT32_MAX;
+  generate(layout, {.count_ref = true, .app_tags = {.ranges = {}, .others = 7}}, blocks, blocks);
+  CHECK(blocks[516] == 0xff && blocks[1036] == 0 && blocks[1035] == 7);
+  VerifyRule rule = kKernelRule;
+  rule.checks = kKernelOrder;
+  rule.app_tags.others = 7;
+  CHECK(verify(layout, rule, blocks, blocks).bad == 0);
+  blocks[1035] = 8;
+  CHECK(verify(layout, rule, blocks, blocks).bad_by_check[1] == 1);
+}
+
 void application_tags_by_range() {
   Bytes blocks = filled(4 * 520, 0x33);
   const std::array<AppTagRange, 2> ranges{
@@ -944,6 +958,8 @@ constexpr std::array kTests{
     Test{"tuples: generate makes those of a real disk", generate_makes_the_tuples_of_a_real_disk},
     Test{"tuples: verify reports the first check that differs and goes on",
          verify_reports_the_first_check_that_differs_and_goes_on},
+    Test{"tuples: reference tags wrap without touching application tags",
+         reference_tags_wrap_without_touching_application_tags},
     Test{"tuples: application tags by range", application_tags_by_range},
     Test{"tuples: without the guard no data is read", without_the_guard_no_data_is_read},
     Test{"tuples: layouts that reach outside are named", layouts_that_reach_outside_are_named},

@@ -153,7 +153,7 @@ void random_intervals(const GuardKernel& kernel) {
 // Sums that fill every bit, and longer than a kernel adds up at once.
 void highest_sums(const GuardKernel& kernel) {
   for (const std::uint8_t byte : Bytes{0x00, 0x7f, 0x80, 0xff}) {
-    const Bytes bytes((std::size_t{1} << 18) + 7, byte);
+    const Bytes bytes((std::size_t{1} << 20) + 7, byte);
     for (std::size_t guard = 0; guard < kGuards; ++guard) {
       for (const std::size_t length : {std::size_t{65536}, std::size_t{65600}, bytes.size()}) {
         const auto data = std::span(bytes).first(length);

@@ -2,7 +2,7 @@
 // PCLMULQDQ Instruction", Intel 2009). A message M is a polynomial, and its CRC is a remainder, which does
 // not change when 128 bits of it, V, with n bits behind them are replaced: V * x^n = V.high * x^(n + 64) +
 // V.low * x^n, where the powers of x may be reduced before. So several vectors go over the message side by
-// side until 128 bits are left, which the plain function takes.
+// side until 128 bits are left, which crc_of reduces.
 //
 // A kernel's file includes this behind its definition of BLKINT_TARGET, the instructions that these functions
 // may have. All of them are internal to that file: nothing that is compiled for one CPU can be linked into
