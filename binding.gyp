@@ -2,6 +2,8 @@
   'variables': {
     # node-gyp configure build -- -Dnative_tests=1 also builds the C++ test program.
     'native_tests%': 0,
+    # -Dbench=1 also builds what `npm run bench` measures without JavaScript.
+    'bench%': 0,
     # Words, not 0 and 1: gyp turns a number-like string into an int and the comparison fails.
     'sanitize%': '<!(node -p "process.env.BLK_INTEGRITY_SANITIZE ? \'on\' : \'off\'")',
     'sanitizer_cflags': [
@@ -22,14 +24,17 @@
       'native/core/guard_kernels/pclmul.cc',
       'native/core/guard_kernels/pmull.cc',
       'native/core/guard_kernels/portable.cc',
+      'native/core/insert_strip.cc',
       'native/core/io_uring.cc',
       'native/core/ip_checksum.cc',
       'native/core/lbmd.cc',
       'native/core/nvme.cc',
       'native/core/open_nodes.cc',
+      'native/core/pinned_memory.cc',
       'native/core/sg_io.cc',
       'native/core/sysfs.cc',
       'native/core/tcmu_ring.cc',
+      'native/core/tuple_parts.cc',
       'native/core/tuples.cc',
     ],
   },
@@ -70,10 +75,12 @@
       ],
       'sources': [
         'native/addon/addon.cc',
+        'native/addon/background.cc',
         'native/addon/convert.cc',
         'native/addon/guard_kernels.cc',
         'native/addon/handle.cc',
         'native/addon/open_nodes.cc',
+        'native/addon/prepared.cc',
         'native/addon/snapshot.cc',
         'native/addon/tcmu_server.cc',
         'native/addon/tuples.cc',
@@ -89,6 +96,23 @@
     },
   ],
   'conditions': [
+    ['bench==1', {
+      'targets': [
+        {
+          # node-gyp-build takes the first module in build/Release for the addon: this one must come behind it.
+          'target_name': 'performance_candidates',
+          'type': 'loadable_module',
+          'dependencies': [
+            'blk_integrity_core',
+            '<!(node -p "require(\'node-addon-api\').targets"):node_addon_api_except_all',
+          ],
+          'sources': ['bench/candidates.cc'],
+          'defines': ['NAPI_VERSION=9', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
+          'cflags_cc': ['-isystem', '<!(node -p "require(\'path\').resolve(require(\'node-addon-api\').include_dir)")'],
+          'libraries': ['-ldl'],
+        },
+      ],
+    }],
     ['native_tests==1', {
       'targets': [
         {

@@ -265,6 +265,21 @@ export interface GuardKernels {
   readonly inUse: string;
 }
 
+/**
+ * A job whose other parts were read once. Every interval of `data` is worked on; `metadata` is null when interleaved, the blocks in insert
+ * and strip. The seed is from 0 to 2^64 - 1. Shared and resizable memory is the caller's to refuse.
+ */
+export type NativePrepared<Answer> = (data: Uint8Array, metadata: Uint8Array | null, seed: bigint) => Answer;
+
+/** Null when `stop` came in time. */
+export interface NativeBackgroundJob<Answer> {
+  readonly done: Promise<Answer | null>;
+  readonly stop: () => void;
+}
+
+/** Undefined: every interval was checked, and none is bad. */
+export type NativeVerdict = NativeVerifyResult | undefined;
+
 export interface NativeBinding {
   /** `threads`: calls under way at once, 1 to 128, 1 without it. An sg node is opened once for every 16. */
   readonly Handle: new (
@@ -283,6 +298,21 @@ export interface NativeBinding {
   generate(job: NativeGenerateJob): void;
   /** Per interval: escape, then the checks in their order. */
   verify(job: NativeVerifyJob): NativeVerifyResult;
+  /** These do not look at the job's buffers, intervals and seed, which come with every call. */
+  prepareGenerate(job: NativeGenerateJob): NativePrepared<void>;
+  prepareVerify(job: NativeVerifyJob): NativePrepared<NativeVerdict>;
+  /** Copies each interval into its block first; the block's metadata outside the tuple becomes 0. */
+  prepareInsert(job: NativeGenerateJob): NativePrepared<void>;
+  /** Copies each interval out of its block first. */
+  prepareStrip(job: NativeVerifyJob): NativePrepared<NativeVerdict>;
+  /**
+   * On threads of the addon's own. Works on {@link pinnedMemory} as it is, on a copy of other memory: metadata that was made in a copy
+   * comes into the caller's array at the end; false when that is detached by then.
+   */
+  prepareGenerateAsync(job: NativeGenerateJob): NativePrepared<NativeBackgroundJob<boolean>>;
+  prepareVerifyAsync(job: NativeVerifyJob): NativePrepared<NativeBackgroundJob<NativeVerdict>>;
+  /** Zeroed, from a page's beginning on; lives as long as this ArrayBuffer or a job on it. */
+  pinnedMemory(bytes: number): ArrayBuffer;
   /** The smallest offset into `buffer` whose address is a multiple of `alignment` (a power of two, at most 65536). */
   alignedOffset(buffer: ArrayBuffer, alignment: number): number;
   /** io_uring's features word of the running kernel, or the errno of io_uring_setup. */

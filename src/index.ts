@@ -67,6 +67,7 @@ export { type ConvertOptions, type ConvertResult, convertGuards } from './pi/con
 export { type Diagnosis, type DiagnosisKind, diagnose, type FlippedBit } from './pi/diagnose.js';
 export {
   type AppTagRange,
+  type BackgroundOptions,
   type CheckedField,
   type CheckOrder,
   defaultEngine,
@@ -75,6 +76,8 @@ export {
   type Layout,
   nativeEngine,
   type PiEngine,
+  type PreparedGenerate,
+  type PreparedVerify,
   plainEngine,
   type VerifyOptions,
   type VerifyResult,
@@ -89,6 +92,7 @@ export {
   undoFaults,
 } from './pi/inject.js';
 export { deinterleave } from './pi/interleave.js';
+export { pinnedBuffer } from './pi/pinned.js';
 export * from './pi/profile.js';
 export {
   type RemapOptions,

@@ -7,6 +7,7 @@
 #include "addon/guard_kernels.h"
 #include "addon/handle.h"
 #include "addon/open_nodes.h"
+#include "addon/prepared.h"
 #include "addon/snapshot.h"
 #include "addon/tcmu_server.h"
 #include "addon/tuples.h"
@@ -48,7 +49,7 @@ Napi::Function resizable_getter(Napi::Env env) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  auto* instance = new Instance{.is_resizable = Napi::Persistent(resizable_getter(env)), .running = {}};
+  auto* instance = new Instance{.is_resizable = Napi::Persistent(resizable_getter(env)), .running = {}, .background = {}};
   env.SetInstanceData<Instance>(instance);
   // Cleanup hooks run before finalizers: every thread is stopped while everything that it touches still
   // exists. (process.exit() on the main thread runs neither, and the kernel ends the threads.)
@@ -61,6 +62,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("ioUringFeatures", Napi::Function::New<io_uring_features_of_kernel>(env, "ioUringFeatures"));
   export_guard_kernels(env, exports);
   export_tuples(env, exports);
+  export_prepared(env, exports);
   export_snapshot(env, exports);
   export_open_nodes(env, exports);
   return exports;

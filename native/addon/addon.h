@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include <memory>
 #include <unordered_set>
 
 namespace blkint::addon {
@@ -20,6 +21,7 @@ struct Instance {
   // The getter ArrayBuffer.prototype.resizable, taken before anyone can replace it.
   Napi::FunctionReference is_resizable;
   std::unordered_set<Running*> running;
+  std::unique_ptr<Running> background;  // Made for its first job.
 };
 
 inline Instance& instance_of(Napi::Env env) { return *env.GetInstanceData<Instance>(); }

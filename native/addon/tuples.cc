@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -108,36 +109,47 @@ Buffers to_buffers(const Napi::Object& job, const TupleLayout& layout) {
   return buffers;
 }
 
+std::optional<std::uint16_t> to_expected_app_tag(const Napi::Object& job) {
+  const std::int64_t app_tag = to_integer(job.Get("appTag"), "appTag", -1, UINT16_MAX);
+  return app_tag < 0 ? std::nullopt : std::optional(static_cast<std::uint16_t>(app_tag));
+}
+
 Napi::Value generate_tuples(const Napi::CallbackInfo& info) {
   const Napi::Object job = to_object(info[0], "job");
-  const TupleLayout layout = to_layout(job);
-  const std::vector<AppTagRange> ranges = to_app_tag_ranges(job);
-  const GenerateRule rule{
-      .count_ref = to_choice(job.Get("refTag"), "refTag", {"count", "zero"}) == 0,
-      .app_tags = {.ranges = ranges, .others = to_unsigned<std::uint16_t>(job.Get("appTag"), "appTag")}};
-  const Buffers buffers = to_buffers(job, layout);
-  generate(layout, rule, buffers.data, buffers.metadata);
+  const GeneratePlan plan(job);
+  const Buffers buffers = to_buffers(job, plan.layout);
+  generate(plan.layout, plan.rule, buffers.data, buffers.metadata);
   return info.Env().Undefined();
 }
 
 Napi::Value verify_tuples(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
   const Napi::Object job = to_object(info[0], "job");
-  const TupleLayout layout = to_layout(job);
-  const std::int64_t app_tag = to_integer(job.Get("appTag"), "appTag", -1, UINT16_MAX);
-  const std::vector<AppTagRange> ranges = to_app_tag_ranges(job);
-  const std::vector<Check> checks = to_checks(job);
-  const VerifyRule rule{
-      .checks = checks,
-      .escape_needs_ref = to_choice(job.Get("escape"), "escape", {"app", "app-and-ref"}) == 1,
-      .escape_ends = to_choice(job.Get("escapeCovers"), "escapeCovers", {"interval", "rest"}) == 1,
-      .app_tags = {.ranges = ranges,
-                   .others = app_tag < 0 ? std::nullopt : std::optional(static_cast<std::uint16_t>(app_tag))},
-      .app_tag_mask = to_unsigned<std::uint16_t>(job.Get("appTagMask"), "appTagMask"),
-      .findings_max = size_property(job, "findingsMax")};
-  const Buffers buffers = to_buffers(job, layout);
-  const VerifyResult verified = verify(layout, rule, buffers.data, buffers.metadata);
+  const VerifyPlan plan(job);
+  const Buffers buffers = to_buffers(job, plan.layout);
+  return to_js(info.Env(), verify(plan.layout, plan.rule, buffers.data, buffers.metadata));
+}
 
+}  // namespace
+
+GeneratePlan::GeneratePlan(const Napi::Object& job)
+    : layout(to_layout(job)),
+      ranges(to_app_tag_ranges(job)),
+      rule{.count_ref = to_choice(job.Get("refTag"), "refTag", {"count", "zero"}) == 0,
+           .app_tags = {.ranges = ranges,
+                        .others = to_unsigned<std::uint16_t>(job.Get("appTag"), "appTag")}} {}
+
+VerifyPlan::VerifyPlan(const Napi::Object& job)
+    : layout(to_layout(job)),
+      ranges(to_app_tag_ranges(job)),
+      checks(to_checks(job)),
+      rule{.checks = checks,
+           .escape_needs_ref = to_choice(job.Get("escape"), "escape", {"app", "app-and-ref"}) == 1,
+           .escape_ends = to_choice(job.Get("escapeCovers"), "escapeCovers", {"interval", "rest"}) == 1,
+           .app_tags = {.ranges = ranges, .others = to_expected_app_tag(job)},
+           .app_tag_mask = to_unsigned<std::uint16_t>(job.Get("appTagMask"), "appTagMask"),
+           .findings_max = size_property(job, "findingsMax")} {}
+
+Napi::Value to_js(Napi::Env env, const VerifyResult& verified) {
   constexpr std::size_t kNumbers = 5;
   auto findings = Napi::BigUint64Array::New(env, verified.findings.size() * kNumbers);
   std::uint64_t* at = findings.Data();
@@ -159,8 +171,6 @@ Napi::Value verify_tuples(const Napi::CallbackInfo& info) {
   result.Set("findings", findings);
   return result;
 }
-
-}  // namespace
 
 void export_tuples(Napi::Env env, Napi::Object exports) {
   exports.Set("crc16T10Dif", Napi::Function::New<crc16>(env, "crc16T10Dif"));

@@ -34,14 +34,17 @@
 #include "core/device_node.h"
 #include "core/executor.h"
 #include "core/fd.h"
+#include "core/insert_strip.h"
 #include "core/io_uring.h"
 #include "core/ip_checksum.h"
 #include "core/lbmd.h"
 #include "core/nvme.h"
 #include "core/page_buffer.h"
+#include "core/pinned_memory.h"
 #include "core/sg_io.h"
 #include "core/sysfs.h"
 #include "core/tcmu_ring.h"
+#include "core/tuple_parts.h"
 #include "core/tuples.h"
 #include "test/support.h"
 
@@ -323,6 +326,113 @@ struct Witness {
 };
 
 Witness one_witness(std::size_t) { return {}; }
+
+void parts_say_what_the_whole_says() {
+  constexpr std::size_t kIntervals = 40;
+  const std::array<AppTagRange, 3> ranges{{{.first = 1, .count = 2, .value = 5},
+                                           {.first = 6, .count = 9, .value = 6},
+                                           {.first = 20, .count = UINT32_MAX, .value = 7}}};
+  const AppTags tags{.ranges = ranges, .others = 4};
+  Bytes whole = filled(kIntervals * 520, 0x33);
+  generate(interleaved(kIntervals), {.count_ref = true, .app_tags = tags}, whole, whole);
+  Bytes broken = whole;
+  for (const std::size_t i : {0, 3, 7, 39}) broken[i * 520] = 0x34;
+  for (const std::size_t i : {4, 20, 30}) broken[i * 520 + 519] ^= 1;
+  for (const std::size_t i : {5, 21}) broken[i * 520 + 515] ^= 1;
+  for (const std::size_t i : {8, 35}) broken[i * 520 + 514] = broken[i * 520 + 515] = 0xff;
+  VerifyRule rule = kKernelRule;
+  rule.checks = kKernelOrder;
+  rule.app_tags = tags;
+  for (const std::size_t size : {1, 3, 7, 39, 40, 100}) {
+    Bytes made = filled(kIntervals * 520, 0x33);
+    in_parts(interleaved(kIntervals), size, [&](const Part& part) {
+      generate_part(interleaved(kIntervals), {.count_ref = true, .app_tags = tags}, part, made, made);
+      return true;
+    });
+    CHECK(made == whole);
+    for (const std::size_t findings_max : {0, 1, 3, 100}) {
+      for (const bool escape_ends : {false, true}) {
+        rule.findings_max = findings_max;
+        rule.escape_ends = escape_ends;
+        const VerifyResult expected = verify(interleaved(kIntervals), rule, broken, broken);
+        VerifyInParts parts(interleaved(kIntervals), rule);
+        in_parts(interleaved(kIntervals), size,
+                 [&](const Part& part) { return parts.verify(part, broken, broken); });
+        const VerifyResult& result = parts.result();
+        CHECK(result.checked == expected.checked && result.escaped == expected.escaped);
+        CHECK(result.bad == expected.bad && result.bad_by_check == expected.bad_by_check);
+        CHECK(std::ranges::equal(result.findings, expected.findings, [](const Finding& a, const Finding& b) {
+          return a.interval == b.interval && a.check == b.check && a.stored == b.stored &&
+                 a.computed == b.computed && a.differs == b.differs;
+        }));
+      }
+    }
+  }
+}
+
+void insert_and_strip_copy_and_judge() {
+  constexpr std::size_t kIntervals = 40;
+  TupleLayout blocks_layout = interleaved(kIntervals);
+  blocks_layout.data_stride = 512;
+  const Bytes data = counting(kIntervals * 512);
+  Bytes expected(kIntervals * 520);
+  for (std::size_t i = 0; i < kIntervals; ++i) {
+    std::ranges::copy(std::span(data).subspan(i * 512, 512), expected.begin() + static_cast<std::ptrdiff_t>(i * 520));
+  }
+  generate(interleaved(kIntervals), {.count_ref = true, .app_tags = {}}, expected, expected);
+  Bytes blocks = filled(kIntervals * 520, 0x5a);
+  CHECK(misfit_of_blocks(blocks_layout, data.size(), blocks.size()) == nullptr);
+  insert(blocks_layout, {.count_ref = true, .app_tags = {}}, data, blocks);
+  CHECK(blocks == expected);
+  blocks[17 * 520] ^= 1;
+  blocks[39 * 520 + 519] ^= 1;
+  Bytes out(kIntervals * 512);
+  const VerifyResult result = strip(blocks_layout, kKernelRule, blocks, out);
+  CHECK(result.checked == kIntervals && result.bad == 2);
+  CHECK(result.findings.size() == 2 && result.findings[0].interval == 17 && result.findings[1].interval == 39);
+  Bytes expected_out = data;
+  expected_out[17 * 512] ^= 1;
+  CHECK(out == expected_out);
+}
+
+void blocks_that_reach_outside_are_named() {
+  TupleLayout layout = interleaved(2);
+  layout.data_stride = 512;
+  const auto named = [](const TupleLayout& one, std::size_t data_bytes, std::size_t block_bytes,
+                        const std::string& name) {
+    const char* const misfit = misfit_of_blocks(one, data_bytes, block_bytes);
+    return misfit != nullptr && misfit == name;
+  };
+  CHECK(misfit_of_blocks(layout, 1024, 1040) == nullptr);
+  CHECK(named(layout, 1023, 1040, "data"));
+  CHECK(named(layout, 1024, 1039, "metadata"));
+  TupleLayout wider = layout;
+  wider.metadata_stride = 528;
+  CHECK(misfit_of_blocks(wider, 1024, 1056) == nullptr);
+  CHECK(named(wider, 1024, 1048, "metadata"));  // The last tuple lies inside, the rest of its metadata does not.
+  wider.pi_offset = 9;
+  CHECK(named(wider, 1024, 2000, "metadataStride"));
+  layout.metadata_start = 0;
+  CHECK(named(layout, 1024, 1040, "metadataStart"));
+}
+
+void pinned_memory_is_held() {
+  const auto memory = make_pinned_memory(10'000);
+  CHECK(memory.size() == 10'000 && reinterpret_cast<std::uintptr_t>(memory.data()) % 4096 == 0);
+  CHECK(std::ranges::all_of(memory, [](std::uint8_t byte) { return byte == 0; }));
+  CHECK(!hold_pinned_memory(std::span(memory.data() - 4096, 1)));
+  CHECK(!hold_pinned_memory(Bytes(10)));
+  auto held = hold_pinned_memory(memory.subspan(9'999));
+  CHECK(held != nullptr);
+  drop_pinned_memory(memory.data());
+  memory[9'999] = 1;  // A crash, were it not held.
+  CHECK(!hold_pinned_memory(memory));
+  held.reset();
+  CHECK(make_pinned_memory(std::size_t{1} << 60).data() == nullptr);
+  const auto nothing = make_pinned_memory(0);
+  CHECK(nothing.data() != nullptr);
+  drop_pinned_memory(nothing.data());
+}
 
 void executor_runs_in_order_and_is_bounded() {
   Gate gate;
@@ -963,6 +1073,10 @@ constexpr std::array kTests{
     Test{"tuples: application tags by range", application_tags_by_range},
     Test{"tuples: without the guard no data is read", without_the_guard_no_data_is_read},
     Test{"tuples: layouts that reach outside are named", layouts_that_reach_outside_are_named},
+    Test{"tuples: parts say what the whole says", parts_say_what_the_whole_says},
+    Test{"insert and strip: copy and judge", insert_and_strip_copy_and_judge},
+    Test{"insert and strip: blocks that reach outside are named", blocks_that_reach_outside_are_named},
+    Test{"pinned memory: held until both let go", pinned_memory_is_held},
     Test{"executor: runs in order and is bounded", executor_runs_in_order_and_is_bounded},
     Test{"executor: stop cancels what waits and ends in order",
          executor_stop_cancels_what_waits_and_ends_in_order},

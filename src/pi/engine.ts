@@ -1,22 +1,35 @@
 /** Generate and verify over whole buffers: one interface, served plain or by the addon. */
 import { native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
+import { requireBytes } from './bytes.js';
 import { type GenerateOptions, generatePlain } from './generate.js';
-import { countIntervals, type Placement, place, strideOf } from './layout.js';
+import { countIntervals, type Placement, place, placeBlocks, strideOf } from './layout.js';
 import { generateNative, verifyNative } from './native.js';
 import { readGenerateOptions, readVerifyOptions, requireNumbered } from './options.js';
+import {
+  type BackgroundOptions,
+  nativeWorks,
+  type PreparedGenerate,
+  type PreparedVerify,
+  plainWorks,
+  prepareGenerate,
+  prepareVerify,
+  type Works,
+} from './prepared.js';
 import { type VerifyOptions, type VerifyResult, verifyPlain } from './verify.js';
 
 export type { AppTagRange } from './app-tags.js';
 export type { GenerateOptions, Type3Ref } from './generate.js';
 export type { IpGuardCovers } from './guard.js';
 export type { Layout } from './layout.js';
+export type { BackgroundOptions, PreparedGenerate, PreparedVerify } from './prepared.js';
 export type { CheckedField, CheckOrder, Finding, VerifyOptions, VerifyResult } from './verify.js';
 
 /**
  * Every method throws ERR_BAD_LENGTH where the lengths do not fit the profile, with the numbers, and
- * ERR_OUT_OF_RANGE for a seed, tag, range or count that is none, ERR_USAGE for a name that no option has, and ERR_OUT_OF_RANGE or
- * ERR_UNKNOWN_FORMAT for a profile that is none. Nothing is kept of the buffers after the return.
+ * ERR_OUT_OF_RANGE for a seed, tag, range or count that is none, ERR_USAGE for a name that no option has and for a buffer that is
+ * shared, resizable or detached, and ERR_OUT_OF_RANGE or ERR_UNKNOWN_FORMAT for a profile that is none. Nothing is kept of the
+ * buffers after the return, or the end of the job.
  */
 export interface PiEngine {
   /**
@@ -30,17 +43,49 @@ export interface PiEngine {
    */
   generateInto(data: Uint8Array, metadata: Uint8Array | null, options: GenerateOptions): void;
   /**
+   * Plain data into blocks with their metadata, in one pass: copies, and writes the tuples; the metadata outside of them becomes zero.
+   * The layout is interleaved.
+   */
+  insert(data: Uint8Array, blocks: Uint8Array, options: GenerateOptions): void;
+  /** `generateInto` on threads of the addon's own; see `verifyAsync`. After an abort the metadata may be made in part. */
+  generateIntoAsync(
+    data: Uint8Array,
+    metadata: Uint8Array | null,
+    options: GenerateOptions,
+    job?: Pick<BackgroundOptions, 'signal'>,
+  ): Promise<void>;
+  /**
    * Compares every interval and goes on after a bad one. Interleaved: one stream in `data`, `metadata` null. ERR_USAGE for
    * the check of an application tag that is not given.
    */
   verify(data: Uint8Array, metadata: Uint8Array | null, options: VerifyOptions): VerifyResult;
+  /**
+   * Blocks with their metadata to plain data, in one pass: copies every interval, the bad ones too, and verifies. The layout is
+   * interleaved.
+   */
+  strip(blocks: Uint8Array, data: Uint8Array, options: VerifyOptions): VerifyResult;
+  /**
+   * The same as `verify` on threads of the addon's own, a job a thread: for what takes longer than a millisecond or so. It works on a
+   * {@link pinnedBuffer} as it is; other memory can be transferred away at any time and is copied before this returns. What is
+   * written to the buffers before the promise is settled may be seen or not. The plain engine has no threads: it does the work in a
+   * later turn of the event loop.
+   */
+  verifyAsync(
+    data: Uint8Array,
+    metadata: Uint8Array | null,
+    options: VerifyOptions,
+    job?: Pick<BackgroundOptions, 'signal'>,
+  ): Promise<VerifyResult>;
+  /** For many calls with the same options, which are read once. */
+  prepareGenerate(options: GenerateOptions): PreparedGenerate;
+  prepareVerify(options: VerifyOptions): PreparedVerify;
 }
 
 /** In TypeScript, for every profile. */
-export const plainEngine: PiEngine = engineOf(generatePlain, verifyPlain);
+export const plainEngine: PiEngine = engineOf(generatePlain, verifyPlain, plainWorks);
 
 /** By the addon, which is loaded on first use; throws ERR_NO_ADDON when it cannot be. */
-export const nativeEngine: PiEngine = engineOf(generateNative, verifyNative);
+export const nativeEngine: PiEngine = engineOf(generateNative, verifyNative, nativeWorks);
 
 let chosen: PiEngine | undefined;
 
@@ -63,6 +108,7 @@ function addonLoads(): boolean {
 function engineOf(
   generateTuples: (placement: Placement, options: GenerateOptions) => void,
   verifyTuples: (placement: Placement, options: VerifyOptions) => VerifyResult,
+  works: Works,
 ): PiEngine {
   const fill = (data: Uint8Array, metadata: Uint8Array | null, options: GenerateOptions) =>
     generateTuples(place(options.profile, options.layout, data, metadata), options);
@@ -71,19 +117,15 @@ function engineOf(
     generate(data, given) {
       const options = readGenerateOptions(given);
       const { profile, layout } = options;
-      const { interval, metadataSize } = profile;
+      requireBytes(data, 'data');
       const intervals = countIntervals(profile, 'separate', data.length);
       if (layout === 'separate') {
-        const metadata = new Uint8Array(intervals * metadataSize);
+        const metadata = new Uint8Array(intervals * profile.metadataSize);
         fill(data, metadata, options);
         return metadata;
       }
-      const stride = strideOf(profile, layout);
-      const blocks = new Uint8Array(intervals * stride);
-      for (let i = 0; i < intervals; i++) {
-        blocks.set(data.subarray(i * interval, (i + 1) * interval), i * stride);
-      }
-      fill(blocks, null, options);
+      const blocks = new Uint8Array(intervals * strideOf(profile, layout));
+      works.insert(options)(placeBlocks(profile, data, blocks), options.seed);
       return blocks;
     },
     verify(data, metadata, given) {
@@ -92,5 +134,13 @@ function engineOf(
       requireNumbered(placement.intervals, options.startInterval);
       return verifyTuples(placement, options);
     },
+    insert: (data, blocks, options) => prepareGenerate(works, options).insert(data, blocks),
+    strip: (blocks, data, options) => prepareVerify(works, options).strip(blocks, data),
+    generateIntoAsync: async (data, metadata, options, job) =>
+      prepareGenerate(works, options).generateIntoAsync(data, metadata, job),
+    verifyAsync: async (data, metadata, options, job) =>
+      prepareVerify(works, options).verifyAsync(data, metadata, job),
+    prepareGenerate: (options) => prepareGenerate(works, options),
+    prepareVerify: (options) => prepareVerify(works, options),
   };
 }

@@ -1,5 +1,6 @@
 /** Where interval i's data, metadata and tuple lie. */
 import { IntegrityError } from '../errors.js';
+import { requireApart, requireBytes } from './bytes.js';
 import type { Profile } from './profile.js';
 
 /** Data and metadata in two buffers, or in one where every interval is followed by its metadata. */
@@ -9,11 +10,14 @@ export type Layout = 'separate' | 'interleaved';
  * A run of intervals in memory. Interval i's data begins at `i * dataStride` of `data`, its metadata at
  * `metadataStart + i * metadataStride` of `metadata`, which is the same buffer when interleaved. In bytes.
  */
-export interface Placement {
+export interface Placement extends Strides {
   readonly intervals: number;
   readonly data: Uint8Array;
-  readonly dataStride: number;
   readonly metadata: Uint8Array;
+}
+
+export interface Strides {
+  readonly dataStride: number;
   readonly metadataStart: number;
   readonly metadataStride: number;
 }
@@ -58,25 +62,54 @@ export function place(
   data: Uint8Array,
   metadata: Uint8Array | null,
 ): Placement {
-  const { interval, metadataSize } = profile;
-  const dataStride = strideOf(profile, layout);
+  requireBytes(data, 'data');
   const intervals = countIntervals(profile, layout, data.length);
+  // Its fields by name: to spread it would cost more than all the rest of a small call.
+  const { dataStride, metadataStart, metadataStride } = stridesOf(profile, layout);
   if (layout === 'interleaved') {
     if (metadata !== null) {
       throw new IntegrityError('ERR_USAGE', 'metadata must be null: interleaved, it lies within the data');
     }
-    return {
-      intervals,
-      data,
-      dataStride,
-      metadata: data,
-      metadataStart: interval,
-      metadataStride: dataStride,
-    };
+    return { intervals, data, metadata: data, dataStride, metadataStart, metadataStride };
   }
   const given = metadata ?? NO_BYTES;
+  requireBytes(given, 'metadata');
   requireMetadataLength(profile, intervals, given.length);
-  return { intervals, data, dataStride, metadata: given, metadataStart: 0, metadataStride: metadataSize };
+  return { intervals, data, metadata: given, dataStride, metadataStart, metadataStride };
+}
+
+/**
+ * Plain data, and blocks of data and metadata, of which one is copied into the other: the metadata of the placement are the blocks.
+ *
+ * @throws ERR_BAD_LENGTH, with the numbers, when the lengths do not fit; ERR_USAGE for buffers that overlap.
+ */
+export function placeBlocks(profile: Profile, data: Uint8Array, blocks: Uint8Array): Placement {
+  requireBytes(data, 'data');
+  requireBytes(blocks, 'blocks');
+  const intervals = countIntervals(profile, 'separate', data.length);
+  if (countIntervals(profile, 'interleaved', blocks.length) !== intervals) {
+    throw new IntegrityError(
+      'ERR_BAD_LENGTH',
+      `${blocks.length} bytes of blocks for ${data.length} bytes of data: ${intervals * strideOf(profile, 'interleaved')} needed`,
+      { advice: MISFIT_ADVICE },
+    );
+  }
+  requireApart(data, blocks);
+  return { intervals, data, metadata: blocks, ...stridesOf(profile, 'blocks') };
+}
+
+/** Of `blocks`, the data lie in a buffer of their own, and the metadata in the blocks. */
+export function stridesOf(profile: Profile, layout: Layout | 'blocks'): Strides {
+  const { interval, metadataSize } = profile;
+  const block = interval + metadataSize;
+  switch (layout) {
+    case 'separate':
+      return { dataStride: interval, metadataStart: 0, metadataStride: metadataSize };
+    case 'interleaved':
+      return { dataStride: block, metadataStart: interval, metadataStride: block };
+    case 'blocks':
+      return { dataStride: interval, metadataStart: interval, metadataStride: block };
+  }
 }
 
 /** Bytes of metadata that belong to so many bytes of data, which are whole intervals. */

@@ -1,5 +1,11 @@
 /** The same as generate.ts and verify.ts, by the addon. */
-import { type NativeTupleJob, native } from '../binding.js';
+import {
+  type NativeGenerateJob,
+  type NativeTupleJob,
+  type NativeVerifyJob,
+  type NativeVerifyResult,
+  native,
+} from '../binding.js';
 import { type GenerateOptions, generatePlain, writesReferenceTags } from './generate.js';
 import type { Placement } from './layout.js';
 import { countsReferenceTags, type GuardKind } from './profile.js';
@@ -20,40 +26,59 @@ const NATIVE_CHECKS: readonly CheckedField[] = ['guard', 'app', 'ref'];
 const NUMBERS_OF_A_FINDING = 5;
 
 export function generateNative(placement: Placement, options: GenerateOptions): void {
-  const job = nativeJob(placement, options);
-  if (job === null) {
-    generatePlain(placement, options);
-  } else {
-    const refTag = writesReferenceTags(options) ? 'count' : 'zero';
-    native().generate({ ...job, refTag, appTag: options.appTag ?? 0 });
-  }
+  const job = nativeGenerateJob(placement, options);
+  if (job === null) generatePlain(placement, options);
+  else native().generate(job);
 }
 
 export function verifyNative(placement: Placement, options: VerifyOptions): VerifyResult {
-  const job = nativeJob(placement, options);
-  if (job === null) return verifyPlain(placement, options);
-  const { profile, escapeCovers = 'interval' } = options;
-  const { intervals } = placement;
-  const { badByCheck, findings, ...counts } = native().verify({
-    ...job,
-    checks: Uint8Array.from(comparedFields(options), (field) => NATIVE_CHECKS.indexOf(field)),
-    escape: countsReferenceTags(profile) ? 'app' : 'app-and-ref',
-    escapeCovers,
-    appTag: options.appTag ?? -1,
-    appTagMask: options.appTagMask ?? 0xffff,
-    findingsMax: Math.min(options.findingsMax ?? intervals, intervals),
-  });
-  const [guard, app, ref] = badByCheck;
-  return {
-    ok: counts.bad === 0,
-    intervals,
-    ...counts,
-    badByCheck: { guard, app, ref },
-    findings: decodeFindings(findings, placement, options),
-  };
+  const job = nativeVerifyJob(placement, options);
+  return job === null
+    ? verifyPlain(placement, options)
+    : resultOf(native().verify(job), placement, options, options.seed);
 }
 
 /** Null for what the addon does not know. */
+export function nativeGenerateJob(placement: Placement, options: GenerateOptions): NativeGenerateJob | null {
+  const job = nativeJob(placement, options);
+  const refTag = writesReferenceTags(options) ? 'count' : 'zero';
+  return job && { ...job, refTag, appTag: options.appTag ?? 0 };
+}
+
+/** Null for what the addon does not know. */
+export function nativeVerifyJob(placement: Placement, options: VerifyOptions): NativeVerifyJob | null {
+  const job = nativeJob(placement, options);
+  const { profile, escapeCovers = 'interval', appTag = -1, appTagMask = 0xffff, findingsMax } = options;
+  const { intervals } = placement;
+  return (
+    job && {
+      ...job,
+      checks: Uint8Array.from(comparedFields(options), (field) => NATIVE_CHECKS.indexOf(field)),
+      escape: countsReferenceTags(profile) ? 'app' : 'app-and-ref',
+      escapeCovers,
+      appTag,
+      appTagMask,
+      findingsMax: Math.min(findingsMax ?? intervals, intervals),
+    }
+  );
+}
+
+/** The answer of the addon in the words of the engine. */
+export function resultOf(
+  { badByCheck: [guard, app, ref], findings, ...counts }: NativeVerifyResult,
+  placement: Placement,
+  options: VerifyOptions,
+  seed: bigint,
+): VerifyResult {
+  return {
+    ok: counts.bad === 0,
+    intervals: placement.intervals,
+    ...counts,
+    badByCheck: { guard, app, ref },
+    findings: decodeFindings(findings, placement, { ...options, seed }),
+  };
+}
+
 function nativeJob(placement: Placement, options: GenerateOptions | VerifyOptions): NativeTupleJob | null {
   const { profile, seed, ipGuardCovers, appTags = [] } = options;
   if (profile.guard === null || ipGuardCovers === 'metadata-alone') return null;

@@ -509,6 +509,12 @@ t.test("every order of a handle's, a server's, a worker's and a process's end", 
     ['workers are terminated in the middle of reads', ''],
     ['workers are terminated in the middle of a close', ''],
     ['workers are terminated in the middle of snapshots', ''],
+    ['waits for background jobs', '65535\n'],
+    ['ends with background threads idle', ''],
+    ['exits in the middle of background jobs', ''],
+    ['a background job holds its memory, and no longer', ''],
+    ['a background job stops', ''],
+    ['workers are terminated in the middle of background jobs', ''],
     ['workers end with an idle handle open', ''],
   ];
   for (const [life, output] of lives) {

@@ -1,6 +1,6 @@
 // One life of a handle, by the name in argv, in a process of its own: handle.test.ts looks at how that process ends.
 import assert from 'node:assert/strict';
-import { ftruncateSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import { ftruncateSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,6 +37,22 @@ function openServer() {
   );
   rmSync(folder, { recursive: true });
   return server;
+}
+
+/** A background job that takes tens of milliseconds, in memory that nobody else holds. */
+function startJob(memory = addon.pinnedMemory(1024 * 520 * 64)) {
+  const blocks = new Uint8Array(memory, 0, 1024 * 520 * 64);
+  const rule = { checks: Uint8Array.of(2, 0), escape: 'app', escapeCovers: 'interval', findingsMax: 1e9 };
+  const place = { dataStride: 520, interval: 512, metadataStart: 512, metadataStride: 520, piOffset: 0 };
+  const job = { data: blocks, metadata: blocks, ...place, ...rule, appTag: -1, appTagMask: 0xffff };
+  const start = addon.prepareVerifyAsync({
+    ...job,
+    intervals: 0,
+    guard: 0,
+    seed: 0,
+    appTags: new Uint32Array(0),
+  });
+  return start(blocks, null, 0n);
 }
 
 /** Collects garbage until `done` says so; finalizers run from the event loop. */
@@ -166,6 +182,43 @@ const LIVES = {
     for (const delayMs of [0, 1, 5, 20, 50]) await terminateWorker('snapshots', delayMs);
   },
 
+  async 'waits for background jobs'() {
+    startJob().done.then(({ bad }) => console.log(bad));
+  },
+
+  async 'ends with background threads idle'() {
+    await startJob().done;
+  },
+
+  async 'exits in the middle of background jobs'() {
+    for (let i = 0; i < 20; i++) startJob();
+    process.exit(0);
+  },
+
+  async 'a background job holds its memory, and no longer'() {
+    // Far more than the arenas of malloc, and hardly any of it is touched.
+    const bytes = 2 ** 30;
+    const mapped = () => Number(readFileSync('/proc/self/statm', 'utf8').split(' ')[0]) * 4096;
+    const before = mapped();
+    const verdicts = Array.from({ length: 4 }, () => startJob(addon.pinnedMemory(bytes)).done);
+    assert.ok(mapped() > before + 3.5 * bytes);
+    for (let i = 0; i < 20; i++) globalThis.gc();
+    for (const { bad } of await Promise.all(verdicts)) assert.equal(bad, 1024 * 64 - 1);
+    await collectUntil(() => mapped() < before + 2 * bytes);
+    assert.ok(mapped() < before + 2 * bytes);
+  },
+
+  async 'a background job stops'() {
+    const jobs = Array.from({ length: 20 }, () => startJob());
+    for (const { stop } of jobs) stop();
+    assert.deepEqual(await Promise.all(jobs.map(({ done }) => done)), Array(20).fill(null));
+    for (const { stop } of jobs) stop();
+  },
+
+  async 'workers are terminated in the middle of background jobs'() {
+    for (const delayMs of [0, 1, 5, 20, 50]) await terminateWorker('jobs', delayMs);
+  },
+
   async 'workers end with an idle handle open'() {
     const worker = new Worker(new URL(import.meta.url), { workerData: 'idle' });
     const code = await new Promise((resolve) => worker.once('exit', resolve));
@@ -191,6 +244,10 @@ const WORKERS = {
   async serving() {
     openServer();
     parentPort.postMessage('serving');
+  },
+  async jobs() {
+    for (let i = 0; i < 20; i++) startJob();
+    parentPort.postMessage('jobs');
   },
   async snapshots() {
     for (let i = 0; i < 4; i++) addon.sysfsSnapshot('/sys', ['class/*/*/uevent', 'kernel/*']);
