@@ -3,6 +3,7 @@
 //   node scripts/prepare.js native        the native addon alone
 //   node scripts/prepare.js native-tests  the native addon, its C++ test program, the disk of the kernel tests and
 //                                         the SG_IO relay
+//   node scripts/prepare.js bench         the native addon, lib/, and what the bench measures without JavaScript
 import { spawnSync } from 'node:child_process';
 import {
   accessSync,
@@ -68,12 +69,22 @@ const SG_IO_RELAY = {
   sources: ['native/test'],
 };
 
+const BENCH = {
+  name: 'candidates of the bench',
+  product: 'build/Release/performance_candidates.node',
+  sources: ['native/core', 'bench'],
+};
+
 const MODES = {
   all: () => {
     buildNative([ADDON]);
     buildLib();
   },
   native: () => buildNative([ADDON]),
+  bench: () => {
+    buildNative([ADDON, BENCH], '--', '-Dbench=1');
+    buildLib();
+  },
   'native-tests': () =>
     buildNative(
       [
