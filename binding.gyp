@@ -31,6 +31,8 @@
       'native/core/nvme.cc',
       'native/core/open_nodes.cc',
       'native/core/pinned_memory.cc',
+      'native/core/priority.cc',
+      'native/core/read_verify.cc',
       'native/core/sg_io.cc',
       'native/core/sysfs.cc',
       'native/core/tcmu_ring.cc',

@@ -49,6 +49,49 @@ export interface PiAttribute {
   readonly tuples: Uint8Array;
 }
 
+/** How blocks that were read are verified where they came in. Sizes in bytes. */
+export interface NativeReadRule extends Pick<NativeTupleJob, 'interval' | 'piOffset' | 'guard'> {
+  readonly metadataSize: number;
+  /** Reference tag of the first interval: the low bits that a tuple holds are compared. */
+  readonly seed: bigint;
+  readonly checks: NativeVerifyJob['checks'];
+  readonly escape: NativeVerifyJob['escape'];
+  /** So many bad intervals are named at most. */
+  readonly findingsMax: number;
+}
+
+export interface NativeVerdict extends Pick<NativeVerifyResult, 'checked' | 'escaped' | 'bad'> {
+  /** Numbers of the first bad intervals, from 0, in order. */
+  readonly badIntervals: Uint32Array;
+}
+
+/** A READ whose bytes, data and tuples interleaved, stay in the addon. */
+export interface SgVerifyRequest {
+  readonly cdb: Uint8Array;
+  readonly bytes: number;
+  readonly timeoutMs: number;
+  readonly rule: NativeReadRule;
+}
+
+export interface SgVerifyResult extends SgResult {
+  /** Null unless all of it came: GOOD without sense and residue, and every tuple written to. */
+  readonly verified: NativeVerdict | null;
+}
+
+/** An io_uring read with tuples whose bytes stay in the addon. */
+export interface PiVerifyRequest extends Pick<PiAttribute, 'flags' | 'seed'> {
+  readonly offset: bigint;
+  /** Of data, and of tuples. */
+  readonly bytes: number;
+  readonly tupleBytes: number;
+  readonly rule: NativeReadRule;
+}
+
+export interface PiVerifyResult extends TransferResult {
+  /** Null unless all of it came. */
+  readonly verified: NativeVerdict | null;
+}
+
 /** struct logical_block_metadata_cap of FS_IOC_GETLBMD_CAP (Linux 6.17). */
 export interface LbmdCapability {
   readonly errno: number;
@@ -143,6 +186,12 @@ export interface NativeHandle {
   sgIo(request: SgRequest): Promise<SgResult>;
   /** SG_IO version 4, on a bsg node. */
   bsgIo(request: SgRequest): Promise<SgResult>;
+  /** The same, with the bytes verified on the thread that read them: the verdict alone comes back. */
+  sgVerify(request: SgVerifyRequest): Promise<SgVerifyResult>;
+  bsgVerify(request: SgVerifyRequest): Promise<SgVerifyResult>;
+  verifyWithPi(request: PiVerifyRequest): Promise<PiVerifyResult>;
+  /** pread(2) of bytes that nobody here looks at: others check them on their way. */
+  readThrough(bytes: number, offset: bigint): Promise<TransferResult>;
   /** pread(2) and pwrite(2) at `offset` bytes. */
   read(buffer: Uint8Array, offset: bigint): Promise<TransferResult>;
   write(buffer: Uint8Array, offset: bigint): Promise<TransferResult>;
@@ -281,9 +330,13 @@ export interface NativeBackgroundJob<Answer> {
 export type NativeVerdict = NativeVerifyResult | undefined;
 
 export interface NativeBinding {
-  /** `threads`: calls under way at once, 1 to 128, 1 without it. An sg node is opened once for every 16. */
+  /**
+   * `threads`: calls under way at once, 1 to 128, 1 without it. An sg node is opened once for every 16. `idle`: their I/O goes when no
+   * other's waits (ioprio_set(2)), where a scheduler heeds that.
+   */
   readonly Handle: new (
     threads?: number,
+    idle?: boolean,
   ) => NativeHandle;
   readonly TcmuServer: new () => NativeTcmuServer;
   /** CRC-16 T10-DIF (polynomial 8BB7h) going on from `seed`. */

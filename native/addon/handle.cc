@@ -12,12 +12,15 @@
 #include <vector>
 
 #include "addon/convert.h"
+#include "addon/tuples.h"
 #include "core/block_io.h"
 #include "core/device_node.h"
 #include "core/io_uring.h"
 #include "core/lbmd.h"
 #include "core/nvme.h"
 #include "core/page_buffer.h"
+#include "core/priority.h"
+#include "core/read_verify.h"
 #include "core/sg_io.h"
 
 namespace blkint::addon {
@@ -27,6 +30,8 @@ struct Lane {
   std::shared_ptr<DeviceNode> node;
   std::size_t thread;
   PiRing ring;
+  ReadMemory data;    // Of what is judged here and goes no further.
+  ReadMemory tuples;
 
   [[nodiscard]] int fd() const { return node->descriptor_of(thread); }
 };
@@ -91,6 +96,32 @@ Napi::Value to_js(Napi::Env env, const SgAnswer& answer) {
   result.Set("sense", sense);
   result.Set("durationMs", answer.duration_ms);
   result.Set("overrun", answer.overrun);
+  return result;
+}
+
+// Null where not all came. Of bad intervals their numbers alone: what is bad is read again.
+Napi::Value to_js(Napi::Env env, const std::optional<VerifyResult>& verified) {
+  if (!verified) return env.Null();
+  auto bad_intervals = Napi::Uint32Array::New(env, verified->findings.size());
+  std::ranges::transform(verified->findings, bad_intervals.Data(), &Finding::interval);
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("checked", static_cast<double>(verified->checked));
+  result.Set("escaped", static_cast<double>(verified->escaped));
+  result.Set("bad", static_cast<double>(verified->bad));
+  result.Set("badIntervals", bad_intervals);
+  return result;
+}
+
+Napi::Value to_js(Napi::Env env, const SgVerifyAnswer& answer) {
+  auto result = to_js(env, answer.sg).As<Napi::Object>();
+  result.Set("errno", answer.error);
+  result.Set("verified", to_js(env, answer.verified));
+  return result;
+}
+
+Napi::Value to_js(Napi::Env env, const PiVerifyAnswer& answer) {
+  auto result = to_js(env, Transfer{.error = answer.error, .bytes = answer.bytes}).As<Napi::Object>();
+  result.Set("verified", to_js(env, answer.verified));
   return result;
 }
 
@@ -200,6 +231,13 @@ std::uint32_t to_timeout(const Napi::Object& request) {
       to_integer(request.Get("timeoutMs"), "request.timeoutMs", 1, std::numeric_limits<std::int32_t>::max()));
 }
 
+std::vector<std::uint8_t> to_cdb(const Napi::Object& request) {
+  const auto cdb = to_bytes(request.Get("cdb"), "request.cdb");
+  if (cdb.size() < kCdbBytesMin || cdb.size() > kCdbBytesMax)
+    throw out_of_range(request.Env(), "request.cdb", "6 to 32 bytes long");
+  return {cdb.begin(), cdb.end()};
+}
+
 std::uint64_t to_offset(Napi::Value value, std::size_t bytes) {
   return to_bigint(value, "offset", static_cast<std::uint64_t>(std::numeric_limits<off_t>::max()) - bytes);
 }
@@ -237,13 +275,53 @@ struct PiTransfer {
   Napi::Object tuples_array;
 };
 
+std::size_t to_length(Napi::Value value, const char* name) {
+  return static_cast<std::size_t>(to_integer(value, name, 1, kTransferBytesMax));
+}
+
+// `data_bytes` of data and `metadata_bytes` of metadata, or, with none of these, of both interleaved.
+ReadRule to_read_rule(const Napi::Object& request, std::size_t data_bytes, std::size_t metadata_bytes) {
+  const Napi::Object rule = to_object(request.Get("rule"), "request.rule");
+  const auto size = [&](const char* name, std::size_t min) {
+    return static_cast<std::size_t>(to_integer(rule.Get(name), std::string("rule.") + name,
+                                               static_cast<std::int64_t>(min), kTransferBytesMax));
+  };
+  const std::size_t interval = size("interval", 1);
+  const Guard guard = to_guard(rule);
+  const std::size_t metadata = size("metadataSize", tuple_bytes(guard));
+  const bool interleaved = metadata_bytes == 0;
+  const std::uint64_t seed =
+      to_bigint(rule.Get("seed"), "rule.seed", std::numeric_limits<std::uint64_t>::max());
+  const std::size_t stride = interleaved ? interval + metadata : interval;
+  ReadRule read{.layout = {.interval = interval,
+                           .intervals = data_bytes / stride,
+                           .data_stride = stride,
+                           .metadata_start = interleaved ? interval : 0,
+                           .metadata_stride = interleaved ? stride : metadata,
+                           .pi_offset = size("piOffset", 0),
+                           .guard = guard,
+                           .seed = seed & ref_escape(guard)},
+                .checks = to_checks(rule),
+                .escape_needs_ref =
+                    to_choice(rule.Get("escape"), "rule.escape", {"app", "app-and-ref"}) == 1,
+                .findings_max = size("findingsMax", 0)};
+  const char* name = misfit(read.layout, data_bytes, interleaved ? data_bytes : metadata_bytes);
+  if (name != nullptr || data_bytes % stride != 0) {
+    throw out_of_range(request.Env(), "request.rule", "such that the bytes are whole intervals with their tuples");
+  }
+  return read;
+}
+
 }  // namespace
 
 Napi::Function Handle::define(Napi::Env env) {
   return DefineClass(
       env, "Handle",
       {InstanceMethod<&Handle::open>("open"), InstanceMethod<&Handle::status>("status"),
-       InstanceMethod<&Handle::sg_io>("sgIo"), InstanceMethod<&Handle::bsg_io>("bsgIo"), InstanceMethod<&Handle::read>("read"),
+       InstanceMethod<&Handle::sg_io>("sgIo"), InstanceMethod<&Handle::bsg_io>("bsgIo"),
+       InstanceMethod<&Handle::sg_verify>("sgVerify"), InstanceMethod<&Handle::bsg_verify>("bsgVerify"),
+       InstanceMethod<&Handle::verify_with_pi>("verifyWithPi"),
+       InstanceMethod<&Handle::read_through>("readThrough"), InstanceMethod<&Handle::read>("read"),
        InstanceMethod<&Handle::write>("write"), InstanceMethod<&Handle::read_with_pi>("readWithPi"),
        InstanceMethod<&Handle::write_with_pi>("writeWithPi"),
        InstanceMethod<&Handle::lbmd_capability>("lbmdCapability"),
@@ -257,9 +335,11 @@ Handle::Handle(const Napi::CallbackInfo& info)
       instance_(instance_of(info.Env())) {
   const std::size_t threads =
       info[0].IsUndefined() ? 1 : static_cast<std::size_t>(to_integer(info[0], "threads", 1, kThreadsMax));
+  const bool idle = !info[1].IsUndefined() && to_boolean(info[1], "idle");
   executor_ = std::make_unique<Executor<Lane>>(
-      threads, kQueueMax, [node = std::make_shared<DeviceNode>(threads)](std::size_t thread) {
-        return Lane{.node = node, .thread = thread, .ring = {}};
+      threads, kQueueMax, [node = std::make_shared<DeviceNode>(threads), idle](std::size_t thread) {
+        if (idle) become_idle();
+        return Lane{.node = node, .thread = thread, .ring = {}, .data = {}, .tuples = {}};
       });
   answered_ = Answered::New(info.Env(), "blk-integrity handle", 0, 1, this);
   answered_.Unref(info.Env());  // An idle handle does not keep the process alive.
@@ -337,11 +417,7 @@ Napi::Value Handle::bsg_io(const Napi::CallbackInfo& info) { return pass_through
 Napi::Value Handle::pass_through(const Napi::CallbackInfo& info, SgSend send) {
   const Napi::Env env = info.Env();
   const Napi::Object request = to_object(info[0], "request");
-  const auto cdb = to_bytes(request.Get("cdb"), "request.cdb");
-  if (cdb.size() < kCdbBytesMin || cdb.size() > kCdbBytesMax)
-    throw out_of_range(env, "request.cdb", "6 to 32 bytes long");
-  SgCommand command{
-      .cdb = {cdb.begin(), cdb.end()}, .direction = Direction::kNone, .data = {}, .timeout_ms = 0};
+  SgCommand command{.cdb = to_cdb(request), .direction = Direction::kNone, .data = {}, .timeout_ms = 0};
   constexpr Direction kDirections[] = {Direction::kNone, Direction::kFromDevice, Direction::kToDevice};
   command.direction = kDirections[to_choice(request.Get("direction"), "request.direction",
                                             {"none", "from-device", "to-device"})];
@@ -366,6 +442,51 @@ Napi::Value Handle::pass_through(const Napi::CallbackInfo& info, SgSend send) {
     return answer;
   };
   return brings ? start(env, std::move(work), {destination}) : start(env, std::move(work));
+}
+
+Napi::Value Handle::sg_verify(const Napi::CallbackInfo& info) { return verify_through(info, blkint::sg_io); }
+
+Napi::Value Handle::bsg_verify(const Napi::CallbackInfo& info) {
+  return verify_through(info, blkint::bsg_io);
+}
+
+Napi::Value Handle::verify_through(const Napi::CallbackInfo& info, SgSend send) {
+  const Napi::Env env = info.Env();
+  const Napi::Object request = to_object(info[0], "request");
+  const std::size_t bytes = to_length(request.Get("bytes"), "request.bytes");
+  ReadRule rule = to_read_rule(request, bytes, 0);
+  const std::uint32_t timeout_ms = to_timeout(request);
+  SgCommand command{.cdb = to_cdb(request),
+                    .direction = Direction::kFromDevice,
+                    .data = {},
+                    .timeout_ms = timeout_ms};
+  return start(env, [send, bytes, rule = std::move(rule), command = std::move(command)](Lane& lane) {
+    return sg_read_verify(lane.fd(), send, command, bytes, rule, lane.data);
+  });
+}
+
+Napi::Value Handle::verify_with_pi(const Napi::CallbackInfo& info) {
+  const Napi::Object request = to_object(info[0], "request");
+  const std::size_t data_bytes = to_length(request.Get("bytes"), "request.bytes");
+  const std::size_t tuple_bytes = to_length(request.Get("tupleBytes"), "request.tupleBytes");
+  ReadRule rule = to_read_rule(request, data_bytes, tuple_bytes);
+  const PiRead read{.offset = to_offset(request.Get("offset"), data_bytes),
+                    .data_bytes = data_bytes,
+                    .tuple_bytes = tuple_bytes,
+                    .flags = static_cast<std::uint16_t>(to_integer(request.Get("flags"), "request.flags", 0, 7)),
+                    .seed = to_bigint(request.Get("seed"), "request.seed",
+                                      std::numeric_limits<std::uint64_t>::max())};
+  return start(info.Env(), [read, rule = std::move(rule)](Lane& lane) {
+    return pi_read_verify(lane.fd(), lane.ring, read, rule, lane.data, lane.tuples);
+  });
+}
+
+Napi::Value Handle::read_through(const Napi::CallbackInfo& info) {
+  const std::size_t bytes = to_length(info[0], "bytes");
+  const auto offset = to_offset(info[1], bytes);
+  return start(info.Env(), [bytes, offset](Lane& lane) {
+    return blkint::read_through(lane.fd(), offset, bytes, lane.data);
+  });
 }
 
 Napi::Value Handle::read(const Napi::CallbackInfo& info) {

@@ -9,7 +9,7 @@
 
 #include "addon/addon.h"
 #include "core/executor.h"
-#include "core/sg_io.h"
+#include "core/read_verify.h"
 
 namespace blkint::addon {
 
@@ -37,6 +37,10 @@ class Handle final : public Napi::ObjectWrap<Handle>, public Running {
   Napi::Value status(const Napi::CallbackInfo& info);
   Napi::Value sg_io(const Napi::CallbackInfo& info);
   Napi::Value bsg_io(const Napi::CallbackInfo& info);
+  Napi::Value sg_verify(const Napi::CallbackInfo& info);
+  Napi::Value bsg_verify(const Napi::CallbackInfo& info);
+  Napi::Value verify_with_pi(const Napi::CallbackInfo& info);
+  Napi::Value read_through(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   Napi::Value write(const Napi::CallbackInfo& info);
   Napi::Value read_with_pi(const Napi::CallbackInfo& info);
@@ -48,8 +52,8 @@ class Handle final : public Napi::ObjectWrap<Handle>, public Running {
   Napi::Value flush(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
-  using SgSend = SgAnswer (*)(int fd, const SgCommand& command) noexcept;
   Napi::Value pass_through(const Napi::CallbackInfo& info, SgSend send);
+  Napi::Value verify_through(const Napi::CallbackInfo& info, SgSend send);
   template <typename Work>
   Napi::Value start(Napi::Env env, Work work, std::initializer_list<Destination> destinations = {});
   void keep(std::unique_ptr<Call> call);

@@ -13,6 +13,22 @@
 #include "core/tuples.h"
 
 namespace blkint::addon {
+Guard to_guard(const Napi::Object& job) {
+  return static_cast<Guard>(to_integer(job.Get("guard"), "guard", 0, kGuards - 1));
+}
+
+std::vector<Check> to_checks(const Napi::Object& job) {
+  const auto numbers = to_bytes(job.Get("checks"), "checks");
+  std::vector<Check> checks;
+  for (const std::uint8_t number : numbers) {
+    const Check check{number};
+    if (number >= kChecks || std::ranges::find(checks, check) != checks.end())
+      throw out_of_range(job.Env(), "checks", "of 0, 1 and 2, each at most once");
+    checks.push_back(check);
+  }
+  return checks;
+}
+
 namespace {
 
 std::uint64_t guard_of(Guard guard, std::uint64_t before, std::span<const std::uint8_t> data) noexcept {
@@ -42,7 +58,7 @@ std::size_t size_property(const Napi::Object& job, const char* name) {
 }
 
 TupleLayout to_layout(const Napi::Object& job) {
-  const auto guard = static_cast<Guard>(to_integer(job.Get("guard"), "guard", 0, kGuards - 1));
+  const Guard guard = to_guard(job);
   return {
       .interval = size_property(job, "interval"),
       .intervals = size_property(job, "intervals"),
@@ -77,18 +93,6 @@ std::vector<AppTagRange> to_app_tag_ranges(const Napi::Object& job) {
     end = std::uint64_t{range.first} + range.count;
   }
   return ranges;
-}
-
-std::vector<Check> to_checks(const Napi::Object& job) {
-  const auto numbers = to_bytes(job.Get("checks"), "checks");
-  std::vector<Check> checks;
-  for (const std::uint8_t number : numbers) {
-    const Check check{number};
-    if (number >= kChecks || std::ranges::find(checks, check) != checks.end())
-      throw out_of_range(job.Env(), "checks", "of 0, 1 and 2, each at most once");
-    checks.push_back(check);
-  }
-  return checks;
 }
 
 struct Buffers {

@@ -33,6 +33,10 @@ struct VerifyPlan {
 
 Napi::Value to_js(Napi::Env env, const VerifyResult& verified);
 
+// The guard and the checks that a job names.
+Guard to_guard(const Napi::Object& job);
+std::vector<Check> to_checks(const Napi::Object& job);
+
 void export_tuples(Napi::Env env, Napi::Object exports);
 
 }  // namespace blkint::addon

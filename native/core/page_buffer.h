@@ -13,11 +13,13 @@ namespace blkint {
 class PageBuffer {
  public:
   // With a copy of `content`.
-  explicit PageBuffer(std::span<const std::uint8_t> content)
-      : start_(static_cast<std::uint8_t*>(::operator new(room_for(content.size()), kPage))),
-        size_(content.size()) {
+  explicit PageBuffer(std::span<const std::uint8_t> content) : PageBuffer(Room{content.size()}) {
     std::ranges::copy(content, start_.get());
-    std::ranges::fill(canary(), kCanary);
+  }
+
+  // Every byte of it `fill`. Each page has been written to: Linux 6.12 loses the metadata that lands in one that was not.
+  PageBuffer(std::size_t size, std::uint8_t fill) : PageBuffer(Room{size}) {
+    std::ranges::fill(bytes(), fill);
   }
 
   [[nodiscard]] std::span<std::uint8_t> bytes() const noexcept { return {start_.get(), size_}; }
@@ -36,6 +38,14 @@ class PageBuffer {
   static constexpr std::size_t room_for(std::size_t size) noexcept {
     constexpr auto page = static_cast<std::size_t>(kPage);
     return (size + kCanaryBytesMin + page - 1) / page * page;
+  }
+
+  struct Room {
+    std::size_t size;
+  };
+  explicit PageBuffer(Room room)
+      : start_(static_cast<std::uint8_t*>(::operator new(room_for(room.size), kPage))), size_(room.size) {
+    std::ranges::fill(canary(), kCanary);
   }
 
   struct Delete {

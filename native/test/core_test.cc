@@ -41,6 +41,7 @@
 #include "core/nvme.h"
 #include "core/page_buffer.h"
 #include "core/pinned_memory.h"
+#include "core/read_verify.h"
 #include "core/sg_io.h"
 #include "core/sysfs.h"
 #include "core/tcmu_ring.h"
@@ -786,6 +787,86 @@ void page_buffers_are_aligned_copies() {
   }
 }
 
+// Four intervals of 512 bytes, each followed by its tuple of type 3.
+ReadRule four_interleaved(const std::vector<Check>& checks) {
+  return {.layout = {.interval = 512,
+                     .intervals = 4,
+                     .data_stride = 520,
+                     .metadata_start = 512,
+                     .metadata_stride = 520,
+                     .pi_offset = 0,
+                     .guard = Guard::kCrc16T10Dif,
+                     .seed = 7},
+          .checks = checks,
+          .escape_needs_ref = true,
+          .findings_max = 3};
+}
+
+constexpr std::size_t kFour = 4 * 520;
+
+// What the disk of these tests sends: so many bytes of right blocks of `fill`, and then `answer`.
+struct Sent {
+  std::uint8_t fill = 0;
+  std::size_t bytes = kFour;
+  std::size_t spoilt = kFour;
+  SgAnswer answer{};
+};
+Sent sent;
+
+SgAnswer send_blocks(int, const SgCommand& command) noexcept {
+  Bytes blocks = filled(kFour, sent.fill);
+  const ReadRule rule = four_interleaved({});
+  generate(rule.layout, {.count_ref = true, .app_tags = {}}, blocks, blocks);
+  if (sent.spoilt < kFour) blocks[sent.spoilt] ^= 1;
+  std::copy_n(blocks.begin(), sent.bytes, command.data.begin());
+  return sent.answer;
+}
+
+std::optional<VerifyResult> verdict_on(const Sent& what, ReadMemory& memory) {
+  sent = what;
+  const SgCommand command{
+      .cdb = Bytes(16), .direction = Direction::kFromDevice, .data = {}, .timeout_ms = 1000};
+  const ReadRule rule = four_interleaved({Check::kRef, Check::kGuard});
+  return sg_read_verify(-1, send_blocks, command, kFour, rule, memory).verified;
+}
+
+void reads_are_verified_where_they_came_in() {
+  ReadMemory memory;
+  const auto good = verdict_on({}, memory);
+  CHECK(good && good->checked == 4 && good->bad == 0 && good->escaped == 0);
+  const auto bad = verdict_on({.fill = 3, .spoilt = 2 * 520 + 9}, memory);
+  CHECK(bad && bad->bad == 1 && bad->findings.at(0).interval == 2);
+}
+
+void what_did_not_come_whole_has_no_verdict() {
+  ReadMemory memory;
+  CHECK(verdict_on({}, memory).has_value());
+  // The memory still holds four right blocks, of the last command.
+  CHECK(!verdict_on({.bytes = 0}, memory));
+  CHECK(!verdict_on({.bytes = 3 * 520}, memory));
+  CHECK(!verdict_on({.bytes = 3 * 520 + 512}, memory));
+  CHECK(!verdict_on({.answer = {.error = EIO}}, memory));
+  CHECK(!verdict_on({.answer = {.status = 2}}, memory));
+  CHECK(!verdict_on({.answer = {.host_status = 7}}, memory));
+  CHECK(!verdict_on({.answer = {.driver_status = 8}}, memory));
+  CHECK(!verdict_on({.answer = {.resid = 8}}, memory));
+  CHECK(!verdict_on({.answer = {.resid = -8}}, memory));
+  CHECK(verdict_on({}, memory).has_value());
+}
+
+void what_comes_too_much_is_seen() {
+  ReadMemory memory;
+  const auto beyond = [](int, const SgCommand& command) noexcept {
+    command.data.data()[command.data.size()] = 0;
+    return SgAnswer{};
+  };
+  const SgCommand command{
+      .cdb = Bytes(16), .direction = Direction::kFromDevice, .data = {}, .timeout_ms = 1000};
+  const auto answer = sg_read_verify(-1, beyond, command, kFour, four_interleaved({Check::kGuard}), memory);
+  CHECK(answer.sg.overrun && !answer.verified);
+  CHECK(memory.of(kFour).is_intact());
+}
+
 void snapshots_follow_their_patterns() {
   TemporaryFolder tree;
   tree.folder("block");
@@ -1093,6 +1174,9 @@ constexpr std::array kTests{
          a_completion_is_waited_for_without_spinning},
     Test{"page buffer: an aligned copy", page_buffers_are_aligned_copies},
     Test{"page buffer: a canary behind it", page_buffers_know_what_is_written_behind_them},
+    Test{"read and verify: where the bytes came in", reads_are_verified_where_they_came_in},
+    Test{"read and verify: no verdict on what did not come whole", what_did_not_come_whole_has_no_verdict},
+    Test{"read and verify: what comes too much is seen", what_comes_too_much_is_seen},
     Test{"TCMU: commands go around the ring", tcmu_commands_go_around_the_ring},
     Test{"TCMU: CDBs have the length of their group", tcmu_cdbs_have_the_length_of_their_group},
     Test{"TCMU: data is gathered and scattered", tcmu_data_is_gathered_and_scattered},

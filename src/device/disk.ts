@@ -15,12 +15,19 @@ import { errnoName } from './errno.js';
 import { type DiskFacts, disagreements, diskProfile, kernelProfile, learnFacts } from './facts.js';
 import { KernelLog } from './kernel-log.js';
 import { learnNamespaceFormat } from './namespace.js';
-import { deviceNumber, openNode, openSg, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
+import { deviceNumber, type NodeThreads, openNode, openSg, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
 import { type BlockSource, readBlock } from './paths/block.js';
-import { readBlockPi } from './paths/block-pi.js';
-import { type PassthroughSource, readAs, readInterleaved, readPlain } from './paths/passthrough.js';
+import { type BlockPiSource, judgeBlockPi, readBlockPi } from './paths/block-pi.js';
+import {
+  judgeInterleaved,
+  type PassthroughSource,
+  readAs,
+  readInterleaved,
+  readPlain,
+} from './paths/passthrough.js';
 import { type BlockRun, type Proof, proveTuplesCross } from './proof.js';
 import { PROTECT, protectedCdbSize } from './protected-range.js';
+import type { ReadVerdict } from './read-verdict.js';
 import { type OnCommand, traced } from './trace.js';
 import { type CommandNode, type DiskTransport, SgTransport } from './transport.js';
 
@@ -45,6 +52,8 @@ export interface OpenDiskOptions {
   readonly onCommand?: OnCommand | undefined;
   /** Commands under way at once, 1 to {@link QUEUE_DEPTH_MAX}, 1 without it: each takes a thread. What is more waits. */
   readonly queueDepth?: number | undefined;
+  /** What is read gives way to others' reads and writes, as far as the disk's scheduler heeds ioprio_set(2). Default false. */
+  readonly idle?: boolean | undefined;
 }
 
 export const QUEUE_DEPTH_MAX = 128;
@@ -289,12 +298,7 @@ export class Disk implements AsyncDisposable {
       );
     },
     block: (lba, blocks) => readBlock(blockSourceOf(this, this.#block as NativeHandle), lba, blocks),
-    'block-pi': (lba, blocks) =>
-      readBlockPi(
-        { ...blockSourceOf(this, this.#block as NativeHandle), profile: this.kernelProfile as Profile },
-        lba,
-        blocks,
-      ),
+    'block-pi': (lba, blocks) => readBlockPi(this.#blockPi(), lba, blocks),
   };
 
   /**
@@ -311,7 +315,50 @@ export class Disk implements AsyncDisposable {
       : readPlain(this.#passthrough(), lba, blocks, signal);
   }
 
-  #passthrough(): PassthroughSource {
+  /**
+   * The software's verdict on blocks that are read by a path with tuples, once, and judged where they come in. Null unless all of it came,
+   * GOOD, and as tuples: {@link read} says why. Throws as it does.
+   */
+  async judge(
+    path: 'passthrough' | 'block-pi',
+    lba: bigint,
+    blocks: number,
+    signal?: AbortSignal,
+  ): Promise<ReadVerdict | null> {
+    signal?.throwIfAborted();
+    this.requirePath(path);
+    this.requireRange(lba, BigInt(blocks));
+    if (path === 'block-pi') return judgeBlockPi(this.#blockPi(), lba, blocks);
+    this.#requireRead(blocks, PROTECT.checked);
+    const proof = await this.proof(signal);
+    const holds = () => proof?.unitAttentions === this.transport?.unitAttentions;
+    if (proof?.result !== 'crosses' || !holds() || !this.diskProfile) return null;
+    const verdict = await judgeInterleaved(this.#passthrough(), this.diskProfile, lba, blocks, signal);
+    // What came after a UNIT ATTENTION may be another disk's.
+    return holds() ? verdict : null;
+  }
+
+  /** Whether blocks come whole by the block path. Nobody here looks at them: the kernel checks them on their way. */
+  async readThrough(lba: bigint, blocks: number, signal?: AbortSignal): Promise<boolean> {
+    signal?.throwIfAborted();
+    this.requirePath('block');
+    this.requireRange(lba, BigInt(blocks));
+    const length = blocks * this.blockSize;
+    const { errno, bytes } = await (this.#block as NativeHandle).readThrough(
+      length,
+      lba * BigInt(this.blockSize),
+    );
+    return errno === 0 && bytes === length;
+  }
+
+  #blockPi(): BlockPiSource {
+    return {
+      ...blockSourceOf(this, this.#block as NativeHandle),
+      profile: this.kernelProfile as Profile,
+    };
+  }
+
+  #passthrough(): PassthroughSource & { readonly transport: DiskTransport } {
     return { disk: this.device, transport: this.transport as DiskTransport, blockSize: this.blockSize };
   }
 
@@ -357,8 +404,9 @@ export class Disk implements AsyncDisposable {
  * Errors: ERR_OUT_OF_RANGE for a queue depth, ERR_NO_DEVICE, ERR_NOT_A_DISK, ERR_PARTITION, ERR_PERMISSION, ERR_DEVICE_GONE, ERR_NO_ADDON.
  */
 export async function openDevice(path: string, options: OpenDiskOptions = {}): Promise<Disk> {
-  const { signal, onCommand, queueDepth = 1 } = options;
+  const { signal, onCommand, queueDepth = 1, idle = false } = options;
   requireQueueDepth(queueDepth);
+  const threads = { threads: queueDepth, idle };
   const { type, major, minor } = await deviceNumber(path);
   const found = findDisk(interpret(await readSnapshot()), type, major, minor);
   if (found === null) {
@@ -386,9 +434,9 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
   };
   let log: KernelLog | null = null;
   try {
-    const block = sysfs.block && (await keep(openNode(sysfs.block, READ_ONLY_DIRECT, queueDepth)));
+    const block = sysfs.block && (await keep(openNode(sysfs.block, READ_ONLY_DIRECT, threads)));
     const device = `/dev/${sysfs.name}`;
-    const scsi = await openCommandNode(sysfs, found.by, block, (node) => keep(node), queueDepth);
+    const scsi = await openCommandNode(sysfs, found.by, block, (node) => keep(node), threads);
     const transport = scsi && traced(new SgTransport(scsi, device, false, { queueDepth }), onCommand);
     const facts = transport && (await learnFacts(transport, signal));
     const namespace = block && sysfs.kind === 'nvme' ? await learnNamespaceFormat(block) : null;
@@ -431,7 +479,7 @@ async function openCommandNode(
   by: FoundDisk['by'],
   block: NativeHandle | null,
   keep: (opening: Promise<NativeHandle>) => Promise<NativeHandle>,
-  threads: number,
+  threads: NodeThreads,
 ): Promise<CommandNode | null> {
   if (sg && by !== 'bsg') return keep(openSg(sg, threads));
   if (hctl && block && by !== 'bsg') return block;
@@ -439,7 +487,11 @@ async function openCommandNode(
 }
 
 function bsgNode(handle: NativeHandle): CommandNode {
-  return { sgIo: (request) => handle.bsgIo(request), close: () => handle.close() };
+  return {
+    sgIo: (request) => handle.bsgIo(request),
+    sgVerify: (request) => handle.bsgVerify(request),
+    close: () => handle.close(),
+  };
 }
 
 /** Names come again for other disks, and so do addresses; both at once do not. */

@@ -33,10 +33,22 @@ export function numberOf(dev: number): DeviceNumber {
   return { major: (dev >>> 8) & 0xfff, minor: (dev & 0xff) | ((dev >>> 12) & 0xfff00) };
 }
 
-/** Opens a node, for so many calls at once, and makes sure that it is still the device that sysfs spoke of: names move. */
-export async function openNode(node: DeviceNode, flags: number, threads = 1): Promise<NativeHandle> {
+/** The threads of a node: how many calls at once, and whether theirs go when no other's wait. */
+export interface NodeThreads {
+  readonly threads: number;
+  readonly idle: boolean;
+}
+
+const ONE_THREAD: NodeThreads = { threads: 1, idle: false };
+
+/** Opens a node, with threads for its calls, and makes sure that it is still the device that sysfs spoke of: names move. */
+export async function openNode(
+  node: DeviceNode,
+  flags: number,
+  { threads, idle }: NodeThreads = ONE_THREAD,
+): Promise<NativeHandle> {
   const path = `/dev/${node.name}`;
-  const handle = new (native().Handle)(threads);
+  const handle = new (native().Handle)(threads, idle);
   const { errno } = await handle.open(path, flags);
   if (errno !== 0) {
     await handle.close();
@@ -59,7 +71,7 @@ export async function openNode(node: DeviceNode, flags: number, threads = 1): Pr
  * Opens an sg node for commands. Without CAP_SYS_RAWIO the kernel lets no 32-byte command through an sg node that is open for reading only,
  * and asks nothing of one that is open for writing (Linux drivers/scsi/sg.c, sg_allow_access). What is sent is the transport's to judge.
  */
-export async function openSg(node: DeviceNode, threads: number): Promise<NativeHandle> {
+export async function openSg(node: DeviceNode, threads: NodeThreads): Promise<NativeHandle> {
   if (await hasRawIo()) return openNode(node, READ_ONLY, threads);
   try {
     return await openNode(node, READ_WRITE, threads);

@@ -4,7 +4,7 @@
 import type { NativeHandle } from '../binding.js';
 import { cdbFieldsText } from '../scsi/cdb.js';
 import { describeOutcome } from '../scsi/outcome.js';
-import type { DiskTransport, ScsiCommand, ScsiReply } from './transport.js';
+import type { DiskTransport, JudgedCommand, JudgedReply, ScsiCommand, ScsiReply } from './transport.js';
 
 /** One command and what came of it: an answer of the disk's, or an error. */
 export interface TracedCommand {
@@ -38,13 +38,30 @@ class TracedTransport implements DiskTransport {
     return this.#transport.alone(job);
   }
 
-  async send(command: ScsiCommand): Promise<ScsiReply> {
+  send(command: ScsiCommand): Promise<ScsiReply> {
+    return this.#told(
+      command,
+      () => this.#transport.send(command),
+      (reply) => reply,
+    );
+  }
+
+  judge(command: JudgedCommand): Promise<JudgedReply> {
+    const { cdb, signal } = command;
+    return this.#told(
+      { cdb, direction: 'from-device', data: null, signal },
+      () => this.#transport.judge(command),
+      (reply) => ({ ...reply, retries: [] }),
+    );
+  }
+
+  async #told<T>(command: ScsiCommand, send: () => Promise<T>, replyOf: (reply: T) => ScsiReply): Promise<T> {
     const start = performance.now();
     const tell = (reply: ScsiReply | null, error: unknown) =>
       this.#onCommand({ command, reply, error, durationMs: performance.now() - start });
     try {
-      const reply = await this.#transport.send(command);
-      tell(reply, null);
+      const reply = await send();
+      tell(replyOf(reply), null);
       return reply;
     } catch (error) {
       tell(null, error);

@@ -9,6 +9,7 @@ import { classify, describeOutcome, type ScsiOutcome } from '../scsi/outcome.js'
 import { SENSE_KEY } from '../scsi/sense.js';
 import { ERRNO, errnoError } from './errno.js';
 import { Gate } from './gate.js';
+import { type InterleavedRead, type JudgedResult, type JudgingNode, judgedRead } from './read-verdict.js';
 import { Slots } from './slots.js';
 
 /** Milliseconds that one command may take: the kernel's own default for a disk. */
@@ -71,8 +72,20 @@ export interface ScsiTransport {
   send(command: ScsiCommand): Promise<ScsiReply>;
 }
 
+/** A READ that is judged where it comes in. */
+export interface JudgedCommand extends Omit<InterleavedRead, 'timeoutMs'> {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface JudgedReply {
+  readonly outcome: ScsiOutcome;
+  readonly result: JudgedResult;
+}
+
 /** The transport of an open disk. */
 export interface DiskTransport extends ScsiTransport {
+  /** Sends a READ once, whose bytes are judged where they come in. Throws as {@link ScsiTransport.send}. */
+  judge(command: JudgedCommand): Promise<JudgedReply>;
   /** The same disk, writable, by another descriptor. The disk tells a condition once, whoever asks: each counts for both. */
   writableBy(handle: Pick<NativeHandle, 'sgIo'>): DiskTransport;
   /**
@@ -83,7 +96,7 @@ export interface DiskTransport extends ScsiTransport {
 }
 
 /** What carries CDBs: an open node of this kernel, or a disk in this process. */
-export type CommandNode = Pick<NativeHandle, 'sgIo' | 'close'>;
+export type CommandNode = JudgingNode & Pick<NativeHandle, 'close'>;
 
 /** What transports of one disk share: each UNIT ATTENTION counts for all of them. */
 class Seen {
@@ -99,14 +112,14 @@ export interface TransportOptions {
 
 /** SG_IO on an open node. A transport that is not `writable` sends only commands that cannot alter the medium. */
 export class SgTransport implements DiskTransport {
-  readonly #handle: Pick<NativeHandle, 'sgIo'>;
+  readonly #handle: JudgingNode;
   readonly #disk: string;
   readonly #writable: boolean;
   readonly #seen: Seen;
   readonly #slots: Slots;
 
   constructor(
-    handle: Pick<NativeHandle, 'sgIo'>,
+    handle: JudgingNode,
     disk: string,
     writable: boolean,
     { queueDepth = 1, seen = new Seen() }: TransportOptions = {},
@@ -131,9 +144,51 @@ export class SgTransport implements DiskTransport {
   }
 
   /** In its turn, and not while somebody is alone with the disk. */
-  #sgIo(request: SgRequest, signal: AbortSignal | undefined): Promise<SgResult> {
-    const send = () => this.#handle.sgIo(request);
+  #inTurn<T>(send: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
     return this.#slots.use(() => (this.#writable ? send() : this.#seen.gate.pass(send)), signal);
+  }
+
+  async judge({ signal, ...read }: JudgedCommand): Promise<JudgedReply> {
+    const { cdb, bytes } = read;
+    if (!isReadOnlyCdb(cdb)) throw this.#altering(cdb);
+    signal?.throwIfAborted();
+    const timeoutMs = COMMAND_TIMEOUT_MS;
+    const result = await this.#inTurn(() => judgedRead(this.#handle, { ...read, timeoutMs }), signal);
+    return { result, outcome: this.#outcomeOf(result, cdb, bytes) };
+  }
+
+  #altering(cdb: Uint8Array): IntegrityError {
+    return new IntegrityError(
+      'ERR_READ_ONLY',
+      `${this.#disk}: refused to send ${cdbText(cdb)}: it could alter the medium`,
+      {
+        disk: this.#disk,
+        cdb,
+      },
+    );
+  }
+
+  /** Throws when more came than was asked for and when the device is gone. A UNIT ATTENTION is counted. */
+  #outcomeOf(result: Omit<SgResult, 'durationMs'>, cdb: Uint8Array, bytes: number | undefined): ScsiOutcome {
+    if (result.overrun) {
+      const message = `${cdbText(cdb)}: more came than the ${bytes} bytes that were asked for: memory behind them was written to`;
+      throw new IntegrityError('ERR_TRANSPORT', `${this.#disk}: ${message}`, {
+        disk: this.#disk,
+        cdb,
+        advice: 'The host adapter or its driver is at fault: send nothing more through it.',
+      });
+    }
+    const outcome = classify(result);
+    if (outcome.kind === 'gone' || outcome.kind === 'ioctl-error') {
+      throw errnoError(
+        result.errno || ERRNO.ENODEV,
+        `${cdbText(cdb)}: ${describeOutcome(outcome)}`,
+        this.#disk,
+        { cdb, ...(result.errno === ERRNO.EPERM && { advice: FILTERED }) },
+      );
+    }
+    if (outcome.kind === 'unit-attention') this.#seen.unitAttentions++;
+    return outcome;
   }
 
   async send(command: ScsiCommand): Promise<ScsiReply> {
@@ -141,41 +196,15 @@ export class SgTransport implements DiskTransport {
     // What is checked is what is sent: the caller's array may change between two tries.
     const cdb = Uint8Array.from(command.cdb);
     const alters = direction === 'to-device' ? !isComparingCdb(cdb) : !isReadOnlyCdb(cdb);
-    if (!this.#writable && alters) {
-      throw new IntegrityError(
-        'ERR_READ_ONLY',
-        `${this.#disk}: refused to send ${cdbText(cdb)}: it could alter the medium`,
-        {
-          disk: this.#disk,
-          cdb,
-        },
-      );
-    }
+    if (!this.#writable && alters) throw this.#altering(cdb);
     const retries: string[] = [];
     const tries = new Map<Patience, number>();
     const attentions = new Set<string>();
     for (;;) {
       signal?.throwIfAborted();
-      const result = await this.#sgIo({ cdb, direction, data, timeoutMs }, signal);
-      if (result.overrun) {
-        const message = `${cdbText(cdb)}: more came than the ${data?.length} bytes that were asked for: memory behind them was written to`;
-        throw new IntegrityError('ERR_TRANSPORT', `${this.#disk}: ${message}`, {
-          disk: this.#disk,
-          cdb,
-          advice: 'The host adapter or its driver is at fault: send nothing more through it.',
-        });
-      }
-      const outcome = classify(result);
-      if (outcome.kind === 'gone' || outcome.kind === 'ioctl-error') {
-        throw errnoError(
-          result.errno || ERRNO.ENODEV,
-          `${cdbText(cdb)}: ${describeOutcome(outcome)}`,
-          this.#disk,
-          { cdb, ...(result.errno === ERRNO.EPERM && { advice: FILTERED }) },
-        );
-      }
+      const result = await this.#inTurn(() => this.#handle.sgIo({ cdb, direction, data, timeoutMs }), signal);
+      const outcome = this.#outcomeOf(result, cdb, data?.length);
       if (outcome.kind === 'unit-attention') {
-        this.#seen.unitAttentions++;
         const condition = describeOutcome(outcome);
         // Once a condition: the same one twice is an answer, not an event.
         if (!alters && !attentions.has(condition) && attentions.size < UNIT_ATTENTIONS_MAX) {

@@ -1,6 +1,7 @@
 /** The same as generate.ts and verify.ts, by the addon. */
 import {
   type NativeGenerateJob,
+  type NativeReadRule,
   type NativeTupleJob,
   type NativeVerifyJob,
   type NativeVerifyResult,
@@ -8,7 +9,7 @@ import {
 } from '../binding.js';
 import { type GenerateOptions, generatePlain, writesReferenceTags } from './generate.js';
 import type { Placement } from './layout.js';
-import { countsReferenceTags, type GuardKind } from './profile.js';
+import { countsReferenceTags, type GuardKind, type Profile } from './profile.js';
 import { referenceTag } from './tuple.js';
 import {
   CHECK_ORDERS,
@@ -38,6 +39,27 @@ export function verifyNative(placement: Placement, options: VerifyOptions): Veri
     : resultOf(native().verify(job), placement, options, options.seed);
 }
 
+/** How the addon verifies blocks of this profile that it has read, the first with the reference tag `seed`. Null where there is no guard. */
+export function nativeReadRule(profile: Profile, seed: bigint, findingsMax: number): NativeReadRule | null {
+  if (profile.guard === null) return null;
+  const { interval, metadataSize, piOffset } = profile;
+  const fields = comparedFields({ profile, layout: 'separate', seed });
+  return {
+    interval,
+    metadataSize,
+    piOffset,
+    guard: NATIVE_GUARDS[profile.guard],
+    seed,
+    checks: nativeChecks(fields),
+    escape: nativeEscape(profile),
+    findingsMax,
+  };
+}
+
+const nativeChecks = (fields: readonly CheckedField[]) =>
+  Uint8Array.from(fields, (field) => NATIVE_CHECKS.indexOf(field));
+const nativeEscape = (profile: Profile) => (countsReferenceTags(profile) ? 'app' : 'app-and-ref');
+
 /** Null for what the addon does not know. */
 export function nativeGenerateJob(placement: Placement, options: GenerateOptions): NativeGenerateJob | null {
   const job = nativeJob(placement, options);
@@ -53,8 +75,8 @@ export function nativeVerifyJob(placement: Placement, options: VerifyOptions): N
   return (
     job && {
       ...job,
-      checks: Uint8Array.from(comparedFields(options), (field) => NATIVE_CHECKS.indexOf(field)),
-      escape: countsReferenceTags(profile) ? 'app' : 'app-and-ref',
+      checks: nativeChecks(comparedFields(options)),
+      escape: nativeEscape(profile),
       escapeCovers,
       appTag,
       appTagMask,

@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { constants as fs, readFileSync, writeFileSync } from 'node:fs';
+import { constants as fs, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -9,10 +9,13 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import {
   type NativeHandle,
+  type NativeReadRule,
   type NvmeIoRequest,
   native,
   type PiAttribute,
+  type PiVerifyRequest,
   type SgRequest,
+  type SgVerifyRequest,
 } from '../../src/binding.js';
 import { admit, descriptorsOf, makeFifo, untilOpening } from './fifo.js';
 
@@ -69,6 +72,35 @@ const nvmeRead = (more: Partial<NvmeIoRequest> = {}): NvmeIoRequest => ({
   ...more,
 });
 
+const RULE: NativeReadRule = {
+  interval: 512,
+  metadataSize: 8,
+  piOffset: 0,
+  guard: 0,
+  seed: 0n,
+  checks: Uint8Array.of(2, 0),
+  escape: 'app',
+  findingsMax: 10,
+};
+
+const sgVerify = (more: Partial<SgVerifyRequest> = {}): SgVerifyRequest => ({
+  cdb: new Uint8Array(16),
+  bytes: 520,
+  timeoutMs: 1000,
+  rule: RULE,
+  ...more,
+});
+
+const piVerify = (more: Partial<PiVerifyRequest> = {}): PiVerifyRequest => ({
+  offset: 0n,
+  bytes: 512,
+  tupleBytes: 8,
+  flags: 3,
+  seed: 0n,
+  rule: RULE,
+  ...more,
+});
+
 /** Every call of a handle, with arguments that are right. */
 const calls: Record<string, (handle: NativeHandle) => Promise<{ errno: number }>> = {
   open: (handle) => handle.open('/dev/null', fs.O_RDONLY),
@@ -78,6 +110,10 @@ const calls: Record<string, (handle: NativeHandle) => Promise<{ errno: number }>
   write: (handle) => handle.write(new Uint8Array(512), 0n),
   readWithPi: (handle) => handle.readWithPi(new Uint8Array(512), 0n, attribute()),
   writeWithPi: (handle) => handle.writeWithPi(new Uint8Array(512), 0n, attribute()),
+  sgVerify: (handle) => handle.sgVerify(sgVerify()),
+  bsgVerify: (handle) => handle.bsgVerify(sgVerify()),
+  verifyWithPi: (handle) => handle.verifyWithPi(piVerify()),
+  readThrough: (handle) => handle.readThrough(512, 0n),
   lbmdCapability: (handle) => handle.lbmdCapability(),
   nvmeIo: (handle) => handle.nvmeIo(nvmeRead()),
   nvmeIdentify: (handle) => handle.nvmeIdentify({ structure: 'namespace', timeoutMs: 1000 }),
@@ -531,4 +567,45 @@ t.test("every order of a handle's, a server's, a worker's and a process's end", 
     ]);
     t.same({ ended, stdout, stderr }, { ended: [0, null], stdout: output, stderr: '' }, life);
   }
+});
+
+t.test('what is verified where it came in fits the bytes', async (t) => {
+  const { handle } = await openFile(t);
+  const rule = (more: Partial<NativeReadRule>) => ({ rule: { ...RULE, ...more } });
+  for (const wrong of [
+    { bytes: 0 },
+    { bytes: 519 },
+    { bytes: 1041 },
+    { cdb: new Uint8Array(5) },
+    rule({ interval: 0 }),
+    rule({ metadataSize: 7 }),
+    rule({ piOffset: 1 }),
+    rule({ guard: 9 as 0 }),
+    rule({ checks: Uint8Array.of(3) }),
+    rule({ seed: -1n }),
+  ]) {
+    t.throws(() => handle.sgVerify(sgVerify(wrong)), { code: 'ERR_OUT_OF_RANGE' }, Object.keys(wrong)[0]);
+  }
+  for (const wrong of [{ bytes: 511 }, { tupleBytes: 7 }, { bytes: 1024 }, { flags: 8 }]) {
+    t.throws(() => handle.verifyWithPi(piVerify(wrong)), { code: 'ERR_OUT_OF_RANGE' });
+  }
+  t.throws(() => handle.sgVerify(sgVerify(rule({ escape: 'none' as 'app' }))), { code: 'ERR_OUT_OF_RANGE' });
+  t.throws(() => handle.readThrough(0, 0n), { code: 'ERR_OUT_OF_RANGE' });
+  t.match(await handle.sgVerify(sgVerify()), { errno: errno.ENOTTY, verified: null });
+  t.same(await handle.readThrough(4096, 0n), { errno: 0, bytes: 4096 });
+  t.same(await handle.readThrough(4096, 512n), { errno: 0, bytes: 3584 }, 'the end of the file');
+});
+
+t.test('threads whose I/O gives way', async (t) => {
+  const idleThreads = () =>
+    readdirSync('/proc/self/task').filter(
+      (id) => execFileSync('ionice', ['-p', id], { encoding: 'utf8' }) === 'idle\n',
+    ).length;
+  t.equal(idleThreads(), 0);
+  const idle = new Handle(2, true);
+  const usual = new Handle(2, false);
+  await Promise.all([idle, idle, usual, usual].map((handle) => handle.status()));
+  t.equal(idleThreads(), 2, 'its own alone');
+  await Promise.all([idle.close(), usual.close()]);
+  t.throws(() => new Handle(1, 1 as unknown as boolean), { code: 'ERR_INVALID_ARG_TYPE' });
 });

@@ -2,10 +2,13 @@
  * `block-pi`: io_uring with the PI attribute (Linux 6.14). The caller's tuples travel; the kernel does not check them.
  */
 import type { NativeHandle, PiAttribute } from '../../binding.js';
+import { defaultEngine } from '../../pi/engine.js';
 import { metadataLength } from '../../pi/layout.js';
+import { nativeReadRule } from '../../pi/native.js';
 import type { Profile } from '../../pi/profile.js';
 import type { Answer, BlocksRead } from '../blocks.js';
 import { alignedBuffer, isPoison, poison } from '../buffers.js';
+import { BAD_NAMED_MAX, type ReadVerdict, verdictOf } from '../read-verdict.js';
 import { answerOf, type BlockSource } from './block.js';
 
 /** IO_INTEGRITY_CHK_GUARD | IO_INTEGRITY_CHK_REFTAG: what a device that heeds the flags shall check. */
@@ -41,6 +44,32 @@ export async function readBlockPi(source: BlockPiSource, lba: bigint, blocks: nu
     tuples: delivered(tuples, good, blocks) ? tuples : null,
     answer,
   };
+}
+
+/** Reads data and tuples, once, and judges them where they come in. Null unless all of it came, and GOOD: then a read says why. */
+export async function judgeBlockPi(
+  source: BlockPiSource,
+  lba: bigint,
+  blocks: number,
+): Promise<ReadVerdict | null> {
+  const { profile, blockSize, handle } = source;
+  const offset = lba * BigInt(blockSize);
+  const bytes = blocks * blockSize;
+  const { flags, seed } = attribute(profile, offset, NO_TUPLES);
+  const rule = nativeReadRule(profile, seed, BAD_NAMED_MAX);
+  if (rule === null) return judgedHere(await readBlockPi(source, lba, blocks), profile, seed);
+  const tupleBytes = metadataLength(profile, bytes);
+  const { verified } = await handle.verifyWithPi({ offset, bytes, tupleBytes, flags, seed, rule });
+  return verdictOf(verified);
+}
+
+const NO_TUPLES = new Uint8Array(0);
+
+function judgedHere({ data, tuples }: BlocksRead, profile: Profile, seed: bigint): ReadVerdict | null {
+  if (data === null || tuples === null) return null;
+  const options = { profile, layout: 'separate', seed, findingsMax: BAD_NAMED_MAX } as const;
+  const { checked, escaped, bad, findings } = defaultEngine().verify(data, tuples, options);
+  return { checked, escaped, bad, badIntervals: findings.map(({ interval }) => interval) };
 }
 
 /** Writes whole blocks with the caller's tuples. Both buffers are page-aligned. */

@@ -8,8 +8,9 @@ import { readCdb, type TransferForm, transferLength, writeCdb } from '../../scsi
 import { describeOutcome, type ScsiOutcome } from '../../scsi/outcome.js';
 import { type Answer, type BlocksRead, GOOD } from '../blocks.js';
 import { alignedBuffer, poison } from '../buffers.js';
-import { type ProtectField, protectedForm, protectedLength } from '../protected-range.js';
-import type { ScsiReply, ScsiTransport } from '../transport.js';
+import { type ProtectField, protectedForm, protectedLength, seedOf } from '../protected-range.js';
+import type { ReadVerdict } from '../read-verdict.js';
+import type { DiskTransport, ScsiReply, ScsiTransport } from '../transport.js';
 
 /** Outcomes that have a code of their own. */
 const FAILURE_CODES: Partial<Record<ScsiOutcome['kind'], ErrorCode>> = {
@@ -96,6 +97,23 @@ export function readInterleaved(
 ): Promise<BlocksRead> {
   const form = protectedForm({ profile, blockSize: source.blockSize, lba }, protect);
   return readAs(source, form, lba, blocks, { profile, crosses: true, signal });
+}
+
+/**
+ * Reads data and tuples as {@link readInterleaved} does, once, and judges them where they come in. Null unless all of it came, and GOOD:
+ * then a read says why.
+ */
+export async function judgeInterleaved(
+  { transport, blockSize }: PassthroughSource & { readonly transport: DiskTransport },
+  profile: Profile,
+  lba: bigint,
+  blocks: number,
+  signal?: AbortSignal,
+): Promise<ReadVerdict | null> {
+  const range = { profile, blockSize, lba, blocks };
+  const cdb = readCdb({ ...protectedForm(range), lba, blocks });
+  const command = { cdb, bytes: protectedLength(range), profile, seed: seedOf(range), signal };
+  return (await transport.judge(command)).result.verdict;
 }
 
 /**
