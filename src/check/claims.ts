@@ -88,7 +88,8 @@ function deviceOnBlockPaths(disk: Disk): Claim {
     : checks;
 }
 
-function deviceChecks({ facts, diskProfile }: Disk): Claim {
+/** The tags that a disk says it checks (VPD 86h), or why none. */
+export function deviceChecks({ facts, diskProfile }: Disk): Claim {
   if (facts === null) return 'the disk does not say what it checks';
   if (diskProfile === null) return 'the disk is formatted without protection';
   const { extended } = facts;

@@ -10,11 +10,9 @@ import { claimsOf } from './claims.js';
 import { finding, judge, type Reads, type Rules } from './judge.js';
 import type { BlockRange } from './ranges.js';
 import { runsBetween, slice, suspectBlocks } from './runs.js';
+import { readAll, settle } from './settle.js';
 import { summarise } from './summary.js';
 import { Tally } from './tally.js';
-
-/** How often blocks that look wrong are read again before they count as changing. */
-const STANDSTILL_ROUNDS = 5;
 
 /** The SCSI layer logs at most 10 failures in 5 seconds; after a pause it speaks again. */
 const LOG_SILENCE_MS = 5_500;
@@ -102,9 +100,9 @@ export async function checkRange(
     for (const run of runsBetween(lba, blocks, suspects))
       judge(slice(reads, run.lba, run.blocks), rules, tally);
     for (const suspect of suspects) {
-      const settled = await settle(disk, suspect, signal);
-      if (settled === null) changing++;
-      else findings.push(...judge(await witness.name(settled, signal), rules, tally));
+      const settled = await settle(disk, { lba: suspect, blocks: 1 }, signal);
+      if (settled.changing.length > 0) changing++;
+      else findings.push(...judge(await witness.name(settled.reads, signal), rules, tally));
     }
     onBlocks?.(blocks);
   }
@@ -114,42 +112,20 @@ export async function checkRange(
   return { range: { lba: Number(range.lba), blocks, intervals, changing, cells: tally.cells() }, findings };
 }
 
-async function readAll(disk: Disk, lba: bigint, blocks: number, signal?: AbortSignal): Promise<Reads> {
-  const reads: Reads = {};
-  for (const path of disk.paths) reads[path] = await disk.read(path, lba, blocks, signal);
-  return reads;
-}
-
 /** The range in transfers by every path. One that a path refused comes again block by block, so that every bad block is found. */
 async function* transfers(disk: Disk, range: BlockRange, signal?: AbortSignal): AsyncGenerator<Reads> {
   for (let at = 0; at < range.blocks; at += disk.transferBlocksMax) {
     const blocks = Math.min(disk.transferBlocksMax, range.blocks - at);
     const lba = range.lba + BigInt(at);
-    const reads = await readAll(disk, lba, blocks, signal);
+    const reads = await readAll(disk, { lba, blocks }, signal);
     if (blocks === 1 || Object.values(reads).every(({ answer }) => answer.kind === 'good')) yield reads;
-    else for (let i = 0; i < blocks; i++) yield await readAll(disk, lba + BigInt(i), 1, signal);
+    else
+      for (let i = 0; i < blocks; i++) yield await readAll(disk, { lba: lba + BigInt(i), blocks: 1 }, signal);
   }
-}
-
-/** Reads one block by every path until two rounds agree byte for byte; null when it never stands still. */
-async function settle(disk: Disk, lba: bigint, signal?: AbortSignal): Promise<Reads | null> {
-  let before = await readAll(disk, lba, 1, signal);
-  for (let round = 1; round < STANDSTILL_ROUNDS; round++) {
-    const now = await readAll(disk, lba, 1, signal);
-    if (disk.paths.every((path) => sameRead(before[path], now[path]))) return now;
-    before = now;
-  }
-  return null;
-}
-
-function sameRead(a: BlocksRead | undefined, b: BlocksRead | undefined): boolean {
-  const bytes = (x?: Uint8Array | null, y?: Uint8Array | null) =>
-    x && y ? Buffer.compare(x, y) === 0 : x === y;
-  return a?.answer.kind === b?.answer.kind && bytes(a?.data, b?.data) && bytes(a?.tuples, b?.tuples);
 }
 
 /** Names the author of a refusal that the kernel's log kept to itself because it had said as much just before. */
-class Witness {
+export class Witness {
   readonly #disk: Disk;
   #waits = 0;
 

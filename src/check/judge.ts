@@ -146,8 +146,13 @@ function mismatches(view: SoftwareView | null, path: PathName): Finding[] {
     check,
     stored: tag(stored),
     computed: tag(computed),
-    text: `${check} tag differs: stored ${tagText(stored)}, computed ${tagText(computed)}`,
+    text: mismatchText({ check, stored, computed }),
   }));
+}
+
+/** What is wrong with an interval, in one line. */
+export function mismatchText({ check, stored, computed }: Omit<BadInterval, 'lba'>): string {
+  return `${check} tag differs: stored ${tagText(stored)}, computed ${tagText(computed)}`;
 }
 
 interface HardwareCase {
@@ -228,7 +233,8 @@ function answerFinding(
   });
 }
 
-function refuser(checker: Checker): string {
+/** Who refused, in a sentence. */
+export function refuser(checker: Checker): string {
   return checker === 'kernel-or-device' ? 'somebody' : `the ${checker}`;
 }
 

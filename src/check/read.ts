@@ -112,7 +112,7 @@ function readOne(
 }
 
 /** Whether an answer is about a block that is bad, so that others of the same transfer may be good. */
-function isOfBlock(answer: Answer): boolean {
+export function isOfBlock(answer: Answer): boolean {
   if (answer.kind !== 'failed') return answer.kind === 'refused';
   if (answer.error.code !== 'ERR_CHECK_CONDITION') return answer.error.code === 'ERR_IO';
   return senseKeyOf(answer.error) === SENSE_KEY.MEDIUM_ERROR;

@@ -59,6 +59,8 @@ type PlaceResult = 'crosses' | 'absent' | 'refused' | 'contradicts' | 'undecided
 interface Place {
   readonly result: PlaceResult;
   readonly text: string;
+  /** The disk refused what is stored there, by its tags: that says nothing of other places. */
+  readonly badThere?: true;
 }
 
 /**
@@ -127,7 +129,7 @@ export async function proveTuplesCross(subject: ProofSubject, signal?: AbortSign
   if (blocks < count) return conclude('not-proven', 'too small a disk to prove anything');
   const places: Place[] = [];
   for (const lba of placesOf(subject)) {
-    places.push(await readPlace({ ...subject, profile }, lba, signal));
+    places.push(await readNear({ ...subject, profile }, lba, signal));
   }
   for (const [said, result] of WEIGHT) {
     const place = places.find((one) => one.result === said);
@@ -148,6 +150,29 @@ function placesOf({ blocks, avoid }: ProofSubject): Set<bigint> {
   return new Set(places.length > 0 ? places : usual);
 }
 
+/** Blocks from a place at which it is looked at again, where the disk refuses what is stored there. */
+const BESIDE: readonly bigint[] = [8n, 64n, 512n, 4096n];
+
+async function readNear(
+  subject: ProofSubject & { readonly profile: Profile },
+  lba: bigint,
+  signal?: AbortSignal,
+): Promise<Place> {
+  const { blocks, avoid } = subject;
+  const count = BigInt(PROOF_BLOCKS);
+  const free = (at: bigint) =>
+    at >= 0n &&
+    at + count <= blocks &&
+    !(avoid && at < avoid.lba + BigInt(avoid.blocks) && at + count > avoid.lba);
+  let place = await readPlace(subject, lba, signal);
+  for (const distance of BESIDE) {
+    if (!place.badThere) break;
+    const at = [lba + distance, lba - distance].find(free);
+    if (at !== undefined) place = await readPlace(subject, at, signal);
+  }
+  return place;
+}
+
 async function readPlace(
   { transport, blockSize, profile, protect, cdbSize }: ProofSubject & { readonly profile: Profile },
   lba: bigint,
@@ -161,8 +186,10 @@ async function readPlace(
     const cdb = readCdb({ ...protectedForm(range, protect, cdbSize), lba, blocks: PROOF_BLOCKS });
     const { outcome } = await transport.send({ cdb, direction: 'from-device', data: received, signal });
     const after = await readPlain(transport, lba, blockSize, signal);
-    if (outcome.kind !== 'good')
-      return { result: 'refused', text: `refuses RDPROTECT: ${describeOutcome(outcome)}` };
+    if (outcome.kind !== 'good') {
+      const text = `refuses RDPROTECT: ${describeOutcome(outcome)}`;
+      return { result: 'refused', text, ...(outcome.kind === 'protection' && { badThere: true }) };
+    }
     if (before === null || after === null || !same(before, after)) continue;
     return judgeInterleaved(received, before, profile, seedOf(range));
   }

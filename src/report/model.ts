@@ -300,6 +300,94 @@ export interface ProveReport {
   readonly restored: 'exact' | 'tuples regenerated';
 }
 
+/** Adjacent intervals that are bad alike. */
+export interface ScrubFinding {
+  readonly kind: Extract<FindingKind, 'mismatch' | 'refused' | 'read-error' | 'data-differs'>;
+  readonly lba: number;
+  readonly blocks: number;
+  /** Bad intervals of these blocks; null where no tuples were looked at. */
+  readonly intervals: number | null;
+  readonly checker: Checker | null;
+  readonly path: PathName;
+  readonly check: Check | null;
+  /** Of the first interval. CRC-64 guards are 0x strings. */
+  readonly stored: number | string | null;
+  readonly computed: number | string | null;
+  readonly text: string;
+  /** What explains a mismatch, by the bytes around it; null where nothing was looked for. */
+  readonly diagnosis: {
+    readonly kind: string;
+    readonly text: string;
+    /** What explains it just as well. */
+    readonly alsoFits: readonly string[];
+  } | null;
+}
+
+/** What became of the intervals of the blocks that were done, and of blocks of which no interval could be judged. */
+export interface ScrubCounts {
+  /** Intervals whose tuple the software compared: right, and wrong. */
+  readonly ok: number;
+  readonly bad: number;
+  /** Intervals whose tuple says that nobody is to check it. */
+  readonly escaped: number;
+  /** Intervals whose tuple the software did not see. */
+  readonly unchecked: number;
+  /** Of these, what was let pass by the kernel or the device, where one of them was to check. */
+  readonly passed: number;
+  /** Blocks that somebody refused though the software found, or saw, nothing wrong; they are among the counts above. */
+  readonly refused: number;
+  /** Blocks that did not stand still, and such that could not be read: they are in no other count. */
+  readonly changing: number;
+  readonly unreadable: number;
+}
+
+export interface ScrubReport {
+  readonly verb: 'scrub';
+  readonly disk: DiskSummary;
+  readonly lba: number;
+  readonly blocks: number;
+  /** Null for all of it. */
+  readonly sample: { readonly percent: number; readonly seed: number } | null;
+  /** Who checked what, by which path and command. */
+  readonly checker: 'software' | 'kernel' | 'device';
+  readonly path: PathName;
+  readonly checks: readonly Check[];
+  readonly by: string;
+  /** Why it was not the software; null when it was. */
+  readonly notSoftware: string | null;
+  /** `failed`: nothing more could be sent, and `reason` says why. */
+  readonly ended: 'finished' | 'interrupted' | 'failed';
+  readonly reason: string | null;
+  /** Whether it went on from a state, whose counts and findings are in it. */
+  readonly resumed: boolean;
+  /** Blocks that were to be looked at, and that were. */
+  readonly planned: number;
+  readonly done: number;
+  /** Where it goes on; null when it has finished. */
+  readonly next: number | null;
+  readonly counts: ScrubCounts;
+  /** Intervals that somebody judged. 0: nothing was checked. */
+  readonly checked: number;
+  /** In order of LBAs, at most 1000. */
+  readonly findings: readonly ScrubFinding[];
+  /** Findings that are not listed. */
+  readonly findingsOmitted: number;
+  /** Of this run alone. */
+  readonly seconds: number;
+  readonly bytesPerSecond: number;
+}
+
+/** How far a scrub is: a line of `scrub --json` while it runs. */
+export interface ScrubProgress {
+  readonly planned: number;
+  readonly done: number;
+  readonly findings: number;
+  /** Bytes of data a second, of this run. */
+  readonly bytesPerSecond: number;
+  /** Null until there is a rate. */
+  readonly secondsLeft: number | null;
+}
+
 /** What `restore` did. */
 export interface RestoreReport {
   readonly verb: 'restore';

@@ -1,0 +1,205 @@
+/**
+ * How far a scrub is, in a file: after a crash it goes on from there. What stands in it is done, whatever happens while it is written.
+ */
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Disk } from '../device/disk.js';
+import { IntegrityError } from '../errors.js';
+import type { ScrubCounts, ScrubFinding } from '../report/model.js';
+import type { BlockRange } from './ranges.js';
+import { FINDINGS_LISTED_MAX } from './scrub-findings.js';
+import type { Sample } from './scrub-plan.js';
+import { noCounts } from './scrub-transfer.js';
+import type { ScrubWay } from './scrub-way.js';
+
+export interface ScrubState {
+  /** Transfers that are done, all from the first on, and their blocks. */
+  readonly transfers: number;
+  readonly blocks: number;
+  readonly counts: ScrubCounts;
+  readonly findings: readonly ScrubFinding[];
+  readonly findingsOmitted: number;
+}
+
+/** What must be the same, or the file is another scrub's. */
+interface Subject {
+  readonly identity: string;
+  readonly diskBlocks: number;
+  readonly blockSize: number;
+  readonly format: string;
+  readonly checker: string;
+  readonly path: string;
+  readonly transferBlocks: number;
+  readonly lba: number;
+  readonly blocks: number;
+  readonly samplePercent: number | null;
+  readonly sampleSeed: number | null;
+}
+
+const VERB = 'blk-integrity scrub';
+const VERSION = 1;
+
+export class StateFile {
+  /** What was in the file; null where there was none. */
+  readonly state: ScrubState | null;
+  readonly #path: string;
+  readonly #subject: Subject;
+
+  private constructor(path: string, subject: Subject, state: ScrubState | null) {
+    this.#path = path;
+    this.#subject = subject;
+    this.state = state;
+  }
+
+  /** @throws ERR_USAGE for a file that is something else, or of another scrub; ERR_IO, ERR_PERMISSION. */
+  static async open(
+    path: string,
+    disk: Disk,
+    way: ScrubWay,
+    range: BlockRange,
+    sample: Sample | null,
+  ): Promise<StateFile> {
+    const subject = subjectOf(disk, way, range, sample);
+    const found = await told(path, 'looked at', async () => {
+      const stats = await lstat(path).catch(unlessMissing);
+      if (stats !== null && !stats.isFile()) throw notOurs(path, 'it is no regular file');
+      return stats === null ? null : readFile(path, 'utf8');
+    });
+    if (found !== null) return new StateFile(path, subject, parse(path, found, subject));
+    const file = new StateFile(path, subject, null);
+    // That it can be written is known before hours have gone by.
+    await file.write({ transfers: 0, blocks: 0, counts: noCounts(), findings: [], findingsOmitted: 0 });
+    return file;
+  }
+
+  /** Whole, or as it was before: under another name first, on the medium before it is renamed, and the name as well. */
+  async write(state: ScrubState): Promise<void> {
+    const text = `${JSON.stringify({ file: VERB, version: VERSION, ...this.#subject, state })}\n`;
+    const partial = `${this.#path}.new`;
+    await told(this.#path, 'written', async () => {
+      const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
+      await synced(await open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644), (file) =>
+        file.writeFile(text),
+      );
+      await rename(partial, this.#path);
+      await this.#syncFolder();
+    });
+  }
+
+  async remove(): Promise<void> {
+    await told(this.#path, 'removed', async () => {
+      await rm(this.#path, { force: true });
+      await this.#syncFolder();
+    });
+  }
+
+  async #syncFolder(): Promise<void> {
+    await synced(await open(dirname(this.#path), constants.O_RDONLY | constants.O_DIRECTORY));
+  }
+}
+
+async function synced(handle: FileHandle, write?: (handle: FileHandle) => Promise<void>): Promise<void> {
+  try {
+    await write?.(handle);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function subjectOf(disk: Disk, way: ScrubWay, range: BlockRange, sample: Sample | null): Subject {
+  const { facts, sysfs, profile } = disk;
+  const identity = facts?.identity ?? facts?.serial ?? sysfs.wwid;
+  if (identity === null || identity === undefined) {
+    throw new IntegrityError(
+      'ERR_USAGE',
+      `${disk.device} says no name of its own: a state would fit any other disk`,
+      { disk: disk.device, advice: 'Scrub it without --state.' },
+    );
+  }
+  return {
+    identity,
+    diskBlocks: Number(disk.blocks),
+    blockSize: disk.blockSize,
+    format: `${profile?.name ?? 'none'} type ${profile?.type ?? 0} interval ${profile?.interval ?? 0}`,
+    checker: way.checker,
+    path: way.path,
+    transferBlocks: disk.transferBlocksMax,
+    lba: Number(range.lba),
+    blocks: range.blocks,
+    samplePercent: sample?.percent ?? null,
+    sampleSeed: sample?.seed ?? null,
+  };
+}
+
+/** What a file says is believed only where it is what a scrub writes. */
+function parse(path: string, text: string, subject: Subject): ScrubState {
+  let found: Record<string, unknown>;
+  try {
+    found = JSON.parse(text);
+  } catch {
+    throw notOurs(path, 'it is no JSON');
+  }
+  if (found?.['file'] !== VERB || found['version'] !== VERSION)
+    throw notOurs(path, 'it is no state of a scrub');
+  for (const [name, wanted] of Object.entries(subject)) {
+    if (found[name] === wanted) continue;
+    throw notOurs(
+      path,
+      `its ${name} is ${JSON.stringify(found[name])}, and here it is ${JSON.stringify(wanted)}`,
+    );
+  }
+  const state = found['state'] as ScrubState;
+  if (!isState(state, subject)) throw notOurs(path, 'its numbers cannot be');
+  return state;
+}
+
+function isState(state: ScrubState, { blocks, transferBlocks }: Subject): boolean {
+  const whole = (value: unknown, max: number) =>
+    Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= max;
+  const counts = Object.entries(noCounts()).every(([name]) =>
+    whole(state?.counts?.[name as keyof ScrubCounts], Number.MAX_SAFE_INTEGER),
+  );
+  return (
+    counts &&
+    whole(state.transfers, Math.ceil(blocks / transferBlocks)) &&
+    whole(state.blocks, Math.min(blocks, state.transfers * transferBlocks)) &&
+    whole(state.findingsOmitted, Number.MAX_SAFE_INTEGER) &&
+    Array.isArray(state.findings) &&
+    state.findings.length <= FINDINGS_LISTED_MAX &&
+    state.findings.every(isFinding)
+  );
+}
+
+const isFinding = (one: ScrubFinding) =>
+  Number.isSafeInteger(one?.lba) && Number.isSafeInteger(one.blocks) && typeof one.text === 'string';
+
+function notOurs(path: string, why: string): IntegrityError {
+  return new IntegrityError('ERR_USAGE', `state ${path} is not of this scrub: ${why}`, {
+    advice: 'Name another file, or remove this one to begin anew.',
+  });
+}
+
+function unlessMissing(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null;
+  throw error;
+}
+
+/** A failed system call as an error of ours. */
+async function told<T>(path: string, done: string, job: () => Promise<T>): Promise<T> {
+  try {
+    return await job();
+  } catch (cause) {
+    if (cause instanceof IntegrityError) throw cause;
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const denied = code === 'EACCES' || code === 'EPERM' || code === 'EROFS';
+    throw new IntegrityError(
+      denied ? 'ERR_PERMISSION' : 'ERR_IO',
+      `state ${path} cannot be ${done}: ${message}`,
+      {
+        cause,
+      },
+    );
+  }
+}

@@ -1,0 +1,352 @@
+/**
+ * One transfer of a scrub in which something may be wrong: which of its blocks, what is wrong with them, and why. Reads only.
+ */
+import type { Answer, BlocksRead } from '../device/blocks.js';
+import type { Disk } from '../device/disk.js';
+import { type Diagnosis, diagnose } from '../pi/diagnose.js';
+import { type CheckedField, defaultEngine } from '../pi/engine.js';
+import type { ScrubCounts, ScrubFinding } from '../report/model.js';
+import type { PathName } from '../words.js';
+import type { Witness } from './crosscheck.js';
+import {
+  differingBlocks,
+  mismatchText,
+  type Reads,
+  type Rules,
+  refuser,
+  softwareView,
+  tag,
+  verifyOptions,
+} from './judge.js';
+import type { BlockRange } from './ranges.js';
+import { isOfBlock } from './read.js';
+import { runsBetween, slice } from './runs.js';
+import { type Look, type ScrubWay, verifyByDisk } from './scrub-way.js';
+import { settle } from './settle.js';
+
+export type Counts = { -readonly [Name in keyof ScrubCounts]: ScrubCounts[Name] };
+
+export function noCounts(): Counts {
+  return {
+    ok: 0,
+    bad: 0,
+    escaped: 0,
+    unchecked: 0,
+    passed: 0,
+    refused: 0,
+    changing: 0,
+    unreadable: 0,
+  };
+}
+
+export function addCounts(to: Counts, more: ScrubCounts): void {
+  for (const name of Object.keys(more) as (keyof Counts)[]) to[name] += more[name];
+}
+
+/** What a scrub works with. */
+export interface ScrubTools {
+  readonly disk: Disk;
+  readonly way: ScrubWay;
+  readonly rules: Rules;
+  readonly witness: Witness;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A bad interval, before what is said of it. */
+interface Mismatch {
+  readonly lba: bigint;
+  readonly check: CheckedField;
+  readonly stored: number | bigint;
+  readonly computed: number | bigint;
+}
+
+type View = NonNullable<ReturnType<typeof softwareView>>;
+
+export class ScrubTransfer {
+  readonly counts: Counts = noCounts();
+  readonly #tools: ScrubTools;
+  readonly #range: BlockRange;
+  readonly #mismatches: Mismatch[] = [];
+  readonly #others: ScrubFinding[] = [];
+
+  constructor(tools: ScrubTools, range: BlockRange) {
+    this.#tools = tools;
+    this.#range = range;
+  }
+
+  /** Throws when the disk is gone, when nothing more can be sent and when the caller gave up. */
+  async examine(look: Look): Promise<ScrubFinding[]> {
+    await this.#examine(this.#range, look);
+    const findings = [...(await this.#diagnosed()), ...this.#others];
+    return findings.sort((a, b) => a.lba - b.lba);
+  }
+
+  /** Of blocks that are well the counts, else where they are bad; in halves, until it is known. */
+  async #examine(range: BlockRange, look: Look): Promise<void> {
+    if (this.#passes(range, look)) return;
+    const { lba, blocks } = range;
+    const suspects = await this.#suspects(range, look);
+    if (suspects === null) return;
+    if (suspects.length === 0 && blocks > 1) {
+      const half = blocks >> 1;
+      await this.#look({ lba, blocks: half });
+      await this.#look({ lba: lba + BigInt(half), blocks: blocks - half });
+      return;
+    }
+    const bad = suspects.length === 0 ? [lba] : suspects;
+    for (const run of runsOf(bad)) await this.#settle(run);
+    for (const rest of runsBetween(lba, blocks, bad)) await this.#look(rest);
+  }
+
+  async #look(range: BlockRange): Promise<void> {
+    const { way, signal } = this.#tools;
+    await this.#examine(range, await way.look(range.lba, range.blocks, signal));
+  }
+
+  #passes({ blocks }: BlockRange, look: Look): boolean {
+    if (look === null) return false;
+    if (look === 'passed') {
+      this.#let(blocks);
+      return true;
+    }
+    if (look.bad > 0) return false;
+    this.counts.escaped += look.escaped;
+    this.counts.ok += look.checked;
+    return true;
+  }
+
+  /** Blocks that the checker who is no software said nothing against. */
+  #let(blocks: number): void {
+    const intervals = blocks * this.#perBlock;
+    this.counts.unchecked += intervals;
+    this.counts.passed += intervals;
+  }
+
+  get #perBlock(): number {
+    const { disk, way } = this.#tools;
+    const interval = (disk.profileBy(way.path) ?? disk.profile)?.interval ?? disk.blockSize;
+    return disk.blockSize / interval;
+  }
+
+  /** The blocks that the software found bad; none where only somebody's refusal is known; null when all is counted. */
+  async #suspects({ lba, blocks }: BlockRange, look: Look): Promise<bigint[] | null> {
+    const { disk, way, rules, signal } = this.#tools;
+    if (look !== null && look !== 'passed') {
+      return distinct(look.badIntervals.map((i) => lba + BigInt(Math.floor(i / this.#perBlock))));
+    }
+    if (isVerify(way)) return [];
+    const read = await disk.read(way.path, lba, blocks, signal);
+    const { answer } = read;
+    if (answer.kind === 'failed' && !isOfBlock(answer)) throw answer.error;
+    if (way.checker !== 'software') {
+      if (answer.kind !== 'good') return [];
+      this.#let(blocks);
+      return null;
+    }
+    const view = softwareView({ [way.path]: read }, way.path, rules);
+    if (view !== null && view.bad.length > 0) return distinct(view.bad.map((bad) => bad.lba));
+    if (answer.kind !== 'good') return [];
+    if (view === null) {
+      this.counts.unchecked += blocks * this.#perBlock;
+    } else {
+      this.counts.escaped += view.escaped;
+      this.counts.ok += blocks * this.#perBlock - view.escaped;
+    }
+    return null;
+  }
+
+  /** Suspects that lie side by side, read again by every path until they stand still. */
+  async #settle(run: BlockRange): Promise<void> {
+    const { disk, signal } = this.#tools;
+    const { reads, changing } = await settle(disk, run, signal);
+    const moving = new Set(changing);
+    this.counts.changing += moving.size;
+    for (let i = 0; i < run.blocks; i++) {
+      const lba = run.lba + BigInt(i);
+      if (moving.has(lba)) continue;
+      await this.#judge(lba, slice(reads, lba, 1), run.blocks === 1);
+    }
+  }
+
+  /** One block that stands still. What was answered to a run is nobody's word on each of its blocks: then it is read alone. */
+  async #judge(lba: bigint, reads: Reads, alone: boolean): Promise<void> {
+    const { way, rules, witness, signal } = this.#tools;
+    if (isVerify(way)) return this.#verify(lba);
+    const view = way.checker === 'software' ? softwareView(reads, way.path, rules) : null;
+    const answers = Object.values(reads).map(({ answer }) => answer);
+    if (!view?.bad.length && !alone && answers.some(({ kind }) => kind !== 'good')) {
+      return this.#settle({ lba, blocks: 1 });
+    }
+    this.#others.push(...dataDifferences(reads));
+    if (view?.bad.length) {
+      this.#mismatches.push(...view.bad);
+      this.#count(view, true);
+    } else {
+      this.#answered(lba, await witness.name(reads, signal), view);
+    }
+  }
+
+  /** One block that the software finds nothing wrong with, or does not see, by what was answered to each path. */
+  #answered(lba: bigint, reads: Reads, view: View | null): void {
+    const { way } = this.#tools;
+    const unreadable = reads[way.path]?.answer.kind === 'failed';
+    let refused = false;
+    for (const [path, { answer }] of Object.entries(reads) as [PathName, BlocksRead][]) {
+      if (answer.kind === 'failed') this.#others.push(readError(lba, path, answer.error.message));
+      if (answer.kind !== 'refused' || refused || unreadable) continue;
+      refused = true;
+      this.#others.push(refusal(lba, path, answer));
+    }
+    if (refused) this.counts.refused++;
+    if (unreadable) this.counts.unreadable++;
+    else this.#count(view, refused);
+  }
+
+  #count(view: View | null, refused: boolean): void {
+    if (view !== null) {
+      this.counts.escaped += view.escaped;
+      this.counts.bad += view.bad.length;
+      this.counts.ok += this.#perBlock - view.escaped - view.bad.length;
+    } else if (refused || this.#tools.way.checker === 'software') {
+      this.counts.unchecked += this.#perBlock;
+    } else {
+      this.#let(1);
+    }
+  }
+
+  /** One block by the disk's own word. */
+  async #verify(lba: bigint): Promise<void> {
+    const { disk, way, signal } = this.#tools;
+    const answer = await verifyByDisk(disk, lba, 1, signal);
+    if (answer.kind === 'failed') {
+      if (!isOfBlock(answer)) throw answer.error;
+      this.counts.unreadable++;
+      this.#others.push(readError(lba, way.path, answer.error.message));
+      return;
+    }
+    this.#count(null, answer.kind === 'refused');
+    if (answer.kind === 'good') return;
+    this.counts.refused++;
+    this.#others.push(refusal(lba, way.path, answer));
+  }
+
+  /** The mismatches as findings, each with what explains it beside its neighbours. */
+  async #diagnosed(): Promise<ScrubFinding[]> {
+    if (this.#mismatches.length === 0) return [];
+    const { disk, way, rules, signal } = this.#tools;
+    const { lba, blocks } = this.#range;
+    const read = await disk.read(way.path, lba, blocks, signal);
+    const explain = explainer(read, rules, way.path);
+    return runsAlike(this.#mismatches).map((run) => {
+      const [{ lba: first, check, stored, computed }] = run;
+      return {
+        kind: 'mismatch',
+        lba: Number(first),
+        blocks: Number(run.at(-1)!.lba - first) + 1,
+        intervals: run.length,
+        checker: 'software',
+        path: way.path,
+        check,
+        stored: tag(stored),
+        computed: tag(computed),
+        text: mismatchText({ check, stored, computed }),
+        diagnosis: explain(run),
+      };
+    });
+  }
+}
+
+const isVerify = ({ checker, path }: ScrubWay) => checker === 'device' && path === 'passthrough';
+
+const distinct = (lbas: readonly bigint[]) => [...new Set(lbas)];
+
+/** Blocks in rising order as runs of neighbours. */
+function runsOf(lbas: readonly bigint[]): BlockRange[] {
+  const runs: { lba: bigint; blocks: number }[] = [];
+  for (const lba of lbas) {
+    const last = runs.at(-1);
+    if (last && last.lba + BigInt(last.blocks) === lba) last.blocks++;
+    else runs.push({ lba, blocks: 1 });
+  }
+  return runs;
+}
+
+type Run = [Mismatch, ...Mismatch[]];
+
+/** Mismatches of one tag in blocks side by side. */
+function runsAlike(mismatches: readonly Mismatch[]): Run[] {
+  const runs: Run[] = [];
+  for (const one of [...mismatches].sort((a, b) => Number(a.lba - b.lba))) {
+    const last = runs.at(-1)?.at(-1);
+    if (last && last.check === one.check && one.lba - last.lba <= 1n) runs.at(-1)!.push(one);
+    else runs.push([one]);
+  }
+  return runs;
+}
+
+/**
+ * Says what explains a run of mismatches, by the whole transfer as it was read: the neighbours show shifts. All of them at once where one
+ * explanation fits all, which is the usual case.
+ */
+function explainer(read: BlocksRead, rules: Rules, path: PathName): (run: Run) => ScrubFinding['diagnosis'] {
+  const profile = rules.profiles[path];
+  const { data, tuples, lba } = read;
+  if (data === null || tuples === null || profile === null) return () => null;
+  const options = verifyOptions(rules, profile, lba);
+  const { findings } = defaultEngine().verify(data, tuples, options);
+  const perBlock = rules.blockSize / profile.interval;
+  const said = (diagnoses: readonly Diagnosis[]): ScrubFinding['diagnosis'] => {
+    const [first] = diagnoses;
+    return first ? { kind: first.kind, text: first.text, alsoFits: first.alsoFits } : null;
+  };
+  const all = diagnose(data, tuples, options, findings);
+  return (run) => {
+    if (all.length === 1) return said(all);
+    const from = Number(run[0].lba - lba) * perBlock;
+    const end = Number(run.at(-1)!.lba - lba + 1n) * perBlock;
+    const own = findings.filter(({ interval }) => interval >= from && interval < end);
+    return said(diagnose(data, tuples, options, own));
+  };
+}
+
+const NOTHING_SEEN = {
+  intervals: null,
+  check: null,
+  stored: null,
+  computed: null,
+  diagnosis: null,
+  blocks: 1,
+} as const;
+
+function readError(lba: bigint, path: PathName, text: string): ScrubFinding {
+  return { ...NOTHING_SEEN, kind: 'read-error', lba: Number(lba), checker: null, path, text };
+}
+
+function refusal(
+  lba: bigint,
+  path: PathName,
+  { checker, check, text, tags }: Omit<Extract<Answer, { kind: 'refused' }>, 'kind'>,
+): ScrubFinding {
+  return {
+    ...NOTHING_SEEN,
+    kind: 'refused',
+    lba: Number(lba),
+    checker,
+    path,
+    check,
+    stored: tags?.stored ?? null,
+    computed: tags?.computed ?? null,
+    text: `${refuser(checker)} refused the block: ${text}`,
+  };
+}
+
+function dataDifferences(reads: Reads): ScrubFinding[] {
+  return differingBlocks(reads).map(({ lba, paths }) => ({
+    ...NOTHING_SEEN,
+    kind: 'data-differs',
+    lba: Number(lba),
+    checker: null,
+    path: paths[1],
+    text: `${paths[0]} and ${paths[1]} deliver different data`,
+  }));
+}

@@ -1,0 +1,218 @@
+/**
+ * Every tuple of a disk or a range, by the best path that shows them. Reads only; a disk may be in use.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Disk } from '../device/disk.js';
+import { IntegrityError } from '../errors.js';
+import type { DiskSummary, ScrubFinding, ScrubProgress, ScrubReport } from '../report/model.js';
+import { ahead } from './ahead.js';
+import { rulesOf, Witness } from './crosscheck.js';
+import { type BlockRange, namedRange } from './ranges.js';
+import { ScrubFindings } from './scrub-findings.js';
+import { planScrub, type Sample, type ScrubPlan } from './scrub-plan.js';
+import { type ScrubState, StateFile } from './scrub-state.js';
+import { addCounts, type Counts, noCounts, ScrubTransfer } from './scrub-transfer.js';
+import { type Look, type ScrubWay, wayOf } from './scrub-way.js';
+import { summarise } from './summary.js';
+
+export interface ScrubOptions {
+  /** Default: the whole disk. */
+  readonly range?: BlockRange | undefined;
+  /** Only so many of its transfers, spread evenly. Default: all. */
+  readonly sample?: Sample | undefined;
+  /** Bytes of data a second at most. Default: as fast as it goes. */
+  readonly rate?: number | undefined;
+  /**
+   * A file that says how far it is. One that is there is gone on from, if it is of this disk and these options; ERR_USAGE if not. It is
+   * removed when the scrub has finished.
+   */
+  readonly state?: string | undefined;
+  /** Aborted, it ends with what is done: the report says so. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of each range of blocks that are bad alike, when it has ended. */
+  readonly onFinding?: ((finding: ScrubFinding) => void) | undefined;
+  /** Told after each transfer. */
+  readonly onProgress?: ((progress: ScrubProgress) => void) | undefined;
+}
+
+/** How often the state is written. */
+const STATE_MS = 5_000;
+
+/**
+ * Looks at every block once, as many transfers under way at once as the disk is opened for, and at those that look wrong again.
+ *
+ * @throws ERR_NO_PATH when nobody can check; ERR_OUT_OF_RANGE; ERR_USAGE and ERR_IO for the state. What stops it later is in the report.
+ */
+export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<ScrubReport> {
+  const { signal, sample = null } = options;
+  const range = options.range ?? namedRange(disk, 0n, undefined);
+  disk.requireRange(range.lba, BigInt(range.blocks));
+  const way = await wayOf(disk, signal);
+  const plan = planScrub(range, disk.transferBlocksMax, sample);
+  // Before the scrub: afterwards the disk may be gone.
+  const summary = await summarise(disk, signal);
+  const file =
+    options.state === undefined ? null : await StateFile.open(options.state, disk, way, range, sample);
+  const job = new ScrubJob(disk, way, plan, options, file?.state ?? null);
+  const { ended, reason } = await job.run(async (state) => file?.write(state));
+  if (ended === 'finished') await file?.remove();
+  return report({ summary, way, plan, range, sample, job, ended, reason, resumed: file?.state != null });
+}
+
+type Ending = Pick<ScrubReport, 'ended' | 'reason'>;
+
+class ScrubJob {
+  readonly counts: Counts = noCounts();
+  readonly findings: ScrubFindings;
+  /** Transfers that are done, all from the first on. */
+  transfers: number;
+  blocks: number;
+  readonly #firstBlocks: number;
+  readonly #disk: Disk;
+  readonly #way: ScrubWay;
+  readonly #plan: ScrubPlan;
+  readonly #options: ScrubOptions;
+  readonly #start: number = performance.now();
+  #end: number | null = null;
+
+  constructor(disk: Disk, way: ScrubWay, plan: ScrubPlan, options: ScrubOptions, earlier: ScrubState | null) {
+    this.#disk = disk;
+    this.#way = way;
+    this.#plan = plan;
+    this.#options = options;
+    this.transfers = earlier?.transfers ?? 0;
+    this.blocks = earlier?.blocks ?? 0;
+    this.#firstBlocks = this.blocks;
+    if (earlier) addCounts(this.counts, earlier.counts);
+    this.findings = new ScrubFindings(options.onFinding, earlier ?? { findings: [], findingsOmitted: 0 });
+  }
+
+  async run(save: (state: ScrubState) => Promise<void>): Promise<Ending> {
+    const ending = await this.#transfers(save).catch((error: unknown) => this.#endingOf(error));
+    this.#end = performance.now();
+    this.findings.close();
+    if (ending.ended !== 'finished') await save(this.#state());
+    return ending;
+  }
+
+  async #transfers(save: (state: ScrubState) => Promise<void>): Promise<Ending> {
+    const disk = this.#disk;
+    const { signal } = this.#options;
+    const tools = {
+      disk,
+      way: this.#way,
+      rules: await rulesOf(disk, signal),
+      witness: new Witness(disk),
+      signal,
+    };
+    const first = this.transfers;
+    const pace = new Pace(this.#options.rate);
+    const looks = ahead(this.#plan.transfers - first, disk.queueDepth, async (index): Promise<Look> => {
+      const { lba, blocks } = this.#plan.at(first + index);
+      await pace.take(blocks * disk.blockSize, signal);
+      return this.#way.look(lba, blocks, signal);
+    });
+    let saved = performance.now();
+    for await (const look of looks) {
+      const range = this.#plan.at(this.transfers);
+      const transfer = new ScrubTransfer(tools, range);
+      for (const finding of await transfer.examine(look)) this.findings.add(finding);
+      addCounts(this.counts, transfer.counts);
+      this.transfers++;
+      this.blocks += range.blocks;
+      this.#options.onProgress?.(this.#progress());
+      if (performance.now() - saved < STATE_MS) continue;
+      await save(this.#state());
+      saved = performance.now();
+    }
+    return { ended: 'finished', reason: null };
+  }
+
+  /** What is no answer of the disk's or its kernel's, and no wish of the caller's, is a fault of ours. */
+  #endingOf(error: unknown): Ending {
+    if (this.#options.signal?.aborted) return { ended: 'interrupted', reason: null };
+    if (!(error instanceof IntegrityError)) throw error;
+    return { ended: 'failed', reason: error.message };
+  }
+
+  #state(): ScrubState {
+    const { transfers, blocks, counts } = this;
+    return { transfers, blocks, counts, ...this.findings.list() };
+  }
+
+  /** Of this run alone. */
+  speed(): Pick<ScrubReport, 'seconds' | 'bytesPerSecond'> {
+    const seconds = ((this.#end ?? performance.now()) - this.#start) / 1000;
+    const bytes = (this.blocks - this.#firstBlocks) * this.#disk.blockSize;
+    return { seconds, bytesPerSecond: seconds > 0 ? bytes / seconds : 0 };
+  }
+
+  #progress(): ScrubProgress {
+    const { bytesPerSecond } = this.speed();
+    const left = (this.#plan.blocks - this.blocks) * this.#disk.blockSize;
+    return {
+      planned: this.#plan.blocks,
+      done: this.blocks,
+      findings: this.findings.count,
+      bytesPerSecond,
+      secondsLeft: bytesPerSecond > 0 ? left / bytesPerSecond : null,
+    };
+  }
+}
+
+/** Keeps to a rate: each transfer waits until those before it have had their time. */
+class Pace {
+  readonly #bytesPerMs: number;
+  #next = 0;
+
+  constructor(rate: number | undefined) {
+    this.#bytesPerMs = (rate ?? Number.POSITIVE_INFINITY) / 1000;
+  }
+
+  async take(bytes: number, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    const now = performance.now();
+    const start = Math.max(now, this.#next);
+    this.#next = start + bytes / this.#bytesPerMs;
+    if (start > now) await delay(start - now, undefined, signal ? { signal } : {});
+  }
+}
+
+function report(parts: {
+  readonly summary: DiskSummary;
+  readonly way: ScrubWay;
+  readonly plan: ScrubPlan;
+  readonly range: BlockRange;
+  readonly sample: Sample | null;
+  readonly job: ScrubJob;
+  readonly ended: ScrubReport['ended'];
+  readonly reason: string | null;
+  readonly resumed: boolean;
+}): ScrubReport {
+  const { summary, way, plan, range, sample, job, ended, reason, resumed } = parts;
+  const { counts } = job;
+  const next = job.transfers < plan.transfers ? Number(plan.at(job.transfers).lba) : null;
+  const refusedIntervals = counts.unchecked - counts.passed;
+  return {
+    verb: 'scrub',
+    disk: summary,
+    lba: Number(range.lba),
+    blocks: range.blocks,
+    sample: sample && { percent: sample.percent, seed: sample.seed },
+    checker: way.checker,
+    path: way.path,
+    checks: way.checks,
+    by: way.by,
+    notSoftware: way.notSoftware,
+    ended,
+    reason,
+    resumed,
+    planned: plan.blocks,
+    done: job.blocks,
+    next,
+    counts,
+    checked: counts.ok + counts.bad + counts.passed + (way.checker === 'software' ? 0 : refusedIntervals),
+    ...job.findings.list(),
+    ...job.speed(),
+  };
+}

@@ -1,0 +1,123 @@
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
+import type { ScrubReport } from '../../src/report/model.js';
+import { FilledDisk } from '../support/filled-disk.js';
+
+const BLOCKS = 8192;
+const dir = t.testdir();
+let files = 0;
+const newFile = () => join(dir, `state-${files++}`);
+
+const flipGuard = (block: Uint8Array) => {
+  block[512]! ^= 0x01;
+};
+
+async function subject(): Promise<FilledDisk> {
+  const made = await FilledDisk.make({ blocks: BLOCKS });
+  for (const lba of [100, 101, 3000, 5000, 8000]) await made.change(lba, flipGuard);
+  return made;
+}
+
+/** Scrubs until so many blocks are done, and gives up. */
+function until(filled: FilledDisk, blocks: number, options: ScrubOptions): Promise<ScrubReport> {
+  const controller = new AbortController();
+  const onProgress = ({ done }: { readonly done: number }) => {
+    if (done >= blocks) controller.abort();
+  };
+  return scrub(filled.disk, { ...options, signal: controller.signal, onProgress });
+}
+
+const timeless = ({ seconds: _, bytesPerSecond: __, ...report }: ScrubReport) => report;
+
+t.test('a scrub goes on where it was, and says the same in the end', async (t) => {
+  await using filled = await subject();
+  const whole = await scrub(filled.disk);
+  t.equal(whole.findings.length, 4);
+  const state = newFile();
+  const first = await until(filled, 2500, { state });
+  t.match(first, { ended: 'interrupted', resumed: false });
+  const second = await until(filled, 6000, { state });
+  t.match(second, { ended: 'interrupted', resumed: true });
+  t.ok(second.done > first.done);
+  const told: number[] = [];
+  const last = await scrub(filled.disk, { state, onFinding: ({ lba }) => void told.push(lba) });
+  t.match(last, { ended: 'finished', resumed: true });
+  t.same(timeless({ ...last, resumed: false }), timeless(whole));
+  t.same(told, [8000], 'what was found before is not told again');
+  t.notOk(readdirSync(dir).length, 'a finished scrub leaves nothing');
+});
+
+t.test('a crash: what the file says is done, and what is half written is not looked at', async (t) => {
+  await using filled = await subject();
+  const whole = timeless(await scrub(filled.disk));
+  for (const after of [0, 1000, 4000]) {
+    const state = newFile();
+    await until(filled, after, { state });
+    // A crash between two states: the next one was being written.
+    writeFileSync(`${state}.new`, '{"file":"blk-integ');
+    const resumed = await scrub(filled.disk, { state });
+    t.same(timeless({ ...resumed, resumed: false }), whole, `${after}`);
+  }
+});
+
+t.test('a state of another scrub is refused, and left as it is', async (t) => {
+  await using filled = await subject();
+  const state = newFile();
+  await until(filled, 1000, { state });
+  const kept = readFileSync(state, 'utf8');
+  await using other = await subject();
+  const range = { lba: 8n, blocks: 4096 };
+  for (const [what, disk, options] of [
+    ['another disk', other.disk, {}],
+    ['another range', filled.disk, { range }],
+    ['a sample', filled.disk, { sample: { percent: 10, seed: 1 } }],
+  ] as const) {
+    await t.rejects(
+      scrub(disk, { ...options, state }),
+      { code: 'ERR_USAGE', message: /not of this scrub/ },
+      what,
+    );
+  }
+  t.equal(readFileSync(state, 'utf8'), kept);
+});
+
+t.test('what is no state is refused, and what cannot be written is known before the scrub', async (t) => {
+  await using filled = await subject();
+  const state = newFile();
+  await until(filled, 1000, { state });
+  const good = JSON.parse(readFileSync(state, 'utf8'));
+  const spoilt = (change: object) => ({ ...good, state: { ...good.state, ...change } });
+  for (const [name, content] of [
+    ['nothing', ''],
+    ['null', 'null'],
+    ['a list', '[]'],
+    ['other JSON', '{"file":"other"}'],
+    ['another version', JSON.stringify({ ...good, version: 99 })],
+    ['half', readFileSync(state, 'utf8').slice(0, 200)],
+    ['too many transfers', JSON.stringify(spoilt({ transfers: 1e6 }))],
+    ['a fraction', JSON.stringify(spoilt({ transfers: 0.5 }))],
+    ['blocks that were not', JSON.stringify(spoilt({ blocks: good.state.blocks + 1000 }))],
+    ['no counts', JSON.stringify(spoilt({ counts: null }))],
+    ['findings that are none', JSON.stringify(spoilt({ findings: [null] }))],
+    ['too many findings', JSON.stringify(spoilt({ findings: Array(1001).fill(good.state.findings[0]) }))],
+  ] as const) {
+    writeFileSync(state, content);
+    await t.rejects(scrub(filled.disk, { state }), { code: 'ERR_USAGE' }, name);
+    t.equal(readFileSync(state, 'utf8'), content, name);
+  }
+  mkdirSync(join(dir, 'folder'));
+  await t.rejects(scrub(filled.disk, { state: join(dir, 'folder') }), { code: 'ERR_USAGE' });
+  await t.rejects(scrub(filled.disk, { state: '/dev/null' }), {
+    code: 'ERR_USAGE',
+    message: /no regular file/,
+  });
+  await t.rejects(scrub(filled.disk, { state: join(dir, 'none', 'state') }), { code: 'ERR_IO' });
+  const link = newFile();
+  const target = newFile();
+  writeFileSync(target, 'precious');
+  symlinkSync(target, `${link}.new`);
+  await t.rejects(scrub(filled.disk, { state: link }), { code: 'ERR_IO' }, 'no link is followed');
+  t.equal(readFileSync(target, 'utf8'), 'precious');
+});

@@ -1,0 +1,309 @@
+import t from 'tap';
+import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
+import type { Disk } from '../../src/device/disk.js';
+import type { ScrubCounts, ScrubFinding, ScrubReport } from '../../src/report/model.js';
+import { EmulatedDisk, type EmulatedDiskOptions } from '../../src/testbed/disk/emulated-disk.js';
+import { BLOCK, fakeDisk, goodReader, type Reader } from '../support/disk.js';
+import { FilledDisk } from '../support/filled-disk.js';
+
+const BLOCKS = 4096;
+const filled = (options: EmulatedDiskOptions = {}, queueDepth = 1) =>
+  FilledDisk.make({ blocks: BLOCKS, ...options }, { queueDepth });
+
+/** The counts that are not 0. */
+const told = ({ counts }: ScrubReport) =>
+  Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0)) as Partial<ScrubCounts>;
+
+const places = ({ findings }: ScrubReport) =>
+  findings.map(({ kind, lba, blocks, check }) => [kind, lba, blocks, check]);
+
+const flipData = (block: Uint8Array) => {
+  block[77]! ^= 0x10;
+};
+const flipGuard = (block: Uint8Array) => {
+  block[512]! ^= 0x01;
+};
+const flipRef = (block: Uint8Array) => {
+  block[519]! ^= 0x04;
+};
+const escapeAll = (block: Uint8Array) => block.fill(0xff, 512, 520);
+
+t.test('a good disk: every interval is judged, nothing is found', async (t) => {
+  for (const type of [1, 2, 3] as const) {
+    await using subject = await filled({ type }, 4);
+    const report = await scrub(subject.disk);
+    t.match(report, {
+      checker: 'software',
+      path: 'passthrough',
+      by: 'READ with RDPROTECT 001b',
+      notSoftware: null,
+      ended: 'finished',
+      planned: BLOCKS,
+      done: BLOCKS,
+      next: null,
+      checked: BLOCKS,
+      findings: [],
+    });
+    t.same(report.checks, type === 3 ? ['guard'] : ['guard', 'ref'], `type ${type}`);
+    t.same(told(report), { ok: BLOCKS });
+  }
+});
+
+t.test('faults at known places: each is found, none is invented', async (t) => {
+  for (const queueDepth of [1, 7]) {
+    await using subject = await filled({}, queueDepth);
+    await subject.change(0, flipData);
+    await subject.change(455, flipGuard);
+    for (let lba = 1000; lba < 1900; lba++) await subject.change(lba, flipRef);
+    await subject.change(2000, flipData);
+    await subject.change(2002, flipData);
+    await subject.change(BLOCKS - 1, flipGuard);
+    for (const lba of [9, 10, 3000]) await subject.change(lba, escapeAll);
+    const report = await scrub(subject.disk);
+    t.same(places(report), [
+      ['mismatch', 0, 1, 'guard'],
+      ['mismatch', 455, 1, 'guard'],
+      ['mismatch', 1000, 900, 'ref'],
+      ['mismatch', 2000, 1, 'guard'],
+      ['mismatch', 2002, 1, 'guard'],
+      ['mismatch', BLOCKS - 1, 1, 'guard'],
+    ]);
+    t.same(told(report), { ok: BLOCKS - 905 - 3, bad: 905, escaped: 3 });
+    t.equal(report.checked, BLOCKS - 3);
+    const [data, , ref] = report.findings as [ScrubFinding, ScrubFinding, ScrubFinding];
+    t.match(data, {
+      intervals: 1,
+      stored: Number,
+      computed: Number,
+      diagnosis: { kind: 'stale', alsoFits: ['bit-flip'] },
+    });
+    t.match(ref, { intervals: 900, stored: 1000 ^ 4, computed: 1000 });
+  }
+});
+
+t.test('type 3 has guards alone, type 2 its own commands', async (t) => {
+  for (const type of [2, 3] as const) {
+    await using subject = await filled({ type });
+    await subject.change(700, flipData);
+    await subject.change(701, flipRef);
+    const report = await scrub(subject.disk);
+    const found = [['mismatch', 700, 1, 'guard']];
+    t.same(places(report), type === 3 ? found : [...found, ['mismatch', 701, 1, 'ref']]);
+  }
+});
+
+t.test('several tuples a block', async (t) => {
+  await using subject = await filled({ type: 2, blockSize: 4096, intervalExponent: 3, blocks: 512 });
+  await subject.change(33, (block) => {
+    block[2 * 520 + 5]! ^= 1;
+    block[3 * 520 + 5]! ^= 1;
+    block.fill(0xff, 8 * 520 - 8);
+  });
+  const report = await scrub(subject.disk);
+  t.same(places(report), [['mismatch', 33, 1, 'guard']]);
+  t.equal(report.findings[0]?.intervals, 2);
+  t.same(told(report), { ok: 512 * 8 - 3, bad: 2, escaped: 1 });
+});
+
+t.test('a disk that does not check: the software sees what it delivers', async (t) => {
+  await using subject = await filled({ checks: { guard: false, app: false, ref: false } });
+  await subject.change(1234, flipData);
+  await subject.change(1235, flipData);
+  const report = await scrub(subject.disk);
+  t.same(places(report), [['mismatch', 1234, 2, 'guard']]);
+  t.same(told(report), { ok: BLOCKS - 2, bad: 2 });
+});
+
+t.test('blocks that cannot be read are named, and the scrub goes on', async (t) => {
+  await using subject = await filled();
+  await subject.change(301, flipData);
+  await subject.change(303, flipData);
+  subject.emulated.addFault({ kind: 'medium-error', lba: 300n, blocks: 3n });
+  subject.emulated.addFault({ kind: 'medium-error', lba: 900n, blocks: 1n });
+  const report = await scrub(subject.disk);
+  t.same(places(report), [
+    ['read-error', 300, 3, null],
+    ['mismatch', 303, 1, 'guard'],
+    ['read-error', 900, 1, null],
+  ]);
+  t.match(report.findings[0]?.text, /03h\/11h\/00h|MEDIUM ERROR/);
+  t.same(told(report), { ok: BLOCKS - 5, bad: 1, unreadable: 4 });
+});
+
+t.test('what the disk refuses and the software finds right', async (t) => {
+  await using subject = await filled();
+  subject.emulated.addFault({ kind: 'guard', lba: 50n, blocks: 1n, on: 'read', place: 'wire', times: 1 });
+  t.same(told(await scrub(subject.disk)), { ok: BLOCKS }, 'wrong once is no finding');
+});
+
+t.test('a UNIT ATTENTION ends the proof; it is made anew and nothing is lost', async (t) => {
+  await using subject = await filled({}, 4);
+  await subject.change(2345, flipData);
+  subject.emulated.addFault({ kind: 'unit-attention', oneIn: 5, times: 4 });
+  subject.emulated.addFault({ kind: 'busy', oneIn: 5, times: 4 });
+  const report = await scrub(subject.disk);
+  t.same(places(report), [['mismatch', 2345, 1, 'guard']]);
+  t.same(told(report), { ok: BLOCKS - 1, bad: 1 });
+});
+
+t.test('tuples that do not come are never judged', async (t) => {
+  await using subject = await filled();
+  await subject.disk.proof();
+  subject.emulated.addFault({ kind: 'strip-pi', lba: 1000n, blocks: 1n });
+  const report = await scrub(subject.disk);
+  t.match(report, { ended: 'failed', reason: /\d+ bytes were not transferred/ });
+  t.notOk(
+    report.findings.some(({ kind }) => kind === 'mismatch'),
+    'no tuple, no mismatch',
+  );
+  t.ok((told(report).ok ?? 0) < BLOCKS);
+});
+
+t.test('nothing more can be sent: what is done is told', async (t) => {
+  await using subject = await filled();
+  await subject.disk.proof();
+  subject.emulated.addFault({ kind: 'unit-attention', lba: 2048n, blocks: 1n });
+  const gone = await scrub(subject.disk);
+  t.match(gone, { ended: 'failed', reason: /POWER ON|06h/, next: Number });
+  t.equal(told(gone).ok, gone.done);
+  t.ok(gone.done <= 2048 && gone.done > 1000);
+});
+
+t.test('nobody checks: that is an error, not a pass', async (t) => {
+  await using subject = await EmulatedDisk.create({ type: 0, blocks: BLOCKS });
+  await using disk = await subject.open();
+  await t.rejects(scrub(disk), {
+    code: 'ERR_NO_PATH',
+    message: /nobody can check.*formatted without protection/,
+  });
+});
+
+t.test('a disk whose tuples do not cross: by its own VERIFY', async (t) => {
+  for (const type of [1, 2] as const) {
+    await using subject = await filled({ type });
+    await subject.change(777, flipData);
+    subject.emulated.addFault({ kind: 'strip-pi' });
+    const report = await scrub(subject.disk);
+    t.match(report, {
+      checker: 'device',
+      path: 'passthrough',
+      by: `VERIFY(${type === 2 ? 32 : 16}) with VRPROTECT 001b`,
+      notSoftware: /^passthrough: accepts RDPROTECT, transfers no tuples/,
+      findings: [{ kind: 'refused', lba: 777, blocks: 1, checker: 'device', check: 'guard', stored: null }],
+      findingsOmitted: 0,
+      checked: BLOCKS,
+    });
+    t.same(told(report), { unchecked: BLOCKS, passed: BLOCKS - 1, refused: 1 });
+  }
+});
+
+/** A fake disk's fast looks, made of its reads. */
+function looking(reader: Reader, paths?: Parameters<typeof fakeDisk>[1]): Disk {
+  const disk = fakeDisk(reader, paths);
+  const perfect = (lba: bigint, blocks: number, path: 'block-pi' | 'block') =>
+    reader(path, lba, blocks).answer.kind === 'good';
+  return {
+    ...disk,
+    queueDepth: 1,
+    requireRange: () => {},
+    profileBy: () => disk.profile,
+    noBlockPi: null,
+    transport: null,
+    judge: async () => null,
+    readThrough: async (lba: bigint, blocks: number) => perfect(lba, blocks, 'block'),
+  } as unknown as Disk;
+}
+
+t.test('blocks that do not stand still are counted as changing, and are no findings', async (t) => {
+  let reads = 0;
+  const reader: Reader = (path, lba, blocks) => {
+    const read = goodReader(path, lba, blocks);
+    if (path === 'block-pi' && lba <= 117n && lba + BigInt(blocks) > 117n)
+      read.data!.fill(++reads, Number(117n - lba) * BLOCK, Number(118n - lba) * BLOCK);
+    return read;
+  };
+  const report = await scrub(looking(reader));
+  t.same(told(report), { ok: 1023, changing: 1 });
+  t.same(report.findings, []);
+});
+
+t.test('the kernel alone: its word, which is none of the software', async (t) => {
+  const bad = 200n;
+  const reader: Reader = (path, lba, blocks) => {
+    const read = goodReader(path, lba, blocks);
+    if (path !== 'block' || bad < lba || bad >= lba + BigInt(blocks)) return read;
+    const answer = {
+      kind: 'refused',
+      checker: 'kernel',
+      check: 'guard',
+      text: 'EILSEQ',
+      tags: { stored: 1, computed: 2 },
+    };
+    return { ...read, data: null, answer: answer as typeof read.answer };
+  };
+  const disk = looking(reader, ['passthrough', 'block']);
+  const report = await scrub(disk);
+  t.match(report, {
+    checker: 'kernel',
+    path: 'block',
+    by: 'reads through the block layer',
+    notSoftware: /^passthrough: accepts RDPROTECT/,
+    checked: 1024,
+    findings: [{ kind: 'refused', lba: 200, checker: 'kernel', check: 'guard', stored: 1, computed: 2 }],
+  });
+  t.same(told(report), { unchecked: 1024, passed: 1023, refused: 1 });
+});
+
+t.test('a sample: so much of the disk, the same for the same seed', async (t) => {
+  await using subject = await filled();
+  const sampled = (sample: ScrubOptions['sample']) => scrub(subject.disk, { sample });
+  const some = await sampled({ percent: 25, seed: 7 });
+  t.equal(some.done, some.planned);
+  t.ok(some.done >= BLOCKS / 4 && some.done < BLOCKS / 2, `${some.done}`);
+  t.same(told(some), { ok: some.done });
+  t.match(some, { sample: { percent: 25, seed: 7 }, blocks: BLOCKS });
+  t.equal((await sampled({ percent: 100, seed: 7 })).done, BLOCKS);
+  await t.rejects(sampled({ percent: 0, seed: 1 }), { code: 'ERR_OUT_OF_RANGE' });
+  await t.rejects(sampled({ percent: 5, seed: -1 }), { code: 'ERR_OUT_OF_RANGE' });
+});
+
+t.test('findings are listed up to a thousand and told all', async (t) => {
+  await using subject = await filled();
+  for (let lba = 0; lba < 2500; lba += 2) if (lba % 64 > 8) await subject.change(lba, flipGuard);
+  const all: ScrubFinding[] = [];
+  const report = await scrub(subject.disk, { onFinding: (finding) => void all.push(finding) });
+  const planted = Array.from({ length: 1250 }, (_, i) => 2 * i).filter((lba) => lba % 64 > 8);
+  t.same(
+    all.map(({ lba }) => lba),
+    planted,
+  );
+  t.equal(report.findings.length, 1000);
+  t.equal(report.findingsOmitted, planted.length - 1000);
+});
+
+t.test('progress, rate, and an end before the end', async (t) => {
+  await using subject = await filled();
+  const start = performance.now();
+  const done: number[] = [];
+  await scrub(subject.disk, {
+    rate: 8 * 1024 * 1024,
+    onProgress: (progress) => void done.push(progress.done),
+  });
+  t.ok(
+    performance.now() - start > 150,
+    'two mebibytes at eight a second; the last transfer is not waited for',
+  );
+  t.equal(done.at(-1), BLOCKS);
+
+  const controller = new AbortController();
+  const report = await scrub(subject.disk, {
+    signal: controller.signal,
+    onProgress: ({ done: blocks }) => {
+      if (blocks > 1500) controller.abort();
+    },
+  });
+  t.match(report, { ended: 'interrupted', reason: null });
+  t.equal(report.next, report.done);
+  t.same(told(report), { ok: report.done });
+  t.ok(report.done > 1500 && report.done < BLOCKS);
+});
