@@ -38,6 +38,8 @@ export { type ProveOptions, prove } from './check/prove.js';
 export { type BlockRange, namedRange, sampleRanges } from './check/ranges.js';
 export { type ReadOptions, readBlocks } from './check/read.js';
 export { planRead, type ReadPlan, type ReadRequest } from './check/read-plan.js';
+export { type ScrubOptions, scrub } from './check/scrub.js';
+export type { Sample } from './check/scrub-plan.js';
 export {
   planWrite,
   type WriteContent,
@@ -51,6 +53,7 @@ export { alignedBuffer } from './device/buffers.js';
 export { type Disk, type OpenDiskOptions, openDevice } from './device/disk.js';
 export type { DiskFacts } from './device/facts.js';
 export { type Proof, proveTuplesCross } from './device/proof.js';
+export type { ReadVerdict } from './device/read-verdict.js';
 export { type AlteringCommand, sendHeld } from './device/safeguard/alter.js';
 export { type ClaimOptions, claimRegion } from './device/safeguard/claim.js';
 export { type TestbedKind, testbedKind } from './device/safeguard/ours.js';
@@ -59,7 +62,14 @@ export { type Recovery, recover } from './device/safeguard/recover.js';
 export type { Region } from './device/safeguard/region.js';
 export type { RegionRange, Restored } from './device/safeguard/saved-region.js';
 export { type OnCommand, type TracedCommand, traceText } from './device/trace.js';
-export type { DiskTransport, ScsiCommand, ScsiReply, ScsiTransport } from './device/transport.js';
+export type {
+  DiskTransport,
+  JudgedCommand,
+  JudgedReply,
+  ScsiCommand,
+  ScsiReply,
+  ScsiTransport,
+} from './device/transport.js';
 export { ERROR_CODES, type ErrorCode, IntegrityError, KernelBugError } from './errors.js';
 export * from './nvme/identify.js';
 export { crc16T10DifCombine, crc64NvmeCombine } from './pi/combine.js';
@@ -101,6 +111,7 @@ export {
   remapReferenceTagsChecked,
 } from './pi/remap.js';
 export type * from './report/model.js';
+export { scrubText } from './report/scrub-text.js';
 export { crosscheckTap, proveTap } from './report/tap.js';
 export { chainText, crosscheckText, listText, proveText, restoreText } from './report/text.js';
 export { commandReportText, readText, writeText } from './report/transfer-text.js';

@@ -14,6 +14,7 @@ import { listCommand } from './list.js';
 import { proveCommand } from './prove.js';
 import { readCommand } from './read.js';
 import { restoreCommand } from './restore.js';
+import { scrubCommand } from './scrub.js';
 import { showCommand } from './show.js';
 import { testbedDiskCommand } from './testbed-disk.js';
 import { testbedScsiDebugCommand } from './testbed-scsi-debug.js';
@@ -36,6 +37,7 @@ function program(io: CommandIo, version: string): Command {
     .addCommand(listCommand(io))
     .addCommand(showCommand(io))
     .addCommand(crosscheckCommand(io))
+    .addCommand(scrubCommand(io))
     .addCommand(proveCommand(io))
     .addCommand(restoreCommand(io))
     .addCommand(readCommand(io))

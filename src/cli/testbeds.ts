@@ -36,6 +36,7 @@ export interface DiskChoice {
   readonly testbed?: string | undefined;
   readonly trace?: boolean | undefined;
   readonly queueDepth?: number | undefined;
+  readonly idle?: boolean | undefined;
   /** The verb and its options, to be said again in a VM; null for one that does not run there. */
   readonly verb: readonly string[] | null;
 }
@@ -43,12 +44,13 @@ export interface DiskChoice {
 /** Runs `job` on the disk, and gives the testbed back whatever comes of it. */
 export async function withDisk(
   io: CommandIo,
-  { device, testbed, trace, queueDepth, verb }: DiskChoice,
+  { device, testbed, trace, queueDepth, idle, verb }: DiskChoice,
   job: (disk: Disk) => Promise<void>,
 ): Promise<void> {
   const options: OpenDiskOptions = {
     signal: io.signal,
     queueDepth,
+    idle,
     ...(trace && { onCommand: (traced) => void io.stderr.write(`${printable(traceText(traced))}\n`) }),
   };
   if (device !== undefined && testbed !== undefined) {

@@ -16,11 +16,17 @@ export interface Surroundings {
   readonly signal?: AbortSignal;
   readonly stdin?: Iterable<Uint8Array>;
   readonly isTTY?: boolean;
+  readonly stderrIsTTY?: boolean;
 }
 
 export async function cli(
   args: readonly string[],
-  { signal = new AbortController().signal, stdin = [], isTTY = false }: Surroundings = {},
+  {
+    signal = new AbortController().signal,
+    stdin = [],
+    isTTY = false,
+    stderrIsTTY = false,
+  }: Surroundings = {},
 ): Promise<Seen> {
   const parts = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
   const collect = (name: keyof typeof parts) =>
@@ -36,7 +42,7 @@ export async function cli(
     {
       stdin: Readable.from(stdin, { objectMode: false }),
       stdout: Object.assign(collect('stdout'), { isTTY }),
-      stderr: collect('stderr'),
+      stderr: Object.assign(collect('stderr'), { isTTY: stderrIsTTY }),
       signal,
       setExitStatus: (said) => {
         status = said;

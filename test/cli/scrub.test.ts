@@ -1,0 +1,95 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { cli, type Surroundings } from '../support/cli.js';
+
+const dir = t.testdir();
+const scrub = (...args: string[]) => cli(['scrub', '--testbed', 'disk', ...args]);
+const within = (surroundings: Surroundings, ...args: string[]) =>
+  cli(['scrub', '--testbed', 'disk', ...args], surroundings);
+const lines = (text: string) =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+t.test('a report for people', async (t) => {
+  const { status, stdout, stderr } = await scrub();
+  t.same({ status, stderr }, { status: 0, stderr: '' }, 'a pipe is not told of progress');
+  t.match(stdout, /^blocks 0 to 32767$/m);
+  t.match(stdout, /^the software checks guard, ref by passthrough: READ with RDPROTECT 001b$/m);
+  t.match(stdout, /^no findings\n32768 intervals ok\n\d/m);
+  t.notMatch(stdout, /NOTHING WAS CHECKED|FAILED|INTERRUPTED/);
+});
+
+t.test('a range, a sample, and JSON Lines whose last is the report', async (t) => {
+  const range = await scrub('--lba', '1000', '--blocks', '500', '--json');
+  t.equal(range.status, 0);
+  t.match(lines(range.stdout), [
+    { verb: 'scrub', lba: 1000, blocks: 500, planned: 500, done: 500, counts: { ok: 500 }, findings: [] },
+  ]);
+  const tail = lines((await scrub('--lba', '32760', '--json')).stdout).at(-1);
+  t.match(tail, { lba: 32760, blocks: 8, done: 8 });
+  const sample = lines((await scrub('--sample', '10', '--seed', '3', '--json')).stdout).at(-1);
+  t.match(sample, { sample: { percent: 10, seed: 3 }, blocks: 32768 });
+  t.ok(sample.done >= 3276 && sample.done < 4500, `${sample.done}`);
+});
+
+t.test('a terminal sees how far it is, on a line that is gone in the end', async (t) => {
+  const { stdout, stderr } = await within({ stderrIsTTY: true }, '--rate', '32M');
+  t.match(stderr, /^\r\d+\.\d %, \d+\.\d [KM]iB\/s, \d+\.\d s left, 0 findings/);
+  t.ok(stderr.endsWith('\r\x1b[K'));
+  t.notMatch(stdout, /\r|%/);
+  t.equal((await within({ stderrIsTTY: true }, '--rate', '32M', '--json')).stderr, '');
+});
+
+t.test('an interrupt: a partial report, a state, and the exit status of it', async (t) => {
+  const state = join(dir, 'state');
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), 1500);
+  const { status, stdout, stderr } = await within(
+    { signal: controller.signal },
+    '--rate',
+    '2M',
+    '--state',
+    state,
+    '--json',
+  );
+  t.same({ status, stderr }, { status: 130, stderr: '' });
+  const report = lines(stdout).at(-1);
+  t.match(report, { ended: 'interrupted', planned: 32768 });
+  t.ok(report.done < 32768);
+  t.equal(report.counts.ok, report.done);
+  t.match(JSON.parse(readFileSync(state, 'utf8')), { state: { blocks: report.done } });
+  t.match(
+    await scrub('--state', state),
+    { status: 2, stderr: /its identity is.*ERR_USAGE/s },
+    'of another disk',
+  );
+  t.match(await scrub('--state', join(dir, 'other')), { status: 0 });
+  t.notOk(existsSync(join(dir, 'other')), 'a finished scrub leaves no state');
+});
+
+t.test('--trace names the commands, --idle is taken', async (t) => {
+  const { stderr, status } = await scrub('--blocks', '16', '--trace', '--idle');
+  t.equal(status, 0);
+  t.match(stderr, /^READ\(16\) protect=1 lba=0 blocks=16, in: GOOD, [\d.]+ ms$/m);
+});
+
+t.test('what cannot be is said, and its exit status', async (t) => {
+  for (const [args, message] of [
+    [['--blocks', '0'], /--blocks/],
+    [['--blocks', '99999'], /ERR_OUT_OF_RANGE/],
+    [['--sample', '0'], /no percentage/],
+    [['--sample', '101'], /no percentage/],
+    [['--sample', '-1'], /no percentage/],
+    [['--seed', '1'], /needs --sample/],
+    [['--queue-depth', '0'], /1 to 128/],
+    [['--rate', '0'], /no number of bytes/],
+    [['--rate', '5T'], /no number of bytes/],
+    [['--rate', 'M'], /no number of bytes/],
+  ] as const) {
+    t.match(await scrub(...args), { status: 2, stdout: '', stderr: message }, args.join(' '));
+  }
+  t.match(await cli(['scrub']), { status: 2, stderr: /give DEVICE, or --testbed/ });
+});
