@@ -134,15 +134,10 @@ export class ScrubTransfer {
     if (look !== null && look !== 'passed') {
       return distinct(look.badIntervals.map((i) => lba + BigInt(Math.floor(i / this.#perBlock))));
     }
-    if (isVerify(way)) return [];
+    if (way.checker !== 'software') return [];
     const read = await disk.read(way.path, lba, blocks, signal);
     const { answer } = read;
     if (answer.kind === 'failed' && !isOfBlock(answer)) throw answer.error;
-    if (way.checker !== 'software') {
-      if (answer.kind !== 'good') return [];
-      this.#let(blocks);
-      return null;
-    }
     const view = softwareView({ [way.path]: read }, way.path, rules);
     if (view !== null && view.bad.length > 0) return distinct(view.bad.map((bad) => bad.lba));
     if (answer.kind !== 'good') return [];
@@ -189,7 +184,9 @@ export class ScrubTransfer {
   /** One block that the software finds nothing wrong with, or does not see, by what was answered to each path. */
   #answered(lba: bigint, reads: Reads, view: View | null): void {
     const { way } = this.#tools;
-    const unreadable = reads[way.path]?.answer.kind === 'failed';
+    const own = reads[way.path]!.answer;
+    if (own.kind === 'failed' && !isOfBlock(own)) throw own.error;
+    const unreadable = own.kind === 'failed';
     let refused = false;
     for (const [path, { answer }] of Object.entries(reads) as [PathName, BlocksRead][]) {
       if (answer.kind === 'failed') this.#others.push(readError(lba, path, answer.error.message));

@@ -27,6 +27,8 @@ export interface ScsiDebugOptions {
   readonly sectorSize?: 512 | 1024 | 2048 | 4096;
   /** Default 16. */
   readonly sizeMiB?: number;
+  /** What the disk says that it has; its blocks are those of `sizeMiB`, again and again, with their tuples. Default: no more than it has. */
+  readonly virtualGiB?: number;
   /** Equal partitions that the disk comes with. Default 0. */
   readonly partitions?: number;
   /** Milliseconds before each answer. Default 0: at once. */
@@ -55,6 +57,7 @@ export async function createScsiDebug(options: ScsiDebugOptions = {}): Promise<S
     guard = 'crc',
     sectorSize = 512,
     sizeMiB = 16,
+    virtualGiB = 0,
     partitions = 0,
     delayMs = 0,
   } = options;
@@ -77,6 +80,7 @@ export async function createScsiDebug(options: ScsiDebugOptions = {}): Promise<S
     guard: guard === 'ip' ? 1 : 0,
     sector_size: sectorSize,
     dev_size_mb: sizeMiB,
+    virtual_gb: virtualGiB,
     num_parts: partitions,
     ...(delayMs === 0 ? { delay: 0 } : { ndelay: delayMs * 1_000_000 }),
   });

@@ -20,6 +20,7 @@ import { owned } from './owned.js';
 import { passthrough } from './passthrough.js';
 import { randomIo } from './random-io.js';
 import { safeguard } from './safeguard.js';
+import { scrubbing } from './scrub.js';
 import { scsiDebug } from './scsi-debug.js';
 import { targetMakers } from './targets/index.js';
 import { tcmu } from './tcmu.js';
@@ -45,6 +46,7 @@ const SUITES: Readonly<Record<string, (t: Test) => Promise<void>>> = {
   altering,
   passthrough,
   verbs,
+  scrub: scrubbing,
   'bad-input': badInput,
   tcmu,
   'emulated-disk': emulatedDisk,

@@ -5,7 +5,7 @@ import { randomFillSync } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { release, constants as system } from 'node:os';
-import { alignedBuffer, mirrorTuples, type NvmeNamespace } from 'blk-integrity';
+import { alignedBuffer, mirrorTuples, type NvmeNamespace, scrub } from 'blk-integrity';
 import type { Test } from 'tap';
 import type { NvmeIoRequest } from '../../lib/binding.js';
 import { findNamespaces, namespaceName, nvmeTargets, openNamespace } from './targets/nvme.js';
@@ -22,6 +22,7 @@ export async function nvme(t: Test): Promise<void> {
       await tuples(it);
       await faults(it);
       await passthrough(it);
+      await scrubbed(it);
     });
   }
 }
@@ -163,6 +164,37 @@ async function faults({ t, target, file, blockSize }: Subject): Promise<void> {
 
   await target.plant!(LBA, data, metadata);
   t.same(await verdicts(), expected('good'), 'put back');
+}
+
+/** The software where io_uring takes tuples, else the kernel, finds what is planted and nothing else. */
+async function scrubbed({ t, target, file, blockSize }: Subject): Promise<void> {
+  const { disk } = target;
+  const range = { lba: 800n, blocks: 600 };
+  const written = 500;
+  const data = randomFillSync(alignedBuffer(written * blockSize));
+  await file.write(data, 0, data.length, Number(range.lba) * blockSize);
+  const clean = await scrub(disk, { range });
+  const software = disk.paths.includes('block-pi');
+  t.match(clean, {
+    path: software ? 'block-pi' : 'block',
+    checker: software ? 'software' : 'kernel',
+    findings: [],
+  });
+  const { ok, escaped, unchecked, passed } = clean.counts;
+  const all = range.blocks;
+  const seen = software ? [written, all - written, 0, 0] : [0, 0, all, all];
+  t.same([ok, escaped, unchecked, passed], seen, 'what was never written is escaped');
+
+  for (const lba of [803n, 1000n, 1001n, 1299n]) {
+    const other = randomFillSync(alignedBuffer(blockSize));
+    await target.plantData!(lba, other);
+  }
+  const { findings, counts } = await scrub(disk, { range });
+  t.same(
+    findings.map(({ kind, lba, blocks }) => [kind, lba, blocks]),
+    [803, 1000, 1299].map((lba) => [software ? 'mismatch' : 'refused', lba, lba === 1000 ? 2 : 1]),
+  );
+  t.equal(software ? counts.bad : counts.refused, 4);
 }
 
 /** Status code type and status code of a completion (NVM Command Set Specification 1.0, figures 16 and 17). */
