@@ -1,7 +1,7 @@
 /**
  * One transfer of a scrub in which something may be wrong: which of its blocks, what is wrong with them, and why. Reads only.
  */
-import type { Answer, BlocksRead } from '../device/blocks.js';
+import { type Answer, type BlocksRead, GOOD } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
 import { type Diagnosis, diagnose } from '../pi/diagnose.js';
 import { type CheckedField, defaultEngine } from '../pi/engine.js';
@@ -181,22 +181,22 @@ export class ScrubTransfer {
     }
   }
 
-  /** One block that the software finds nothing wrong with, or does not see, by what was answered to each path. */
+  /** One block that the software finds nothing wrong with, or does not see: the word of the scrub's own path goes before all others'. */
   #answered(lba: bigint, reads: Reads, view: View | null): void {
-    const { way } = this.#tools;
-    const own = reads[way.path]!.answer;
-    if (own.kind === 'failed' && !isOfBlock(own)) throw own.error;
-    const unreadable = own.kind === 'failed';
-    let refused = false;
-    for (const [path, { answer }] of Object.entries(reads) as [PathName, BlocksRead][]) {
-      if (answer.kind === 'failed') this.#others.push(readError(lba, path, answer.error.message));
-      if (answer.kind !== 'refused' || refused || unreadable) continue;
-      refused = true;
-      this.#others.push(refusal(lba, path, answer));
+    const own = this.#tools.way.path;
+    const others = (Object.keys(reads) as PathName[]).filter((path) => path !== own);
+    const path = [own, ...others].find((one) => reads[one]!.answer.kind !== 'good');
+    const answer = path === undefined ? GOOD : reads[path]!.answer;
+    if (answer.kind === 'failed') {
+      if (path === own && !isOfBlock(answer)) throw answer.error;
+      this.#others.push(readError(lba, path!, answer.error.message));
     }
-    if (refused) this.counts.refused++;
-    if (unreadable) this.counts.unreadable++;
-    else this.#count(view, refused);
+    if (answer.kind === 'refused') {
+      this.counts.refused++;
+      this.#others.push(refusal(lba, path!, answer));
+    }
+    if (answer.kind === 'failed' && path === own) this.counts.unreadable++;
+    else this.#count(view, answer.kind === 'refused');
   }
 
   #count(view: View | null, refused: boolean): void {

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
 import type { Disk } from '../../src/device/disk.js';
+import { IntegrityError } from '../../src/errors.js';
 import type { ScrubCounts, ScrubFinding, ScrubReport } from '../../src/report/model.js';
 import { EmulatedDisk, type EmulatedDiskOptions } from '../../src/testbed/disk/emulated-disk.js';
 import { BLOCK, fakeDisk, goodReader, type Reader } from '../support/disk.js';
@@ -225,6 +226,18 @@ t.test('blocks that do not stand still are counted as changing, and are no findi
   const report = await scrub(looking(reader));
   t.same(told(report), { ok: 1023, changing: 1 });
   t.same(report.findings, []);
+});
+
+t.test('blocks that no path can read are one finding', async (t) => {
+  const error = new IntegrityError('ERR_IO', '/dev/sdx: EIO');
+  const reader: Reader = (path, lba, blocks) =>
+    lba <= 302n && lba + BigInt(blocks) > 300n
+      ? { lba, blocks, data: null, tuples: null, answer: { kind: 'failed', error } }
+      : goodReader(path, lba, blocks);
+  const report = await scrub(looking(reader));
+  t.same(places(report), [['read-error', 300, 3, null]]);
+  t.match(report.findings[0], { path: 'block-pi' });
+  t.same(told(report), { ok: 1021, unreadable: 3 });
 });
 
 t.test('the kernel alone: its word, which is none of the software', async (t) => {

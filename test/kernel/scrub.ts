@@ -25,7 +25,7 @@ import {
 import type { Test } from 'tap';
 import { cli } from './cli.js';
 
-const BLOCKS = 4096;
+const BLOCKS = 2048;
 const QUEUE_DEPTH = 8;
 
 export async function scrubbing(t: Test): Promise<void> {
@@ -69,22 +69,22 @@ async function emulated(t: Test, type: 1 | 2): Promise<void> {
     block[at]! ^= 0x10;
   };
   await change(0, flip(100));
-  for (let lba = 2000; lba < 2040; lba++) await change(lba, flip(519));
-  await change(3000, flip(512));
+  for (let lba = 1000; lba < 1040; lba++) await change(lba, flip(519));
+  await change(1500, flip(512));
   await change(BLOCKS - 1, flip(0));
-  await change(3200, (block) => block.fill(0xff, 512));
-  unit.addFault({ kind: 'medium-error', lba: 3500n, blocks: 2n });
+  await change(1600, (block) => block.fill(0xff, 512));
+  unit.addFault({ kind: 'medium-error', lba: 1700n, blocks: 2n });
   const spoilt = await scrub(disk);
   const found = [
     ['mismatch', 0, 1, 'guard'],
-    ['mismatch', 2000, 40, 'ref'],
-    ['mismatch', 3000, 1, 'guard'],
-    ['read-error', 3500, 2, null],
+    ['mismatch', 1000, 40, 'ref'],
+    ['mismatch', 1500, 1, 'guard'],
+    ['read-error', 1700, 2, null],
     ['mismatch', BLOCKS - 1, 1, 'guard'],
   ];
   t.same(places(spoilt), found);
   t.same(told(spoilt), { ok: BLOCKS - 43 - 1 - 2, bad: 43, escaped: 1, unreadable: 2 });
-  t.match(spoilt.findings[1], { stored: 2000 ^ 0x10, computed: 2000, intervals: 40 });
+  t.match(spoilt.findings[1], { stored: 1000 ^ 0x10, computed: 1000, intervals: 40 });
   if (type === 1) await killed(t, attached.sg, found);
 }
 
@@ -92,7 +92,7 @@ async function emulated(t: Test, type: 1 | 2): Promise<void> {
 async function killed(t: Test, sg: string, found: readonly unknown[]): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'scrub-'));
   const state = join(dir, 'state');
-  const main = ['lib/cli/main.js', 'scrub', sg, '--queue-depth', '2', '--rate', '150K', '--state', state];
+  const main = ['lib/cli/main.js', 'scrub', sg, '--queue-depth', '2', '--rate', '100K', '--state', state];
   const child = spawn(process.execPath, main, { stdio: 'ignore' });
   let blocks = 0;
   while (blocks === 0 && child.exitCode === null) {
