@@ -14,7 +14,7 @@ import type { Target } from './targets/target.js';
 
 export async function nvme(t: Test): Promise<void> {
   await t.test('what the kernel makes of the formats', formats);
-  for (const maker of await nvmeTargets()) {
+  for (const [number, maker] of (await nvmeTargets()).entries()) {
     await t.test(maker.name, async (t) => {
       await using target = await maker.make();
       await using file = await open(target.disk.device, constants.O_RDWR | constants.O_DIRECT);
@@ -22,7 +22,7 @@ export async function nvme(t: Test): Promise<void> {
       await tuples(it);
       await faults(it);
       await passthrough(it);
-      await scrubbed(it);
+      await scrubbed(it, number === 0);
     });
   }
 }
@@ -167,10 +167,11 @@ async function faults({ t, target, file, blockSize }: Subject): Promise<void> {
 }
 
 /** The software where io_uring takes tuples, else the kernel, finds what is planted and nothing else. */
-async function scrubbed({ t, target, file, blockSize }: Subject): Promise<void> {
+async function scrubbed({ t, target, file, blockSize }: Subject, first: boolean): Promise<void> {
   const { disk } = target;
   const range = { lba: 800n, blocks: 600 };
-  const written = 500;
+  // Up to a boundary of 4096 bytes: of what QEMU has written in part, the rest is zeros without an escape.
+  const written = 504;
   const data = randomFillSync(alignedBuffer(written * blockSize));
   await file.write(data, 0, data.length, Number(range.lba) * blockSize);
   const clean = await scrub(disk, { range });
@@ -178,13 +179,15 @@ async function scrubbed({ t, target, file, blockSize }: Subject): Promise<void> 
   t.match(clean, {
     path: software ? 'block-pi' : 'block',
     checker: software ? 'software' : 'kernel',
-    findings: [],
   });
+  t.same(clean.findings, []);
   const { ok, escaped, unchecked, passed } = clean.counts;
   const all = range.blocks;
   const seen = software ? [written, all - written, 0, 0] : [0, 0, all, all];
   t.same([ok, escaped, unchecked, passed], seen, 'what was never written is escaped');
 
+  // The kernel's log does not name who refused, and is waited for: once is enough.
+  if (!software && !first) return;
   for (const lba of [803n, 1000n, 1001n, 1299n]) {
     const other = randomFillSync(alignedBuffer(blockSize));
     await target.plantData!(lba, other);

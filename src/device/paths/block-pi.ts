@@ -14,27 +14,47 @@ import { answerOf, type BlockSource } from './block.js';
 /** IO_INTEGRITY_CHK_GUARD | IO_INTEGRITY_CHK_REFTAG: what a device that heeds the flags shall check. */
 const CHECK_GUARD = 1;
 const CHECK_REFTAG = 2;
+const CHECK_NOTHING = 0;
 
 export interface BlockPiSource extends BlockSource {
   readonly handle: NativeHandle;
   readonly profile: Profile;
 }
 
-/** `offset` in bytes. A reference tag is only checked where the type defines one. */
-function attribute(profile: Profile, offset: bigint, tuples: Uint8Array): PiAttribute {
-  const flags = profile.type === 3 ? CHECK_GUARD : CHECK_GUARD | CHECK_REFTAG;
-  return { flags, appTag: 0, seed: offset / BigInt(profile.interval), tuples };
+/** A reference tag is only checked where the type defines one. */
+function checksOf({ type }: Profile): number {
+  return type === 3 ? CHECK_GUARD : CHECK_GUARD | CHECK_REFTAG;
 }
 
-/** Reads data and tuples. A read that a device refused may still deliver the tuples of its blocks. */
+/** `offset` in bytes. */
+function attribute(profile: Profile, offset: bigint, tuples: Uint8Array): PiAttribute {
+  return { flags: checksOf(profile), appTag: 0, seed: offset / BigInt(profile.interval), tuples };
+}
+
+/**
+ * Reads data and tuples. What the device refuses is asked for again without its check, which not every device heeds; a refused read may still
+ * deliver the tuples of its blocks.
+ */
 export async function readBlockPi(source: BlockPiSource, lba: bigint, blocks: number): Promise<BlocksRead> {
+  const read = await readOnce(source, lba, blocks, checksOf(source.profile));
+  if (read.answer.kind !== 'refused') return read;
+  const medium = await readOnce(source, lba, blocks, CHECK_NOTHING);
+  return medium.answer.kind === 'good' ? { ...medium, answer: read.answer } : read;
+}
+
+async function readOnce(
+  source: BlockPiSource,
+  lba: bigint,
+  blocks: number,
+  flags: number,
+): Promise<BlocksRead> {
   const { profile, blockSize, handle } = source;
   const data = alignedBuffer(blocks * blockSize);
   const tuples = alignedBuffer(metadataLength(profile, data.length));
   poison(tuples);
   source.log?.drain();
   const offset = lba * BigInt(blockSize);
-  const result = await handle.readWithPi(data, offset, attribute(profile, offset, tuples));
+  const result = await handle.readWithPi(data, offset, { ...attribute(profile, offset, tuples), flags });
   const answer = answerOf(source, { what: 'io_uring read with tuples', lba, length: data.length, ...result });
   const good = answer.kind === 'good';
   return {
