@@ -173,6 +173,8 @@ async function readNear(
   return place;
 }
 
+const BAD_THERE = 'the disk refuses the blocks by their tags';
+
 async function readPlace(
   { transport, blockSize, profile, protect, cdbSize }: ProofSubject & { readonly profile: Profile },
   lba: bigint,
@@ -190,7 +192,8 @@ async function readPlace(
       const text = `refuses RDPROTECT: ${describeOutcome(outcome)}`;
       return { result: 'refused', text, ...(outcome.kind === 'protection' && { badThere: true }) };
     }
-    if (before === null || after === null || !same(before, after)) continue;
+    if (before === 'refused') return { result: 'undecided', text: BAD_THERE, badThere: true };
+    if (before === null || after === null || after === 'refused' || !same(before, after)) continue;
     return judgeInterleaved(received, before, profile, seedOf(range));
   }
   return { result: 'undecided', text: 'the blocks changed between two reads' };
@@ -201,9 +204,11 @@ async function readPlain(
   lba: bigint,
   blockSize: number,
   signal?: AbortSignal,
-): Promise<Uint8Array | null> {
+): Promise<Uint8Array | 'refused' | null> {
   const data = alignedBuffer(PROOF_BLOCKS * blockSize);
   const cdb = readCdb({ size: 16, lba, blocks: PROOF_BLOCKS });
   const { outcome, result } = await transport.send({ cdb, direction: 'from-device', data, signal });
+  // SBC-4 has a plain READ checked as well.
+  if (outcome.kind === 'protection') return 'refused';
   return outcome.kind === 'good' && result.resid === 0 ? data : null;
 }

@@ -4,6 +4,7 @@ import { plainEngine } from '../../src/pi/engine.js';
 import { deinterleave } from '../../src/pi/interleave.js';
 import { type Profile, profileByName } from '../../src/pi/profile.js';
 import { pattern } from '../../src/testbed/fill.js';
+import { FilledDisk } from '../support/filled-disk.js';
 import { type Manner, Target, type TargetOptions } from '../support/target.js';
 
 const BLOCKS = 64;
@@ -114,6 +115,27 @@ t.test('one place that speaks against it outweighs those that speak for it', asy
   const bent = written(TYPE1);
   bent.tuples[(BLOCKS - 1) * 8]! ^= 0x01;
   t.match(await prove('interleaves', TYPE1, bent).proof, { result: 'not-proven' });
+});
+
+t.test('where the disk refuses what is stored, it is looked at beside', async (t) => {
+  await using filled = await FilledDisk.make({ blocks: 4096 });
+  for (const lba of [0, 9, 2047, 4090]) {
+    await filled.change(lba, (block) => {
+      block[0]! ^= 1;
+    });
+  }
+  for (const protect of [1, 3]) t.match(await filled.disk.proof(undefined, protect), { result: 'crosses' });
+  await using bad = await FilledDisk.make({ blocks: 64 });
+  for (let lba = 0; lba < 64; lba += 4) {
+    await bad.change(lba, (block) => {
+      block[0]! ^= 1;
+    });
+  }
+  t.match(await bad.disk.proof(), { result: 'refused' });
+  t.match(await bad.disk.proof(undefined, 3), {
+    result: 'not-proven',
+    text: /refuses the blocks by their tags/,
+  });
 });
 
 t.test('what decides nothing is not proven', async (t) => {
