@@ -2,7 +2,6 @@
  * `block-pi`: io_uring with the PI attribute (Linux 6.14). The caller's tuples travel; the kernel does not check them.
  */
 import type { NativeHandle, PiAttribute } from '../../binding.js';
-import { defaultEngine } from '../../pi/engine.js';
 import { metadataLength } from '../../pi/layout.js';
 import { nativeReadRule } from '../../pi/native.js';
 import type { Profile } from '../../pi/profile.js';
@@ -77,20 +76,13 @@ export async function judgeBlockPi(
   const bytes = blocks * blockSize;
   const { flags, seed } = attribute(profile, offset, NO_TUPLES);
   const rule = nativeReadRule(profile, seed, BAD_NAMED_MAX);
-  if (rule === null) return judgedHere(await readBlockPi(source, lba, blocks), profile, seed);
+  if (rule === null) return null;
   const tupleBytes = metadataLength(profile, bytes);
   const { verified } = await handle.verifyWithPi({ offset, bytes, tupleBytes, flags, seed, rule });
   return verdictOf(verified);
 }
 
 const NO_TUPLES = new Uint8Array(0);
-
-function judgedHere({ data, tuples }: BlocksRead, profile: Profile, seed: bigint): ReadVerdict | null {
-  if (data === null || tuples === null) return null;
-  const options = { profile, layout: 'separate', seed, findingsMax: BAD_NAMED_MAX } as const;
-  const { checked, escaped, bad, findings } = defaultEngine().verify(data, tuples, options);
-  return { checked, escaped, bad, badIntervals: findings.map(({ interval }) => interval) };
-}
 
 /** Writes whole blocks with the caller's tuples. Both buffers are page-aligned. */
 export async function writeBlockPi(
