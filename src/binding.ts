@@ -60,7 +60,7 @@ export interface NativeReadRule extends Pick<NativeTupleJob, 'interval' | 'piOff
   readonly findingsMax: number;
 }
 
-export interface NativeVerdict extends Pick<NativeVerifyResult, 'checked' | 'escaped' | 'bad'> {
+export interface NativeReadVerdict extends Pick<NativeVerifyResult, 'checked' | 'escaped' | 'bad'> {
   /** Numbers of the first bad intervals, from 0, in order. */
   readonly badIntervals: Uint32Array;
 }
@@ -75,7 +75,7 @@ export interface SgVerifyRequest {
 
 export interface SgVerifyResult extends SgResult {
   /** Null unless all of it came: GOOD without sense and residue, and every tuple written to. */
-  readonly verified: NativeVerdict | null;
+  readonly verified: NativeReadVerdict | null;
 }
 
 /** An io_uring read with tuples whose bytes stay in the addon. */
@@ -89,7 +89,7 @@ export interface PiVerifyRequest extends Pick<PiAttribute, 'flags' | 'seed'> {
 
 export interface PiVerifyResult extends TransferResult {
   /** Null unless all of it came. */
-  readonly verified: NativeVerdict | null;
+  readonly verified: NativeReadVerdict | null;
 }
 
 /** struct logical_block_metadata_cap of FS_IOC_GETLBMD_CAP (Linux 6.17). */

@@ -1,7 +1,7 @@
 /**
  * A READ with tuples that is judged where its bytes come in: they go no further, and only what they came to does.
  */
-import type { NativeHandle, NativeVerdict, SgVerifyResult } from '../binding.js';
+import type { NativeHandle, NativeReadVerdict, SgVerifyResult } from '../binding.js';
 import { defaultEngine } from '../pi/engine.js';
 import { nativeReadRule } from '../pi/native.js';
 import type { Profile } from '../pi/profile.js';
@@ -56,6 +56,6 @@ export async function judgedRead(node: JudgingNode, read: InterleavedRead): Prom
   };
 }
 
-export function verdictOf(verified: NativeVerdict | null): ReadVerdict | null {
+export function verdictOf(verified: NativeReadVerdict | null): ReadVerdict | null {
   return verified && { ...verified, badIntervals: [...verified.badIntervals] };
 }
