@@ -31,8 +31,8 @@ const RANDOM_IO = [
 /** On the oldest, the newest and two between: what the verbs do is told by two of them. */
 const SUITES: Readonly<Record<string, readonly string[]>> = {
   '5.10': ['lio-fileio', 'tcmu', 'altering', 'safeguard', 'passthrough', 'bad-input', 'nvme'],
-  '6.1': ['scsi-debug', 'injection', 'lio-fileio', 'verbs', 'scrub', 'emulated-disk', 'nvme'],
-  '6.12': ['owned', 'passthrough', 'verbs', 'emulated-disk-long', 'nvme'],
+  '6.1': ['scsi-debug', 'injection', 'lio-fileio', 'verbs', 'emulated-disk', 'nvme'],
+  '6.12': ['owned', 'passthrough', 'verbs', 'scrub', 'emulated-disk-long', 'nvme'],
   newest: ['scsi-debug', 'injection', 'lio-fileio', 'scrub', 'emulated-disk', 'nvme', 'ublk'],
 };
 const LONG_SUITES: Readonly<Record<string, readonly string[]>> = {
