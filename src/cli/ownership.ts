@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Disk } from '../device/disk.js';
 import type { ClaimOptions } from '../device/safeguard/claim.js';
-import { isOurs } from '../device/safeguard/permission.js';
+import { isOurs } from '../device/safeguard/ours.js';
 
 export interface OwnershipOptions {
   readonly iOwn?: string;

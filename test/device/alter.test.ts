@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap';
 import { Disk } from '../../src/device/disk.js';
 import { effectOn, requireHeldCommand } from '../../src/device/safeguard/alter.js';
-import { isOurs } from '../../src/device/safeguard/permission.js';
+import { isOurs } from '../../src/device/safeguard/ours.js';
 import { encodeCdb } from '../../src/scsi/commands.js';
 import { encodeModeSelectList } from '../../src/scsi/mode-page.js';
 import { EmulatedDisk, type EmulatedDiskOptions } from '../../src/testbed/disk/emulated-disk.js';

@@ -10,7 +10,8 @@ import type { Disk } from '../disk.js';
 import type { ScsiReply, ScsiTransport } from '../transport.js';
 import { holdDisk, sendIdentified } from './hold.js';
 import { requireSight } from './idle.js';
-import { isOurs, type Ownership, requireAllowed } from './permission.js';
+import { isOurs } from './ours.js';
+import { type Ownership, requireAllowed } from './permission.js';
 
 /** A command as it is sent. */
 export interface AlteringCommand {

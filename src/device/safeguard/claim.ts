@@ -13,7 +13,8 @@ import { requireSight } from './idle.js';
 import { headOf, Journal } from './journal.js';
 import { requireSafePlace } from './journal-place.js';
 import { requireSoleName } from './named-disk.js';
-import { isOurs, type Ownership, requireAllowed, requirePlace } from './permission.js';
+import { isOurs } from './ours.js';
+import { type Ownership, requireAllowed, requirePlace } from './permission.js';
 import { Region } from './region.js';
 import type { RegionRange, Saved } from './saved-region.js';
 

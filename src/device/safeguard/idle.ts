@@ -11,7 +11,7 @@ import { type Disk, isDisk } from '../disk.js';
 import { ERRNO, errnoError } from '../errno.js';
 import { numberOf } from '../node.js';
 import { openersOf } from './openers.js';
-import { isOurs } from './permission.js';
+import { isOurs } from './ours.js';
 
 /** udev looks at a disk that came or was written, for a moment. */
 const OPENERS_PATIENCE_MS = 5000;

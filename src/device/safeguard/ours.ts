@@ -2,7 +2,9 @@
  * Which disks this package's own testbed makes. Sysfs (the driver of the host) and the disk (INQUIRY, serial number) must agree.
  */
 import type { SysfsDisk } from '../../sysfs/disks.js';
+import type { Disk } from '../disk.js';
 import type { DiskIdentity } from '../facts.js';
+import { inProcessNode } from '../in-process.js';
 
 /** How the unit serial number of every disk of the testbed behind tcm_loop begins; the testbed sets it. */
 export const SERIAL_PREFIX = 'blk-integrity-';
@@ -50,4 +52,9 @@ export function testbedKind(sysfs: SysfsDisk, facts: DiskIdentity | null): Testb
       (serialPrefix === null || serial?.startsWith(serialPrefix) === true),
   );
   return mark?.kind ?? null;
+}
+
+/** Whether this package's own testbed made the disk. What lies in this process is nobody else's. */
+export function isOurs(disk: Disk): boolean {
+  return inProcessNode(disk) !== null || testbedKind(disk.sysfs, disk.facts) !== null;
 }

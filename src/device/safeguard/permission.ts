@@ -4,8 +4,7 @@
 import { IntegrityError } from '../../errors.js';
 import type { SysfsDisk } from '../../sysfs/disks.js';
 import type { Disk } from '../disk.js';
-import { inProcessNode } from '../in-process.js';
-import { testbedKind } from './ours.js';
+import { isOurs } from './ours.js';
 import type { RegionRange } from './saved-region.js';
 
 /** The word of a disk's owner. */
@@ -14,11 +13,6 @@ export interface Ownership {
   readonly iOwn?: string | undefined;
   /** The partition that the region lies in, `sda1`; without it the region lies in none. */
   readonly partition?: string | undefined;
-}
-
-/** Whether this package's own testbed made the disk. What lies in this process is nobody else's. */
-export function isOurs(disk: Disk): boolean {
-  return inProcessNode(disk) !== null || testbedKind(disk.sysfs, disk.facts) !== null;
 }
 
 /** Throws ERR_NOT_OURS unless the disk is the testbed's or is named by its owner. */

@@ -14,7 +14,7 @@ import {
 } from './journal-format.js';
 import { awaitLateCommands } from './late-commands.js';
 import { findNamed, nameOf } from './named-disk.js';
-import { isOurs } from './permission.js';
+import { isOurs } from './ours.js';
 import { Region } from './region.js';
 import type { Restored } from './saved-region.js';
 

@@ -25,8 +25,8 @@ import {
   WITHOUT_DIGEST,
 } from './journal-format.js';
 import { selectModePage } from './mode-pages.js';
+import { isOurs } from './ours.js';
 import { patiently } from './patience.js';
-import { isOurs } from './permission.js';
 import {
   LATE_WRITE_MS,
   type NotBack,

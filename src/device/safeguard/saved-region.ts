@@ -9,8 +9,8 @@ import { type Answer, partOf } from '../blocks.js';
 import { alignedCopy } from '../buffers.js';
 import type { Disk } from '../disk.js';
 import { digestOf, type Extent, WITHOUT_DIGEST } from './journal-format.js';
+import { isOurs } from './ours.js';
 import { isRefusal, PATIENCE_MS, patiently } from './patience.js';
-import { isOurs } from './permission.js';
 import { type Blocks, WAYS, type WayName } from './ways.js';
 import type { Run, Touched, WrittenBlocks } from './written-blocks.js';
 
