@@ -38,6 +38,11 @@ export class ScrubFindings {
     }
   }
 
+  /** All before this LBA is judged: the last one has ended, unless it ends there and may go on. */
+  reached(lba: number): void {
+    if (this.#open !== null && this.#open.lba + this.#open.blocks < lba) this.close();
+  }
+
   /** The last one has ended. */
   close(): void {
     if (this.#open === null) return;

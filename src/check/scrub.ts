@@ -20,7 +20,7 @@ export interface ScrubOptions {
   readonly range?: BlockRange | undefined;
   /** Only so many of its transfers, spread evenly. Default: all. */
   readonly sample?: Sample | undefined;
-  /** Bytes of data a second at most. Default: as fast as it goes. */
+  /** Bytes of data a second at most, from 1 on. Default: as fast as it goes. */
   readonly rate?: number | undefined;
   /**
    * A file that says how far it is. One that is there is gone on from, if it is of this disk and these options; ERR_USAGE if not. It is
@@ -41,10 +41,12 @@ const STATE_MS = 5_000;
 /**
  * Looks at every block once, as many transfers under way at once as the disk is opened for, and at those that look wrong again.
  *
- * @throws ERR_NO_PATH when nobody can check; ERR_OUT_OF_RANGE; ERR_USAGE and ERR_IO for the state. What stops it later is in the report.
+ * @throws ERR_NO_PATH when nobody can check; ERR_OUT_OF_RANGE; ERR_USAGE, ERR_IO and ERR_PERMISSION for the state when it begins. What stops
+ * it later is in the report.
  */
 export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<ScrubReport> {
   const { signal, sample = null } = options;
+  if (options.rate !== undefined) requireRate(options.rate);
   const range = options.range ?? namedRange(disk, 0n, undefined);
   disk.requireRange(range.lba, BigInt(range.blocks));
   const way = await wayOf(disk, signal);
@@ -54,8 +56,7 @@ export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<Scr
   const file =
     options.state === undefined ? null : await StateFile.open(options.state, disk, way, range, sample);
   const job = new ScrubJob(disk, way, plan, options, file?.state ?? null);
-  const { ended, reason } = await job.run(async (state) => file?.write(state));
-  if (ended === 'finished') await file?.remove();
+  const { ended, reason } = await job.run(file);
   return report({ summary, way, plan, range, sample, job, ended, reason, resumed: file?.state != null });
 }
 
@@ -87,15 +88,26 @@ class ScrubJob {
     this.findings = new ScrubFindings(options.onFinding, earlier ?? { findings: [], findingsOmitted: 0 });
   }
 
-  async run(save: (state: ScrubState) => Promise<void>): Promise<Ending> {
-    const ending = await this.#transfers(save).catch((error: unknown) => this.#endingOf(error));
+  async run(file: StateFile | null): Promise<Ending> {
+    const ending = await this.#transfers(file).catch((error: unknown) => this.#endingOf(error));
     this.#end = performance.now();
     this.findings.close();
-    if (ending.ended !== 'finished') await save(this.#state());
-    return ending;
+    return file === null ? ending : await this.#leave(file, ending);
   }
 
-  async #transfers(save: (state: ScrubState) => Promise<void>): Promise<Ending> {
+  /** A file that cannot be written or removed is told in the report: what was found until then is not lost for it. */
+  async #leave(file: StateFile, ending: Ending): Promise<Ending> {
+    try {
+      await (ending.ended === 'finished' ? file.remove() : file.write(this.#state()));
+      return ending;
+    } catch (error) {
+      if (!(error instanceof IntegrityError)) throw error;
+      const reasons = new Set([ending.reason, error.message].filter((one) => one !== null));
+      return { ended: 'failed', reason: [...reasons].join('; ') };
+    }
+  }
+
+  async #transfers(file: StateFile | null): Promise<Ending> {
     const disk = this.#disk;
     const { signal } = this.#options;
     const tools = {
@@ -117,12 +129,13 @@ class ScrubJob {
       const range = this.#plan.at(this.transfers);
       const transfer = new ScrubTransfer(tools, range);
       for (const finding of await transfer.examine(look)) this.findings.add(finding);
+      this.findings.reached(Number(range.lba) + range.blocks);
       addCounts(this.counts, transfer.counts);
       this.transfers++;
       this.blocks += range.blocks;
       this.#options.onProgress?.(this.#progress());
       if (performance.now() - saved < STATE_MS) continue;
-      await save(this.#state());
+      await file?.write(this.#state());
       saved = performance.now();
     }
     return { ended: 'finished', reason: null };
@@ -160,16 +173,29 @@ class ScrubJob {
   }
 }
 
-/** Keeps to a rate: each transfer waits until those before it have had their time. */
+/** Below 1 a transfer would wait longer than a timer can. */
+function requireRate(rate: number): void {
+  if (Number.isFinite(rate) && rate >= 1) return;
+  throw new IntegrityError('ERR_OUT_OF_RANGE', `a rate of ${rate} bytes a second: a number from 1 on`);
+}
+
+/** Keeps to a rate: each transfer waits until those before it have had their time. One timer at a time, however many wait. */
 class Pace {
   readonly #bytesPerMs: number;
   #next = 0;
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(rate: number | undefined) {
     this.#bytesPerMs = (rate ?? Number.POSITIVE_INFINITY) / 1000;
   }
 
-  async take(bytes: number, signal: AbortSignal | undefined): Promise<void> {
+  take(bytes: number, signal: AbortSignal | undefined): Promise<void> {
+    const turn = this.#turn.then(() => this.#wait(bytes, signal));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #wait(bytes: number, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
     const now = performance.now();
     const start = Math.max(now, this.#next);

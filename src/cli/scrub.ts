@@ -61,7 +61,7 @@ export function scrubCommand(io: CommandIo): Command {
       await withDisk(io, { device, testbed, trace, queueDepth, idle, verb: null }, async (disk) => {
         const report = await run(io, disk, options, sample);
         printReport(io, options, report, { text: scrubText });
-        io.setExitStatus(exitStatus(report));
+        io.setExitStatus(scrubExitStatus(report));
       });
     });
 }
@@ -150,10 +150,11 @@ function parseRate(text: string): number {
   });
 }
 
-/** What was not looked at, or failed, tells nothing; whatever else is found is a finding. */
-function exitStatus({ ended, findings, checked, checker, counts }: ScrubReport): number {
+/** What was not looked at, or failed, tells nothing; whatever else is found is a finding, listed or only counted. */
+export function scrubExitStatus({ ended, findings, checked, checker, counts }: ScrubReport): number {
   if (ended === 'interrupted') return ERROR_CODES.ERR_ABORTED;
-  if (findings.some(({ kind }) => kind !== 'read-error')) return 1;
+  const counted = counts.bad > 0 || counts.refused > 0;
+  if (counted || findings.some(({ kind }) => kind !== 'read-error')) return 1;
   const unseen = checker === 'software' && counts.unchecked > 0;
   return ended === 'failed' || findings.length > 0 || checked === 0 || unseen ? 3 : 0;
 }

@@ -70,7 +70,8 @@ function countsText({ counts, checked }: ScrubReport): string[] {
 function endText({ ended, reason, done, planned, next }: ScrubReport): string[] {
   if (ended === 'finished') return [];
   const how = ended === 'interrupted' ? 'INTERRUPTED' : `FAILED: ${reason}`;
-  return [`${how}: ${done} of ${planned} blocks are done, next is LBA ${next}`];
+  const left = next === null ? '' : `, next is LBA ${next}`;
+  return [`${how}: ${done} of ${planned} blocks are done${left}`];
 }
 
 /** One line, without its end. */

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
@@ -121,3 +121,34 @@ t.test('what is no state is refused, and what cannot be written is known before 
   await t.rejects(scrub(filled.disk, { state: link }), { code: 'ERR_IO' }, 'no link is followed');
   t.equal(readFileSync(target, 'utf8'), 'precious');
 });
+
+t.test(
+  'a state that cannot be written or removed any more: the report says so, with all that was found',
+  async (t) => {
+    await using filled = await subject();
+    for (const [blocks, done] of [
+      [2500, 'less'],
+      [BLOCKS, 'all'],
+    ] as const) {
+      const folder = join(dir, `gone-${done}`);
+      mkdirSync(folder);
+      const controller = new AbortController();
+      const report = await scrub(filled.disk, {
+        state: join(folder, 'state'),
+        signal: controller.signal,
+        onProgress: (progress) => {
+          if (progress.done < blocks) return;
+          rmSync(folder, { recursive: true });
+          if (blocks < BLOCKS) controller.abort();
+        },
+      });
+      t.match(
+        report,
+        { ended: 'failed', reason: /^state .*gone.* cannot be (written|removed): ENOENT/ },
+        done,
+      );
+      t.match(report.findings[0], { kind: 'mismatch', lba: 100, blocks: 2 });
+      t.equal(report.next, done === 'all' ? null : report.done);
+    }
+  },
+);

@@ -294,6 +294,41 @@ t.test('findings are listed up to a thousand and told all', async (t) => {
   t.equal(report.findingsOmitted, planted.length - 1000);
 });
 
+t.test('a finding is told when it has ended, and not with the next one', async (t) => {
+  await using subject = await filled();
+  const { transferBlocksMax: transfer } = subject.disk;
+  for (const lba of [5, transfer - 1, transfer, transfer + 1]) await subject.change(lba, flipGuard);
+  const seen: [lba: number, blocks: number, done: number][] = [];
+  let done = 0;
+  await scrub(subject.disk, {
+    onFinding: ({ lba, blocks }) => void seen.push([lba, blocks, done]),
+    onProgress: (progress) => {
+      done = progress.done;
+    },
+  });
+  t.same(seen, [
+    [5, 1, 0],
+    [transfer - 1, 3, transfer],
+  ]);
+});
+
+t.test(
+  'a rate that is none is refused, and many transfers that wait for one wait on one timer',
+  async (t) => {
+    await using subject = await filled({}, 32);
+    for (const rate of [0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, '5' as unknown as number])
+      await t.rejects(scrub(subject.disk, { rate }), { code: 'ERR_OUT_OF_RANGE' }, `${rate}`);
+    const warnings: string[] = [];
+    const warned = ({ name }: Error) => void warnings.push(name);
+    process.on('warning', warned);
+    const { signal } = new AbortController();
+    await using larger = await filled({ blocks: 16_384 }, 32);
+    await scrub(larger.disk, { rate: 32 * 1024 * 1024, signal });
+    process.off('warning', warned);
+    t.same(warnings, []);
+  },
+);
+
 t.test('progress, rate, and an end before the end', async (t) => {
   await using subject = await filled();
   const start = performance.now();

@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { scrubExitStatus } from '../../src/cli/scrub.js';
+import type { ScrubReport } from '../../src/report/model.js';
 import { cli, type Surroundings } from '../support/cli.js';
 
 const dir = t.testdir();
@@ -74,6 +76,22 @@ t.test('--trace names the commands, --idle is taken', async (t) => {
   const { stderr, status } = await scrub('--blocks', '16', '--trace', '--idle');
   t.equal(status, 0);
   t.match(stderr, /^READ\(16\) protect=1 lba=0 blocks=16, in: GOOD, [\d.]+ ms$/m);
+});
+
+t.test('exit status: what is counted and no longer listed is a finding too', async (t) => {
+  const unreadable = Array.from({ length: 1000 }, () => ({ kind: 'read-error' }));
+  const report = (counts: object) =>
+    ({
+      ended: 'finished',
+      checker: 'software',
+      checked: 9,
+      findings: unreadable,
+      counts,
+    }) as unknown as ScrubReport;
+  const counts = { bad: 0, refused: 0, unchecked: 0 };
+  t.equal(scrubExitStatus(report(counts)), 3);
+  t.equal(scrubExitStatus(report({ ...counts, bad: 1 })), 1);
+  t.equal(scrubExitStatus(report({ ...counts, refused: 1 })), 1);
 });
 
 t.test('what cannot be is said, and its exit status', async (t) => {

@@ -93,6 +93,8 @@ t.test('what is no pass is said', async (t) => {
   );
   const failed: ScrubReport = { ...REPORT, ended: 'failed', reason: 'it timed out', done: 10, next: 10 };
   t.match(scrubText(failed), /\nFAILED: it timed out: 10 of 1000 blocks are done, next is LBA 10$/);
+  const left: ScrubReport = { ...failed, reason: 'no state', done: 1000, next: null };
+  t.match(scrubText(left), /\nFAILED: no state: 1000 of 1000 blocks are done$/);
   t.match(scrubText({ ...failed, ended: 'interrupted' }), /\nINTERRUPTED: 10 of 1000/);
 });
 
