@@ -173,6 +173,9 @@ async function readNear(
   return place;
 }
 
+/** What a disk answers for a reason of its own, whatever it was asked: it says nothing of RDPROTECT. */
+const PASSING: readonly string[] = ['unit-attention', 'busy', 'task-set-full'];
+
 const BAD_THERE = 'the disk refuses the blocks by their tags';
 
 async function readPlace(
@@ -181,6 +184,7 @@ async function readPlace(
   signal?: AbortSignal,
 ): Promise<Place> {
   const range = { profile, blockSize, lba, blocks: PROOF_BLOCKS };
+  let text = 'the blocks changed between two reads';
   for (let attempt = 0; attempt < STANDSTILL_TRIES; attempt++) {
     const before = await readPlain(transport, lba, blockSize, signal);
     const received = alignedBuffer(protectedLength(range));
@@ -188,15 +192,19 @@ async function readPlace(
     const cdb = readCdb({ ...protectedForm(range, protect, cdbSize), lba, blocks: PROOF_BLOCKS });
     const { outcome } = await transport.send({ cdb, direction: 'from-device', data: received, signal });
     const after = await readPlain(transport, lba, blockSize, signal);
+    if (PASSING.includes(outcome.kind)) {
+      text = `no answer to RDPROTECT: ${describeOutcome(outcome)}`;
+      continue;
+    }
     if (outcome.kind !== 'good') {
-      const text = `refuses RDPROTECT: ${describeOutcome(outcome)}`;
-      return { result: 'refused', text, ...(outcome.kind === 'protection' && { badThere: true }) };
+      const refusal = `refuses RDPROTECT: ${describeOutcome(outcome)}`;
+      return { result: 'refused', text: refusal, ...(outcome.kind === 'protection' && { badThere: true }) };
     }
     if (before === 'refused') return { result: 'undecided', text: BAD_THERE, badThere: true };
     if (before === null || after === null || after === 'refused' || !same(before, after)) continue;
     return judgeInterleaved(received, before, profile, seedOf(range));
   }
-  return { result: 'undecided', text: 'the blocks changed between two reads' };
+  return { result: 'undecided', text };
 }
 
 async function readPlain(

@@ -183,6 +183,26 @@ t.test('a refusal, no protection, a disk too small', async (t) => {
   t.match(await prove('interleaves', TYPE1, small).proof, { result: 'not-proven', text: /small/ });
 });
 
+t.test('what the disk answers for a reason of its own is no refusal: it is asked again', async (t) => {
+  for (const [times, result] of [
+    [2, 'crosses'],
+    [100, 'not-proven'],
+  ] as const) {
+    const target = new Target({ manner: 'interleaves', blockSize: 512, interval: 512, ...written(TYPE1) });
+    const send = target.send.bind(target);
+    let left: number = times;
+    target.send = async (command) => {
+      const reply = await send(command);
+      const asked = (command.cdb[1]! & 0xe0) !== 0;
+      return asked && left-- > 0 ? { ...reply, outcome: { kind: 'busy' } } : reply;
+    };
+    const subject = { transport: target, blockSize: 512, blocks: BigInt(BLOCKS), profile: TYPE1 };
+    const proof = await proveTuplesCross(subject);
+    t.equal(proof.result, result, `${times} times`);
+    if (result === 'not-proven') t.match(proof.text, /no answer to RDPROTECT: .*busy/i);
+  }
+});
+
 t.test('a disk that changes between the reads proves nothing', async (t) => {
   const medium = written(TYPE1);
   let commands = 0;
