@@ -12,7 +12,7 @@ export function scrubText(report: ScrubReport): string {
     ...diskText(report.disk),
     '',
     plannedText(report),
-    `the ${report.checker} checks ${report.checks.join(', ')} by ${report.path}: ${report.by}`,
+    `the ${report.checker} ${report.checker === 'device' ? 'says that it checks' : 'checks'} ${report.checks.join(', ')} by ${report.path}: ${report.by}`,
     ...(report.notSoftware === null ? [] : [`not the software: ${report.notSoftware}`]),
     '',
     ...findingsText(report),
@@ -60,10 +60,13 @@ const COUNTS: readonly (readonly [keyof ScrubCounts, string])[] = [
   ['unreadable', 'blocks that cannot be read'],
 ];
 
-function countsText({ counts, checked }: ScrubReport): string[] {
+function countsText({ counts, checked, checker }: ScrubReport): string[] {
   return [
     ...COUNTS.filter(([name]) => counts[name] > 0).map(([name, text]) => `${counts[name]} ${text}`),
     ...(checked === 0 ? ['NOTHING WAS CHECKED: no findings is no verdict'] : []),
+    ...(checker === 'device'
+      ? ['that a disk lets pass what it says that it checks is its word alone: blk-integrity prove tests it']
+      : []),
   ];
 }
 

@@ -192,7 +192,8 @@ t.test('a disk whose tuples do not cross: by its own VERIFY', async (t) => {
       notSoftware: /^passthrough: accepts RDPROTECT, transfers no tuples/,
       findings: [{ kind: 'refused', lba: 777, blocks: 1, checker: 'device', check: 'guard', stored: null }],
       findingsOmitted: 0,
-      checked: BLOCKS,
+      // What the disk let pass is its word alone.
+      checked: 1,
     });
     t.same(told(report), { unchecked: BLOCKS, passed: BLOCKS - 1, refused: 1 });
   }

@@ -179,7 +179,7 @@ async function byVerify(t: Test): Promise<void> {
   await using made = await createScsiDebug({ dif: 1, dix: 0, sizeMiB: 8 });
   await using disk = await openDevice(made.device);
   const report = await scrub(disk);
-  t.match(report, { checker: 'device', path: 'passthrough', by: /^VERIFY\(16\)/, checked: 16_384 });
+  t.match(report, { checker: 'device', path: 'passthrough', by: /^VERIFY\(16\)/, checked: 0 });
   t.same(told(report), { unchecked: 16_384, passed: 16_384 });
 }
 
