@@ -7,9 +7,10 @@ import { dirname } from 'node:path';
 import type { Disk } from '../device/disk.js';
 import { IntegrityError } from '../errors.js';
 import type { ScrubCounts, ScrubFinding } from '../report/model.js';
+import { CHECKERS, PATHS } from '../words.js';
 import type { BlockRange } from './ranges.js';
 import { FINDINGS_LISTED_MAX } from './scrub-findings.js';
-import type { Sample } from './scrub-plan.js';
+import type { Sample, ScrubPlan } from './scrub-plan.js';
 import { noCounts } from './scrub-transfer.js';
 import type { ScrubWay } from './scrub-way.js';
 
@@ -59,6 +60,7 @@ export class StateFile {
     way: ScrubWay,
     range: BlockRange,
     sample: Sample | null,
+    plan: ScrubPlan,
   ): Promise<StateFile> {
     const subject = subjectOf(disk, way, range, sample);
     const found = await told(path, 'looked at', async () => {
@@ -66,7 +68,7 @@ export class StateFile {
       if (stats !== null && !stats.isFile()) throw notOurs(path, 'it is no regular file');
       return stats === null ? null : readFile(path, 'utf8');
     });
-    if (found !== null) return new StateFile(path, subject, parse(path, found, subject));
+    if (found !== null) return new StateFile(path, subject, parse(path, found, subject, plan));
     const file = new StateFile(path, subject, null);
     // That it can be written is known before hours have gone by.
     await file.write({ transfers: 0, blocks: 0, counts: noCounts(), findings: [], findingsOmitted: 0 });
@@ -78,10 +80,14 @@ export class StateFile {
     const text = `${JSON.stringify({ file: VERB, version: VERSION, ...this.#subject, state })}\n`;
     const partial = `${this.#path}.new`;
     await told(this.#path, 'written', async () => {
-      const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW } = constants;
-      await synced(await open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o644), (file) =>
-        file.writeFile(text),
-      );
+      // What lies there may be anything: a FIFO would hold the open until somebody reads it, another name of a file would empty that one.
+      const { O_WRONLY, O_CREAT, O_NONBLOCK, O_NOFOLLOW } = constants;
+      await synced(await open(partial, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOFOLLOW, 0o644), async (file) => {
+        const stats = await file.stat();
+        if (!stats.isFile() || stats.nlink !== 1) throw notOurs(partial, 'it is no regular file of one name');
+        await file.truncate();
+        await file.writeFile(text);
+      });
       await rename(partial, this.#path);
       await this.#syncFolder();
     });
@@ -134,7 +140,7 @@ function subjectOf(disk: Disk, way: ScrubWay, range: BlockRange, sample: Sample 
 }
 
 /** What a file says is believed only where it is what a scrub writes. */
-function parse(path: string, text: string, subject: Subject): ScrubState {
+function parse(path: string, text: string, subject: Subject, plan: ScrubPlan): ScrubState {
   let found: Record<string, unknown>;
   try {
     found = JSON.parse(text);
@@ -151,11 +157,11 @@ function parse(path: string, text: string, subject: Subject): ScrubState {
     );
   }
   const state = found['state'] as ScrubState;
-  if (!isState(state, subject)) throw notOurs(path, 'its numbers cannot be');
+  if (!isState(state, subject, plan)) throw notOurs(path, 'its numbers cannot be');
   return state;
 }
 
-function isState(state: ScrubState, { blocks, transferBlocks }: Subject): boolean {
+function isState(state: ScrubState, { transferBlocks }: Subject, plan: ScrubPlan): boolean {
   const whole = (value: unknown, max: number) =>
     Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= max;
   const counts = Object.entries(noCounts()).every(([name]) =>
@@ -163,8 +169,9 @@ function isState(state: ScrubState, { blocks, transferBlocks }: Subject): boolea
   );
   return (
     counts &&
-    whole(state.transfers, Math.ceil(blocks / transferBlocks)) &&
-    whole(state.blocks, Math.min(blocks, state.transfers * transferBlocks)) &&
+    whole(state.transfers, plan.transfers) &&
+    // Only the last transfer may be shorter.
+    state.blocks === Math.min(plan.blocks, state.transfers * transferBlocks) &&
     whole(state.findingsOmitted, Number.MAX_SAFE_INTEGER) &&
     Array.isArray(state.findings) &&
     state.findings.length <= FINDINGS_LISTED_MAX &&
@@ -172,8 +179,34 @@ function isState(state: ScrubState, { blocks, transferBlocks }: Subject): boolea
   );
 }
 
+const isText = (value: unknown) => typeof value === 'string';
+const isTag = (value: unknown) => value === null || isText(value) || Number.isSafeInteger(value);
+const isNatural = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** What each member of a finding may be: a report is made of it without a further look. */
+const FINDING: { readonly [Name in keyof ScrubFinding]-?: (value: ScrubFinding[Name]) => boolean } = {
+  kind: (kind) => ['mismatch', 'refused', 'read-error', 'data-differs'].includes(kind),
+  lba: isNatural,
+  blocks: (blocks) => isNatural(blocks) && blocks > 0,
+  intervals: (intervals) => intervals === null || isNatural(intervals),
+  checker: (checker) => checker === null || CHECKERS.includes(checker),
+  path: (path) => PATHS.includes(path),
+  check: (check) => check === null || ['guard', 'app', 'ref', 'protection'].includes(check),
+  stored: isTag,
+  computed: isTag,
+  text: isText,
+  diagnosis: (diagnosis) =>
+    diagnosis === null ||
+    (isText(diagnosis?.kind) &&
+      isText(diagnosis.text) &&
+      Array.isArray(diagnosis.alsoFits) &&
+      diagnosis.alsoFits.every(isText)),
+};
+
 const isFinding = (one: ScrubFinding) =>
-  Number.isSafeInteger(one?.lba) && Number.isSafeInteger(one.blocks) && typeof one.text === 'string';
+  Object.entries(FINDING).every(([name, may]) =>
+    (may as (value: unknown) => boolean)(one?.[name as keyof ScrubFinding]),
+  );
 
 function notOurs(path: string, why: string): IntegrityError {
   return new IntegrityError('ERR_USAGE', `state ${path} is not of this scrub: ${why}`, {

@@ -54,7 +54,7 @@ export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<Scr
   // Before the scrub: afterwards the disk may be gone.
   const summary = await summarise(disk, signal);
   const file =
-    options.state === undefined ? null : await StateFile.open(options.state, disk, way, range, sample);
+    options.state === undefined ? null : await StateFile.open(options.state, disk, way, range, sample, plan);
   const job = new ScrubJob(disk, way, plan, options, file?.state ?? null);
   const { ended, reason } = await job.run(file);
   return report({ summary, way, plan, range, sample, job, ended, reason, resumed: file?.state != null });

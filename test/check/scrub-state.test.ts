@@ -1,4 +1,5 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
@@ -99,6 +100,15 @@ t.test('what is no state is refused, and what cannot be written is known before 
     ['too many transfers', JSON.stringify(spoilt({ transfers: 1e6 }))],
     ['a fraction', JSON.stringify(spoilt({ transfers: 0.5 }))],
     ['blocks that were not', JSON.stringify(spoilt({ blocks: good.state.blocks + 1000 }))],
+    ['fewer blocks than its transfers', JSON.stringify(spoilt({ blocks: 0 }))],
+    [
+      'findings of half their members',
+      JSON.stringify(spoilt({ findings: [{ lba: 1, blocks: 1, text: 'bad' }] })),
+    ],
+    [
+      'a diagnosis that is none',
+      JSON.stringify(spoilt({ findings: [{ ...good.state.findings[0], diagnosis: 5 }] })),
+    ],
     ['no counts', JSON.stringify(spoilt({ counts: null }))],
     ['findings that are none', JSON.stringify(spoilt({ findings: [null] }))],
     ['too many findings', JSON.stringify(spoilt({ findings: Array(1001).fill(good.state.findings[0]) }))],
@@ -152,3 +162,26 @@ t.test(
     }
   },
 );
+
+t.test('more transfers than a sample has', async (t) => {
+  await using filled = await subject();
+  const state = newFile();
+  const sample = { percent: 10, seed: 0 };
+  await until(filled, 1, { state, sample });
+  const good = JSON.parse(readFileSync(state, 'utf8'));
+  const more = { transfers: 9, blocks: 9 * good.transferBlocks };
+  writeFileSync(state, JSON.stringify({ ...good, state: { ...good.state, ...more } }));
+  await t.rejects(scrub(filled.disk, { state, sample }), { code: 'ERR_USAGE', message: /its numbers/ });
+});
+
+t.test('what lies under the name of the next state is not waited for, and not emptied', async (t) => {
+  await using filled = await subject();
+  const fifo = newFile();
+  execFileSync('mkfifo', [`${fifo}.new`]);
+  await t.rejects(scrub(filled.disk, { state: fifo }), { code: 'ERR_IO' });
+  const [state, other] = [newFile(), newFile()];
+  writeFileSync(other, 'precious');
+  linkSync(other, `${state}.new`);
+  await t.rejects(scrub(filled.disk, { state }), { code: 'ERR_USAGE', message: /of one name/ });
+  t.equal(readFileSync(other, 'utf8'), 'precious');
+});
