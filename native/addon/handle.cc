@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <limits>
+#include <new>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -198,11 +199,12 @@ class WorkCall final : public Call {
 
   // On a thread of the handle.
   void run(Lane& lane, bool cancelled) {
-    if (cancelled) {
-      refuse(ECANCELED);
-    } else {
+    if (cancelled) return refuse(ECANCELED);
+    try {
       answer_ = work_(lane);
       has_run_ = true;
+    } catch (const std::bad_alloc&) {  // What is judged here needs memory of its own.
+      refuse(ENOMEM);
     }
   }
   void refuse(int error) { answer_.error = error; }

@@ -596,6 +596,19 @@ t.test('what is verified where it came in fits the bytes', async (t) => {
   t.same(await handle.readThrough(4096, 512n), { errno: 0, bytes: 3584 }, 'the end of the file');
 });
 
+t.test('memory that a read of its own cannot have is an answer', async (t) => {
+  const script = `
+    const { native } = await import(process.argv[1]);
+    const handle = new (native().Handle)();
+    await handle.open('/dev/zero', 0);
+    console.log((await handle.readThrough(0x7ffff000, 0n)).errno);
+    await handle.close();`;
+  const binding = new URL('../../src/binding.ts', import.meta.url).href;
+  const node = [process.execPath, ...process.execArgv, '--input-type=module', '-e', script, binding];
+  const limited = ['-c', 'ulimit -v 3000000 && exec "$@"', 'sh', ...node];
+  t.equal(execFileSync('sh', limited, { encoding: 'utf8' }), `${errno.ENOMEM}\n`);
+});
+
 t.test('threads whose I/O gives way', async (t) => {
   const idleThreads = () =>
     readdirSync('/proc/self/task').filter(
