@@ -130,12 +130,16 @@ class Held {
 
   [[nodiscard]] std::span<std::uint8_t> bytes() const noexcept { return bytes_; }
 
-  // Into the caller's array, where the work was on a copy. False when it is detached, and so has no length.
-  [[nodiscard]] bool deliver() const {
+  // The tuples into the caller's array, where the work was on a copy: what the caller has written beside them meanwhile is not touched.
+  // False when it is detached, and so has no length.
+  [[nodiscard]] bool deliver_tuples(const TupleLayout& layout) const {
     if (pinned_) return true;
     auto array = array_.Value().As<Napi::Uint8Array>();
     if (array.ByteLength() != bytes_.size()) return false;
-    std::ranges::copy(bytes_, array.Data());
+    for (std::size_t i = 0; i < layout.intervals; ++i) {
+      const std::size_t at = layout.metadata_start + i * layout.metadata_stride + layout.pi_offset;
+      std::ranges::copy(bytes_.subspan(at, tuple_bytes(layout.guard)), array.Data() + at);
+    }
     return true;
   }
 
@@ -186,7 +190,7 @@ class GenerateJob final : public PlannedJob<GeneratePlan> {
       return true;
     });
   }
-  Napi::Value answer(Napi::Env env) override { return Napi::Boolean::New(env, metadata().deliver()); }
+  Napi::Value answer(Napi::Env env) override { return Napi::Boolean::New(env, metadata().deliver_tuples(layout_)); }
 };
 
 class VerifyJob final : public PlannedJob<VerifyPlan> {

@@ -272,6 +272,12 @@ t.test('memory that is transferred away under a job', async (t) => {
     'cannot be filled',
   );
 
+  const blocks = new Uint8Array(MANY * 520);
+  const made = nativeEngine.generateIntoAsync(blocks, null, OPTIONS);
+  blocks[5] = 99;
+  await made;
+  t.equal(blocks[5], 99, 'what was written beside the tuples meanwhile stays');
+
   // Node keeps memory of an addon's from postMessage, but not from ArrayBuffer.prototype.transfer of Node 22.
   const pinned = pinnedBuffer(MANY * 512);
   pinned.set(data!);
