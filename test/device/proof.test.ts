@@ -1,5 +1,6 @@
 import t from 'tap';
 import { proveTuplesCross } from '../../src/device/proof.js';
+import type { ScsiTransport } from '../../src/device/transport.js';
 import { plainEngine } from '../../src/pi/engine.js';
 import { deinterleave } from '../../src/pi/interleave.js';
 import { type Profile, profileByName } from '../../src/pi/profile.js';
@@ -223,4 +224,20 @@ t.test('deinterleave takes data and tuples apart', async (t) => {
     data: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
     tuples: Uint8Array.of(0xa, 0xb, 0xc, 0xd),
   });
+});
+
+t.test('a disk that is busy, or has something else to say, has refused nothing', async (t) => {
+  await using filled = await FilledDisk.make({ blocks: BLOCKS });
+  const inner = filled.disk.transport!;
+  let asked = 0;
+  const transport: ScsiTransport = {
+    unitAttentions: 0,
+    send: async (command) => {
+      const reply = await inner.send(command);
+      const checks = command.cdb[1]! >> 5 !== 0;
+      return checks && asked++ % 3 === 0 ? { ...reply, outcome: { kind: 'busy' } } : reply;
+    },
+  };
+  const subject = { transport, blockSize: 512, blocks: BigInt(BLOCKS), profile: TYPE1 };
+  t.match(await proveTuplesCross(subject), { result: 'crosses' });
 });
