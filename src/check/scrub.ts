@@ -124,11 +124,17 @@ class ScrubJob {
       await pace.take(blocks * disk.blockSize, signal);
       return this.#way.look(lba, blocks, signal);
     });
+    let attentions = disk.transport?.unitAttentions;
     let saved = performance.now();
     for await (const look of looks) {
       const range = this.#plan.at(this.transfers);
       const transfer = new ScrubTransfer(tools, range);
-      for (const finding of await transfer.examine(look)) this.findings.add(finding);
+      const found = await transfer.examine(look);
+      if (disk.transport?.unitAttentions !== attentions) {
+        attentions = disk.transport?.unitAttentions;
+        await disk.requireSame(signal);
+      }
+      for (const finding of found) this.findings.add(finding);
       this.findings.reached(Number(range.lba) + range.blocks);
       addCounts(this.counts, transfer.counts);
       this.transfers++;

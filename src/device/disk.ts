@@ -12,7 +12,14 @@ import { readSnapshot } from '../sysfs/snapshot.js';
 import type { PathName } from '../words.js';
 import type { BlocksRead } from './blocks.js';
 import { errnoName } from './errno.js';
-import { type DiskFacts, disagreements, diskProfile, kernelProfile, learnFacts } from './facts.js';
+import {
+  type DiskFacts,
+  disagreements,
+  diskProfile,
+  isStillThat,
+  kernelProfile,
+  learnFacts,
+} from './facts.js';
 import { KernelLog } from './kernel-log.js';
 import { learnNamespaceFormat } from './namespace.js';
 import { deviceNumber, type NodeThreads, openNode, openSg, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
@@ -387,6 +394,20 @@ export class Disk implements AsyncDisposable {
   /** What sysfs says of its integrity at this moment; null when it is gone. */
   async integrityNow(): Promise<SysfsDisk['integrity'] | null> {
     return (await this.#listing())?.integrity ?? null;
+  }
+
+  /** After a UNIT ATTENTION. Throws ERR_DEVICE_GONE when another disk, or one of another format, answers by the same node. */
+  async requireSame(signal?: AbortSignal): Promise<void> {
+    if (this.transport === null || this.facts === null) return;
+    if (await isStillThat(this.facts, this.transport, signal)) return;
+    throw new IntegrityError(
+      'ERR_DEVICE_GONE',
+      `${this.device}: after a UNIT ATTENTION another disk answers`,
+      {
+        disk: this.device,
+        advice: 'Its name, or how it is formatted, is another than when it was opened.',
+      },
+    );
   }
 
   async close(): Promise<void> {

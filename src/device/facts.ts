@@ -107,6 +107,17 @@ export function sameCapacity(a: ReadCapacity16 | null, b: ReadCapacity16 | null)
   );
 }
 
+/** Asks again: whether it is the disk that told these facts, formatted as it was then. */
+export async function isStillThat(
+  facts: DiskFacts,
+  transport: ScsiTransport,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const now = await learnIdentity(transport, signal);
+  const capacity = await learnCapacity(transport, signal);
+  return now !== null && sameIdentity(now, facts) && sameCapacity(capacity, facts.capacity);
+}
+
 /** Asks the disk for all that this package knows how to ask. */
 export async function learnFacts(transport: ScsiTransport, signal?: AbortSignal): Promise<DiskFacts | null> {
   const identity = await learnIdentity(transport, signal);

@@ -1,9 +1,12 @@
 import t from 'tap';
+import type { SgRequest } from '../../src/binding.js';
 import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
 import type { Disk } from '../../src/device/disk.js';
+import { openInProcess } from '../../src/device/in-process.js';
 import { IntegrityError } from '../../src/errors.js';
 import type { ScrubCounts, ScrubFinding, ScrubReport } from '../../src/report/model.js';
 import { EmulatedDisk, type EmulatedDiskOptions } from '../../src/testbed/disk/emulated-disk.js';
+import { InProcessNode } from '../../src/testbed/disk/in-process.js';
 import { BLOCK, fakeDisk, goodReader, type Reader } from '../support/disk.js';
 import { FilledDisk } from '../support/filled-disk.js';
 
@@ -356,3 +359,31 @@ t.test('progress, rate, and an end before the end', async (t) => {
   t.same(told(report), { ok: report.done });
   t.ok(report.done > 1500 && report.done < BLOCKS);
 });
+
+t.test(
+  'a UNIT ATTENTION in the middle: the same disk goes on, another one is not taken for it',
+  async (t) => {
+    await using subject = await filled();
+    await using other = await filled();
+    for (const [next, expected] of [
+      [subject, { ended: 'finished', done: BLOCKS }],
+      [other, { ended: 'failed', reason: /another disk answers/ }],
+    ] as const) {
+      let answers = new InProcessNode(subject.emulated.unit).open();
+      const node = {
+        open: () => ({ close: async () => {}, sgIo: (request: SgRequest) => answers.sgIo(request) }),
+      };
+      await using disk = await openInProcess('swapped', node, { queueDepth: 2 });
+      let swapped = false;
+      const onProgress = ({ done }: { readonly done: number }) => {
+        if (done < 1000 || swapped) return;
+        swapped = true;
+        next.emulated.addFault({ kind: 'unit-attention', times: 1 });
+        answers = new InProcessNode(next.emulated.unit).open();
+      };
+      const report = await scrub(disk, { onProgress });
+      t.match(report, expected);
+      t.ok(next === subject || report.done < 3000);
+    }
+  },
+);

@@ -10,7 +10,7 @@ import type { SysfsDisk } from '../../sysfs/disks.js';
 import type { Answer } from '../blocks.js';
 import type { Disk } from '../disk.js';
 import { ERRNO, errnoError } from '../errno.js';
-import { learnCapacity, learnIdentity, sameCapacity, sameIdentity } from '../facts.js';
+import { isStillThat } from '../facts.js';
 import { inProcessNode, type OpenableNode } from '../in-process.js';
 import { openNode, READ_WRITE, READ_WRITE_EXCLUSIVE } from '../node.js';
 import { plainAnswerOf } from '../paths/passthrough.js';
@@ -161,10 +161,7 @@ async function flush(block: NativeHandle | null, disk: string): Promise<void> {
  */
 export async function requireSameDisk(disk: Disk, transport: DiskTransport): Promise<void> {
   const { device, facts } = disk;
-  const now = await learnIdentity(transport);
-  const capacity = await learnCapacity(transport);
-  if (facts !== null && now !== null && sameIdentity(now, facts) && sameCapacity(capacity, facts.capacity))
-    return;
+  if (facts !== null && (await isStillThat(facts, transport))) return;
   const message = `${device} is no longer the disk that was opened, or was formatted anew: nothing is written to it`;
   throw new IntegrityError('ERR_NOT_OURS', message, { disk: device });
 }
