@@ -53,6 +53,9 @@ const UNTOLD_KB = 1024;
 /** Of one block at most: 8 tuples. */
 const TUPLES_BYTES = 64;
 
+/** How often a proof that a UNIT ATTENTION overtook is made again at once: a storm of them ends somewhere. */
+const PROOFS_MORE = 4;
+
 export interface OpenDiskOptions {
   readonly signal?: AbortSignal;
   /** Told of every SCSI command to the disk, those of opening it included, when it has its answer. It must not throw. */
@@ -216,7 +219,10 @@ export class Disk implements AsyncDisposable {
     if (known?.unitAttentions === this.transport.unitAttentions) return known;
     const { transport, blockSize, blocks, diskProfile: profile } = this;
     const subject = { transport, blockSize, blocks, profile, protect, cdbSize, avoid: this.#written };
-    const proof = await proveTuplesCross(subject, signal);
+    let proof = await proveTuplesCross(subject, signal);
+    // A UNIT ATTENTION meanwhile ended it before it was made.
+    for (let more = PROOFS_MORE; more > 0 && proof.unitAttentions !== transport.unitAttentions; more--)
+      proof = await proveTuplesCross(subject, signal);
     this.#proofs.set(form, proof);
     return proof;
   }
