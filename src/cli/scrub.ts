@@ -51,7 +51,7 @@ export function scrubCommand(io: CommandIo): Command {
     )
     .option('--rate <bytes>', 'data a second at most: 500M, 2G; K is 1024', parseRate)
     .option('--idle', 'give way to others, where the disk has a scheduler that heeds it (ionice -c 3)')
-    .option('--state <file>', 'go on where this file says, and keep in it how far it is')
+    .option('--state <file>', 'go on where this file says, and keep in it how far it is', parseStateName)
     .option(...TESTBED_HERE_OPTION)
     .option(...TRACE_OPTION)
     .option('--json', 'JSON Lines: findings and progress as they come, the report last')
@@ -75,12 +75,15 @@ async function run(
   const { lba, blocks, rate, state, json } = options;
   const named = lba !== undefined || blocks !== undefined;
   using told = new Told(io, json === true);
+  // Of lines that nobody takes any more there need be no more: on a large disk that would be days of reading.
+  const gone = new AbortController();
+  if (json) io.stdout.once('error', () => gone.abort());
   const job: ScrubOptions = {
     range: named ? namedRange(disk, lba ?? 0n, blocks) : undefined,
     sample,
     rate,
     state,
-    signal: io.signal,
+    signal: AbortSignal.any([io.signal, gone.signal]),
     onProgress: (progress) => told.progress(progress),
     onFinding: (finding) => told.event('finding', finding),
   };
@@ -137,6 +140,11 @@ function parsePercent(text: string): number {
     'ERR_USAGE',
     `--sample ${JSON.stringify(text)} is no percentage above 0, up to 100`,
   );
+}
+
+function parseStateName(text: string): string {
+  if (text !== '') return text;
+  throw new IntegrityError('ERR_USAGE', "--state '' names no file");
 }
 
 const POWERS: Readonly<Record<string, number>> = { '': 0, k: 1, m: 2, g: 3 };

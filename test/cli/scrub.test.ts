@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
 import t from 'tap';
+import { runProgram } from '../../src/cli/program.js';
 import { scrubExitStatus } from '../../src/cli/scrub.js';
 import type { ScrubReport } from '../../src/report/model.js';
 import { cli, type Surroundings } from '../support/cli.js';
@@ -43,6 +45,10 @@ t.test('a terminal sees how far it is, on a line that is gone in the end', async
   t.ok(stderr.endsWith('\r\x1b[K'));
   t.notMatch(stdout, /\r|%/);
   t.equal((await within({ stderrIsTTY: true }, '--rate', '32M', '--json')).stderr, '');
+});
+
+t.test('a state without a name', async (t) => {
+  t.match(await scrub('--state', ''), { status: 2, stderr: /names no file/ });
 });
 
 t.test('an interrupt: a partial report, a state, and the exit status of it', async (t) => {
@@ -110,4 +116,23 @@ t.test('what cannot be is said, and its exit status', async (t) => {
     t.match(await scrub(...args), { status: 2, stdout: '', stderr: message }, args.join(' '));
   }
   t.match(await cli(['scrub']), { status: 2, stderr: /give DEVICE, or --testbed/ });
+});
+
+t.test('a reader that goes away ends it', async (t) => {
+  let status = 0;
+  const leave = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
+  await runProgram(
+    ['scrub', '--testbed', 'disk', '--rate', '1M', '--json'],
+    {
+      stdin: Readable.from([]),
+      stdout: new Writable({ write: (_chunk, _encoding, done) => done(leave) }),
+      stderr: new Writable({ write: (_chunk, _encoding, done) => done() }),
+      signal: new AbortController().signal,
+      setExitStatus: (said) => {
+        status = said;
+      },
+    },
+    '1.2.3',
+  );
+  t.equal(status, 130);
 });
