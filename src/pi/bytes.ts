@@ -3,10 +3,19 @@ import { types } from 'node:util';
 import { IntegrityError } from '../errors.js';
 
 /**
+ * Views that were found fit last: data and metadata of small calls, for which the look costs a fifth of the call. Memory that is neither
+ * shared nor resizable stays so, and a detached view has no length. Larger memory is not kept from the garbage collector for it.
+ */
+let lastFit: Uint8Array | undefined;
+let fitBefore: Uint8Array | undefined;
+const KEPT_BYTES_MAX = 1 << 20;
+
+/**
  * @throws ERR_USAGE for what is no Uint8Array, and for a view of memory that can change under the work: shared with other threads,
  * resizable, or detached.
  */
 export function requireBytes(value: Uint8Array, name: string): void {
+  if ((value === lastFit || value === fitBefore) && value.length > 0) return;
   if (!types.isUint8Array(value)) throw wrong(name, 'is no Uint8Array');
   // ES2024, in Node 20 but not in the types for its ES2023. Undefined of a SharedArrayBuffer.
   const { resizable } = value.buffer as ArrayBuffer & { readonly resizable?: boolean };
@@ -18,6 +27,9 @@ export function requireBytes(value: Uint8Array, name: string): void {
   }
   if (value.length === 0 && isDetached(value.buffer))
     throw wrong(name, 'is a view of a detached ArrayBuffer');
+  if (value.buffer.byteLength > KEPT_BYTES_MAX) return;
+  fitBefore = lastFit;
+  lastFit = value;
 }
 
 /** @throws ERR_USAGE where one lies in the other. */

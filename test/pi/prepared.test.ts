@@ -400,3 +400,13 @@ t.test('memory that is none, or can change under the work, and lengths that do n
   t.equal(pinnedBuffer(0).length, 0);
   t.ok(pinnedBuffer(5000).every((byte) => byte === 0));
 });
+
+t.test('memory that was fit before, and is detached since', async (t) => {
+  for (const [name, engine] of Object.entries(ENGINES)) {
+    const checker = engine.prepareVerify(OPTIONS);
+    const blocks = engine.generate(noise(8 * 512, 1), OPTIONS);
+    for (let i = 0; i < 3; i++) t.match(checker.verify(blocks, null), { ok: true, checked: 8 }, name);
+    structuredClone(blocks.buffer, { transfer: [blocks.buffer as ArrayBuffer] });
+    t.throws(() => checker.verify(blocks, null), { code: 'ERR_USAGE', message: /detached/ }, name);
+  }
+});
