@@ -27,47 +27,20 @@ const ADDON = {
   product: 'build/Release/blk_integrity.node',
   sources: ['native/core', 'native/addon'],
 };
-const CORE_TEST = {
-  name: 'C++ test program',
-  product: 'build/Release/core_test',
-  sources: ['native/core', 'native/test'],
-};
-
-const CORE_TEST_SANITIZED = {
-  name: 'C++ test program under sanitizers',
-  product: 'build/Release/core_test_sanitized',
-  sources: ['native/core', 'native/test'],
-};
-
-const GUARD_KERNELS_TEST = {
-  name: 'C++ test program of the guard kernels',
-  product: 'build/Release/guard_kernels_test',
-  sources: ['native/core', 'native/test'],
-};
-
-const GUARD_KERNELS_TEST_SANITIZED = {
-  name: 'C++ test program of the guard kernels under sanitizers',
-  product: 'build/Release/guard_kernels_test_sanitized',
-  sources: ['native/core', 'native/test'],
-};
-
-const CORE_FUZZ = {
-  name: 'C++ fuzz program',
-  product: 'build/Release/core_fuzz',
-  sources: ['native/core', 'native/test'],
-};
-
-const UBLK_DISK = {
-  name: 'ublk disk',
-  product: 'build/Release/ublk_disk',
-  sources: ['native/core', 'native/test'],
-};
-
-const SG_IO_RELAY = {
-  name: 'SG_IO relay',
-  product: 'build/Release/sg_io_relay.node',
-  sources: ['native/test'],
-};
+/** What the tests are built of beside the addon. */
+const NATIVE_TESTS = [
+  ['C++ test program', 'core_test'],
+  ['C++ test program under sanitizers', 'core_test_sanitized'],
+  ['C++ test program of the guard kernels', 'guard_kernels_test'],
+  ['C++ test program of the guard kernels under sanitizers', 'guard_kernels_test_sanitized'],
+  ['C++ fuzz program', 'core_fuzz'],
+  ['ublk disk', 'ublk_disk'],
+  ['SG_IO relay', 'sg_io_relay.node', ['native/test']],
+].map(([name, file, sources = ['native/core', 'native/test']]) => ({
+  name,
+  product: `build/Release/${file}`,
+  sources,
+}));
 
 const BENCH = {
   name: 'candidates of the bench',
@@ -85,21 +58,7 @@ const MODES = {
     buildNative([ADDON, BENCH], '--', '-Dbench=1');
     buildLib();
   },
-  'native-tests': () =>
-    buildNative(
-      [
-        ADDON,
-        CORE_TEST,
-        CORE_TEST_SANITIZED,
-        GUARD_KERNELS_TEST,
-        GUARD_KERNELS_TEST_SANITIZED,
-        CORE_FUZZ,
-        UBLK_DISK,
-        SG_IO_RELAY,
-      ],
-      '--',
-      '-Dnative_tests=1',
-    ),
+  'native-tests': () => buildNative([ADDON, ...NATIVE_TESTS], '--', '-Dnative_tests=1'),
 };
 
 class PrepareError extends Error {}
