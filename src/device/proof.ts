@@ -143,11 +143,15 @@ function placesOf({ blocks, avoid }: ProofSubject): Set<bigint> {
   const count = BigInt(PROOF_BLOCKS);
   const usual = [0n, (blocks - count) / 2n, blocks - count];
   if (!avoid) return new Set(usual);
-  const from = avoid.lba;
   const end = avoid.lba + BigInt(avoid.blocks);
-  const beside = [end, from - count].filter((lba) => lba >= 0n && lba + count <= blocks);
-  const places = usual.flatMap((lba) => (lba < end && lba + count > from ? beside.slice(0, 1) : [lba]));
+  const beside = [end, avoid.lba - count].filter((lba) => lba >= 0n && lba + count <= blocks);
+  const places = usual.flatMap((lba) => (touches(avoid, lba) ? beside.slice(0, 1) : [lba]));
   return new Set(places.length > 0 ? places : usual);
+}
+
+/** Whether a place has blocks of a run. */
+function touches({ lba, blocks }: BlockRun, place: bigint): boolean {
+  return place < lba + BigInt(blocks) && place + BigInt(PROOF_BLOCKS) > lba;
 }
 
 /** Blocks from a place at which it is looked at again, where the disk refuses what is stored there. */
@@ -160,10 +164,7 @@ async function readNear(
 ): Promise<Place> {
   const { blocks, avoid } = subject;
   const count = BigInt(PROOF_BLOCKS);
-  const free = (at: bigint) =>
-    at >= 0n &&
-    at + count <= blocks &&
-    !(avoid && at < avoid.lba + BigInt(avoid.blocks) && at + count > avoid.lba);
+  const free = (at: bigint) => at >= 0n && at + count <= blocks && !(avoid && touches(avoid, at));
   let place = await readPlace(subject, lba, signal);
   for (const distance of BESIDE) {
     if (!place.badThere) break;
