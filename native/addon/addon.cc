@@ -49,7 +49,8 @@ Napi::Function resizable_getter(Napi::Env env) {
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-  auto* instance = new Instance{.is_resizable = Napi::Persistent(resizable_getter(env)), .running = {}, .background = {}};
+  auto* instance =
+      new Instance{.is_resizable = Napi::Persistent(resizable_getter(env)), .running = {}, .background = {}};
   env.SetInstanceData<Instance>(instance);
   // Cleanup hooks run before finalizers: every thread is stopped while everything that it touches still
   // exists. (process.exit() on the main thread runs neither, and the kernel ends the threads.)

@@ -31,7 +31,7 @@ struct Lane {
   std::shared_ptr<DeviceNode> node;
   std::size_t thread;
   PiRing ring;
-  ReadMemory data;    // Of what is judged here and goes no further.
+  ReadMemory data;  // Of what is judged here and goes no further.
   ReadMemory tuples;
 
   [[nodiscard]] int fd() const { return node->descriptor_of(thread); }
@@ -304,12 +304,12 @@ ReadRule to_read_rule(const Napi::Object& request, std::size_t data_bytes, std::
                            .guard = guard,
                            .seed = seed & ref_escape(guard)},
                 .checks = to_checks(rule),
-                .escape_needs_ref =
-                    to_choice(rule.Get("escape"), "rule.escape", {"app", "app-and-ref"}) == 1,
+                .escape_needs_ref = to_choice(rule.Get("escape"), "rule.escape", {"app", "app-and-ref"}) == 1,
                 .findings_max = size("findingsMax", 0)};
   const char* name = misfit(read.layout, data_bytes, interleaved ? data_bytes : metadata_bytes);
   if (name != nullptr || data_bytes % stride != 0) {
-    throw out_of_range(request.Env(), "request.rule", "such that the bytes are whole intervals with their tuples");
+    throw out_of_range(request.Env(), "request.rule",
+                       "such that the bytes are whole intervals with their tuples");
   }
   return read;
 }
@@ -326,8 +326,8 @@ Napi::Function Handle::define(Napi::Env env) {
        InstanceMethod<&Handle::read_through>("readThrough"), InstanceMethod<&Handle::read>("read"),
        InstanceMethod<&Handle::write>("write"), InstanceMethod<&Handle::read_with_pi>("readWithPi"),
        InstanceMethod<&Handle::write_with_pi>("writeWithPi"),
-       InstanceMethod<&Handle::lbmd_capability>("lbmdCapability"),
-       InstanceMethod<&Handle::nvme_io>("nvmeIo"), InstanceMethod<&Handle::nvme_identify>("nvmeIdentify"),
+       InstanceMethod<&Handle::lbmd_capability>("lbmdCapability"), InstanceMethod<&Handle::nvme_io>("nvmeIo"),
+       InstanceMethod<&Handle::nvme_identify>("nvmeIdentify"),
        InstanceMethod<&Handle::lock_exclusive>("lockExclusive"), InstanceMethod<&Handle::flush>("flush"),
        InstanceMethod<&Handle::close>("close")});
 }
@@ -458,10 +458,8 @@ Napi::Value Handle::verify_through(const Napi::CallbackInfo& info, SgSend send) 
   const std::size_t bytes = to_length(request.Get("bytes"), "request.bytes");
   ReadRule rule = to_read_rule(request, bytes, 0);
   const std::uint32_t timeout_ms = to_timeout(request);
-  SgCommand command{.cdb = to_cdb(request),
-                    .direction = Direction::kFromDevice,
-                    .data = {},
-                    .timeout_ms = timeout_ms};
+  SgCommand command{
+      .cdb = to_cdb(request), .direction = Direction::kFromDevice, .data = {}, .timeout_ms = timeout_ms};
   return start(env, [send, bytes, rule = std::move(rule), command = std::move(command)](Lane& lane) {
     return sg_read_verify(lane.fd(), send, command, bytes, rule, lane.data);
   });
@@ -472,12 +470,12 @@ Napi::Value Handle::verify_with_pi(const Napi::CallbackInfo& info) {
   const std::size_t data_bytes = to_length(request.Get("bytes"), "request.bytes");
   const std::size_t tuple_bytes = to_length(request.Get("tupleBytes"), "request.tupleBytes");
   ReadRule rule = to_read_rule(request, data_bytes, tuple_bytes);
-  const PiRead read{.offset = to_offset(request.Get("offset"), data_bytes),
-                    .data_bytes = data_bytes,
-                    .tuple_bytes = tuple_bytes,
-                    .flags = static_cast<std::uint16_t>(to_integer(request.Get("flags"), "request.flags", 0, 7)),
-                    .seed = to_bigint(request.Get("seed"), "request.seed",
-                                      std::numeric_limits<std::uint64_t>::max())};
+  const PiRead read{
+      .offset = to_offset(request.Get("offset"), data_bytes),
+      .data_bytes = data_bytes,
+      .tuple_bytes = tuple_bytes,
+      .flags = static_cast<std::uint16_t>(to_integer(request.Get("flags"), "request.flags", 0, 7)),
+      .seed = to_bigint(request.Get("seed"), "request.seed", std::numeric_limits<std::uint64_t>::max())};
   return start(info.Env(), [read, rule = std::move(rule)](Lane& lane) {
     return pi_read_verify(lane.fd(), lane.ring, read, rule, lane.data, lane.tuples);
   });

@@ -130,8 +130,8 @@ class Held {
 
   [[nodiscard]] std::span<std::uint8_t> bytes() const noexcept { return bytes_; }
 
-  // The tuples into the caller's array, where the work was on a copy: what the caller has written beside them meanwhile is not touched.
-  // False when it is detached, and so has no length.
+  // The tuples into the caller's array, where the work was on a copy: what the caller has written beside them
+  // meanwhile is not touched. False when it is detached, and so has no length.
   [[nodiscard]] bool deliver_tuples(const TupleLayout& layout) const {
     if (pinned_) return true;
     auto array = array_.Value().As<Napi::Uint8Array>();
@@ -190,7 +190,9 @@ class GenerateJob final : public PlannedJob<GeneratePlan> {
       return true;
     });
   }
-  Napi::Value answer(Napi::Env env) override { return Napi::Boolean::New(env, metadata().deliver_tuples(layout_)); }
+  Napi::Value answer(Napi::Env env) override {
+    return Napi::Boolean::New(env, metadata().deliver_tuples(layout_));
+  }
 };
 
 class VerifyJob final : public PlannedJob<VerifyPlan> {

@@ -44,7 +44,8 @@ Napi::Value crc16(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ip(const Napi::CallbackInfo& info) {
-  const std::uint64_t checksum = guard_of(Guard::kIpChecksum, guard_of_nothing(Guard::kIpChecksum), to_bytes(info[0], "data"));
+  const std::uint64_t checksum =
+      guard_of(Guard::kIpChecksum, guard_of_nothing(Guard::kIpChecksum), to_bytes(info[0], "data"));
   return Napi::Number::New(info.Env(), static_cast<double>(checksum));
 }
 
@@ -59,16 +60,15 @@ std::size_t size_property(const Napi::Object& job, const char* name) {
 
 TupleLayout to_layout(const Napi::Object& job) {
   const Guard guard = to_guard(job);
-  return {
-      .interval = size_property(job, "interval"),
-      .intervals = size_property(job, "intervals"),
-      .data_stride = size_property(job, "dataStride"),
-      .metadata_start = size_property(job, "metadataStart"),
-      .metadata_stride = size_property(job, "metadataStride"),
-      .pi_offset = size_property(job, "piOffset"),
-      .guard = guard,
-      .seed = static_cast<std::uint64_t>(
-          to_integer(job.Get("seed"), "seed", 0, static_cast<std::int64_t>(ref_escape(guard))))};
+  return {.interval = size_property(job, "interval"),
+          .intervals = size_property(job, "intervals"),
+          .data_stride = size_property(job, "dataStride"),
+          .metadata_start = size_property(job, "metadataStart"),
+          .metadata_stride = size_property(job, "metadataStride"),
+          .pi_offset = size_property(job, "piOffset"),
+          .guard = guard,
+          .seed = static_cast<std::uint64_t>(
+              to_integer(job.Get("seed"), "seed", 0, static_cast<std::int64_t>(ref_escape(guard))))};
 }
 
 // Copied: a property that is read later may be a getter, which could transfer the array away.
@@ -138,9 +138,10 @@ Napi::Value verify_tuples(const Napi::CallbackInfo& info) {
 GeneratePlan::GeneratePlan(const Napi::Object& job)
     : layout(to_layout(job)),
       ranges(to_app_tag_ranges(job)),
-      rule{.count_ref = to_choice(job.Get("refTag"), "refTag", {"count", "zero"}) == 0,
-           .app_tags = {.ranges = ranges,
-                        .others = to_unsigned<std::uint16_t>(job.Get("appTag"), "appTag")}} {}
+      rule{
+          .count_ref = to_choice(job.Get("refTag"), "refTag", {"count", "zero"}) == 0,
+          .app_tags = {.ranges = ranges, .others = to_unsigned<std::uint16_t>(job.Get("appTag"), "appTag")}} {
+}
 
 VerifyPlan::VerifyPlan(const Napi::Object& job)
     : layout(to_layout(job)),
@@ -158,10 +159,10 @@ Napi::Value to_js(Napi::Env env, const VerifyResult& verified) {
   auto findings = Napi::BigUint64Array::New(env, verified.findings.size() * kNumbers);
   std::uint64_t* at = findings.Data();
   for (const Finding& finding : verified.findings) {
-    at = std::ranges::copy(std::array<std::uint64_t, kNumbers>{finding.interval,
-                                                               static_cast<std::uint64_t>(finding.check),
-                                                               finding.stored, finding.computed, finding.differs},
-                           at)
+    at = std::ranges::copy(
+             std::array<std::uint64_t, kNumbers>{finding.interval, static_cast<std::uint64_t>(finding.check),
+                                                 finding.stored, finding.computed, finding.differs},
+             at)
              .out;
   }
   Napi::Object result = Napi::Object::New(env);

@@ -17,7 +17,8 @@ class PageBuffer {
     std::ranges::copy(content, start_.get());
   }
 
-  // Every byte of it `fill`. Each page has been written to: Linux 6.12 loses the metadata that lands in one that was not.
+  // Every byte of it `fill`. Each page has been written to: Linux 6.12 loses the metadata that lands in one
+  // that was not.
   PageBuffer(std::size_t size, std::uint8_t fill) : PageBuffer(Room{size}) {
     std::ranges::fill(bytes(), fill);
   }

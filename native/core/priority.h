@@ -3,8 +3,8 @@
 
 namespace blkint {
 
-// The calling thread's reads and writes go when no other's wait (ioprio_set(2), IOPRIO_CLASS_IDLE), by a scheduler that
-// heeds it. Where it cannot be set they go as all others.
+// The calling thread's reads and writes go when no other's wait (ioprio_set(2), IOPRIO_CLASS_IDLE), by a
+// scheduler that heeds it. Where it cannot be set they go as all others.
 void become_idle() noexcept;
 
 }  // namespace blkint

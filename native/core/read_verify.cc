@@ -9,12 +9,13 @@ namespace {
 // Neither what devices and bounce buffers leave by themselves nor an escape; as long as the smallest tuple.
 constexpr std::array<std::uint8_t, 8> kPoison{0x51, 0x76, 0x9b, 0x5f, 0x84, 0xa9, 0x6d, 0x92};
 
-// Poison where the tuples will be: written before each command, it tells a tuple of this command from one that the last command left.
-// The data needs none, since under a tuple that came it is compared.
+// Poison where the tuples will be: written before each command, it tells a tuple of this command from one
+// that the last command left. The data needs none, since under a tuple that came it is compared.
 template <typename See>
 void each_tuple(const TupleLayout& layout, std::span<std::uint8_t> metadata, See see) {
   for (std::size_t i = 0; i < layout.intervals; ++i) {
-    see(metadata.subspan(layout.metadata_start + i * layout.metadata_stride + layout.pi_offset, kPoison.size()));
+    see(metadata.subspan(layout.metadata_start + i * layout.metadata_stride + layout.pi_offset,
+                         kPoison.size()));
   }
 }
 
@@ -28,7 +29,8 @@ bool all_came(const TupleLayout& layout, std::span<std::uint8_t> metadata) {
   return came;
 }
 
-std::optional<VerifyResult> judge(const ReadRule& rule, std::span<std::uint8_t> data, std::span<std::uint8_t> metadata) {
+std::optional<VerifyResult> judge(const ReadRule& rule, std::span<std::uint8_t> data,
+                                  std::span<std::uint8_t> metadata) {
   if (!all_came(rule.layout, metadata)) return std::nullopt;
   const VerifyRule how{.checks = rule.checks,
                        .escape_needs_ref = rule.escape_needs_ref,
@@ -49,8 +51,8 @@ PageBuffer& ReadMemory::of(std::size_t bytes) {
   return *buffer_;
 }
 
-SgVerifyAnswer sg_read_verify(int fd, SgSend send, const SgCommand& command, std::size_t bytes, const ReadRule& rule,
-                              ReadMemory& memory) {
+SgVerifyAnswer sg_read_verify(int fd, SgSend send, const SgCommand& command, std::size_t bytes,
+                              const ReadRule& rule, ReadMemory& memory) {
   PageBuffer& buffer = memory.of(bytes);
   poison(rule.layout, buffer.bytes());
   SgCommand sent = command;
@@ -67,8 +69,8 @@ SgVerifyAnswer sg_read_verify(int fd, SgSend send, const SgCommand& command, std
   return answer;
 }
 
-PiVerifyAnswer pi_read_verify(int fd, PiRing& ring, const PiRead& read, const ReadRule& rule, ReadMemory& data,
-                              ReadMemory& tuples) {
+PiVerifyAnswer pi_read_verify(int fd, PiRing& ring, const PiRead& read, const ReadRule& rule,
+                              ReadMemory& data, ReadMemory& tuples) {
   const auto into = data.of(read.data_bytes).bytes();
   const auto metadata = tuples.of(read.tuple_bytes).bytes();
   poison(rule.layout, metadata);

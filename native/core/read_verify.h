@@ -1,4 +1,5 @@
-// Reads blocks and verifies them on the thread that read them, while they are in its cache: the verdict alone leaves.
+// Reads blocks and verifies them on the thread that read them, while they are in its cache: the verdict alone
+// leaves.
 #pragma once
 
 #include <cstddef>
@@ -48,8 +49,8 @@ struct PiVerifyAnswer {
 using SgSend = SgAnswer (*)(int fd, const SgCommand& command) noexcept;
 
 // `command` is a READ that brings `bytes` bytes, data and tuples interleaved.
-SgVerifyAnswer sg_read_verify(int fd, SgSend send, const SgCommand& command, std::size_t bytes, const ReadRule& rule,
-                              ReadMemory& memory);
+SgVerifyAnswer sg_read_verify(int fd, SgSend send, const SgCommand& command, std::size_t bytes,
+                              const ReadRule& rule, ReadMemory& memory);
 
 // The attribute's tuples are those of `tuple_bytes` here.
 struct PiRead {
@@ -59,8 +60,8 @@ struct PiRead {
   std::uint16_t flags;
   std::uint64_t seed;
 };
-PiVerifyAnswer pi_read_verify(int fd, PiRing& ring, const PiRead& read, const ReadRule& rule, ReadMemory& data,
-                              ReadMemory& tuples);
+PiVerifyAnswer pi_read_verify(int fd, PiRing& ring, const PiRead& read, const ReadRule& rule,
+                              ReadMemory& data, ReadMemory& tuples);
 
 // What nobody here looks at: others check it on its way.
 Transfer read_through(int fd, std::uint64_t offset, std::size_t bytes, ReadMemory& memory);

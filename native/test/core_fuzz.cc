@@ -197,8 +197,8 @@ Geometry random_geometry(Random& random) {
     layout.metadata_start = random.below(20);
   }
   made.data_bytes = before_last * layout.data_stride + last * layout.interval;
-  made.metadata_bytes = last * (layout.metadata_start + layout.pi_offset + tuple) +
-                        before_last * layout.metadata_stride;
+  made.metadata_bytes =
+      last * (layout.metadata_start + layout.pi_offset + tuple) + before_last * layout.metadata_stride;
   if (random.once_in(4)) {
     std::size_t* const numbers[] = {&layout.interval,       &layout.intervals,       &layout.data_stride,
                                     &layout.metadata_start, &layout.metadata_stride, &layout.pi_offset,
@@ -225,9 +225,9 @@ bool fits(const Geometry& made) {
   if (Wide{layout.pi_offset} + tuple_bytes(layout.guard) > layout.metadata_stride) return false;
   if (layout.intervals == 0) return true;
   const Wide before_last = Wide{layout.intervals} - 1;
-  return before_last <= UINT32_MAX &&
-         before_last * layout.data_stride + layout.interval <= made.data_bytes &&
-         before_last * layout.metadata_stride + layout.metadata_start + layout.pi_offset + tuple_bytes(layout.guard) <=
+  return before_last <= UINT32_MAX && before_last * layout.data_stride + layout.interval <= made.data_bytes &&
+         before_last * layout.metadata_stride + layout.metadata_start + layout.pi_offset +
+                 tuple_bytes(layout.guard) <=
              made.metadata_bytes;
 }
 
@@ -244,7 +244,8 @@ std::uint64_t big_endian(std::span<const std::uint8_t> bytes) {
   return value;
 }
 
-std::uint64_t guard_by_definition(const TupleLayout& layout, std::size_t i, std::span<const std::uint8_t> data,
+std::uint64_t guard_by_definition(const TupleLayout& layout, std::size_t i,
+                                  std::span<const std::uint8_t> data,
                                   std::span<const std::uint8_t> metadata) {
   const auto interval = data.subspan(i * layout.data_stride, layout.interval);
   const auto before = metadata.subspan(layout.metadata_start + i * layout.metadata_stride, layout.pi_offset);
@@ -283,8 +284,8 @@ void compare_verify(Random& random, const TupleLayout& layout, const AppTags& ta
   std::size_t escaped = 0;
   std::size_t bad = 0;
   for (std::size_t i = 0; i < layout.intervals; ++i) {
-    const auto tuple = metadata.subspan(
-        layout.metadata_start + i * layout.metadata_stride + layout.pi_offset, tuple_bytes(layout.guard));
+    const auto tuple = metadata.subspan(layout.metadata_start + i * layout.metadata_stride + layout.pi_offset,
+                                        tuple_bytes(layout.guard));
     const std::size_t guard_bytes = layout.guard == Guard::kCrc64Nvme ? 8 : 2;
     const std::uint64_t app = big_endian(tuple.subspan(guard_bytes, 2));
     const std::uint64_t ref = big_endian(tuple.subspan(guard_bytes + 2));
@@ -356,7 +357,9 @@ void tuples_of_any_geometry(Random& random) {
     metadata[random.below(metadata.size())] = static_cast<std::uint8_t>(random.hostile());
   if (random.once_in(3) && layout.intervals > 0) {  // Escaped.
     const std::size_t at = layout.metadata_start + random.below(layout.intervals) * layout.metadata_stride;
-    std::ranges::fill(metadata.subspan(at + layout.pi_offset + 2, random.once_in(2) ? 2 : tuple_bytes(layout.guard) - 2), 0xff);
+    std::ranges::fill(
+        metadata.subspan(at + layout.pi_offset + 2, random.once_in(2) ? 2 : tuple_bytes(layout.guard) - 2),
+        0xff);
   }
   compare_verify(random, layout, tags, true, data, metadata);
   if (made.one_buffer) return;

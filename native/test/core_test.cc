@@ -378,7 +378,8 @@ void insert_and_strip_copy_and_judge() {
   const Bytes data = counting(kIntervals * 512);
   Bytes expected(kIntervals * 520);
   for (std::size_t i = 0; i < kIntervals; ++i) {
-    std::ranges::copy(std::span(data).subspan(i * 512, 512), expected.begin() + static_cast<std::ptrdiff_t>(i * 520));
+    std::ranges::copy(std::span(data).subspan(i * 512, 512),
+                      expected.begin() + static_cast<std::ptrdiff_t>(i * 520));
   }
   generate(interleaved(kIntervals), {.count_ref = true, .app_tags = {}}, expected, expected);
   Bytes blocks = filled(kIntervals * 520, 0x5a);
@@ -390,7 +391,8 @@ void insert_and_strip_copy_and_judge() {
   Bytes out(kIntervals * 512);
   const VerifyResult result = strip(blocks_layout, kKernelRule, blocks, out);
   CHECK(result.checked == kIntervals && result.bad == 2);
-  CHECK(result.findings.size() == 2 && result.findings[0].interval == 17 && result.findings[1].interval == 39);
+  CHECK(result.findings.size() == 2 && result.findings[0].interval == 17 &&
+        result.findings[1].interval == 39);
   Bytes expected_out = data;
   expected_out[17 * 512] ^= 1;
   CHECK(out == expected_out);
@@ -410,7 +412,8 @@ void blocks_that_reach_outside_are_named() {
   TupleLayout wider = layout;
   wider.metadata_stride = 528;
   CHECK(misfit_of_blocks(wider, 1024, 1056) == nullptr);
-  CHECK(named(wider, 1024, 1048, "metadata"));  // The last tuple lies inside, the rest of its metadata does not.
+  CHECK(named(wider, 1024, 1048,
+              "metadata"));  // The last tuple lies inside, the rest of its metadata does not.
   wider.pi_offset = 9;
   CHECK(named(wider, 1024, 2000, "metadataStride"));
   layout.metadata_start = 0;
@@ -1163,7 +1166,8 @@ constexpr std::array kTests{
          executor_stop_cancels_what_waits_and_ends_in_order},
     Test{"executor: runs as many jobs at once as it has threads",
          executor_runs_as_many_jobs_at_once_as_it_has_threads},
-    Test{"device node: opened once for every sixteen threads", nodes_are_opened_once_for_every_sixteen_threads},
+    Test{"device node: opened once for every sixteen threads",
+         nodes_are_opened_once_for_every_sixteen_threads},
     Test{"executor: threads take no signals", executor_threads_take_no_signals},
     Test{"fd: one owner", descriptors_have_one_owner},
     Test{"block I/O: files are read and written whole", files_are_read_and_written_whole},
