@@ -73,6 +73,13 @@ export class IntegrityError extends Error {
   }
 }
 
+const DENIED: readonly unknown[] = ['EACCES', 'EPERM', 'EROFS'];
+
+/** Of a system call on a file of the user's that failed. A disk's node has errnoError. */
+export function fileErrorCode(cause: unknown): ErrorCode {
+  return DENIED.includes((cause as NodeJS.ErrnoException).code) ? 'ERR_PERMISSION' : 'ERR_IO';
+}
+
 /** What a BUG_ON is in the kernel: the caller broke a rule that the kernel would have stopped the machine for. */
 export class KernelBugError extends Error {
   override readonly name = 'KernelBugError';

@@ -3,9 +3,9 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import type { Disk } from '../device/disk.js';
-import { IntegrityError } from '../errors.js';
+import { syncFolderOf } from '../device/sync-folder.js';
+import { fileErrorCode, IntegrityError } from '../errors.js';
 import type { ScrubCounts, ScrubFinding } from '../report/model.js';
 import { CHECKERS, PATHS } from '../words.js';
 import type { BlockRange } from './ranges.js';
@@ -89,25 +89,21 @@ export class StateFile {
         await file.writeFile(text);
       });
       await rename(partial, this.#path);
-      await this.#syncFolder();
+      await syncFolderOf(this.#path);
     });
   }
 
   async remove(): Promise<void> {
     await told(this.#path, 'removed', async () => {
       await rm(this.#path, { force: true });
-      await this.#syncFolder();
+      await syncFolderOf(this.#path);
     });
-  }
-
-  async #syncFolder(): Promise<void> {
-    await synced(await open(dirname(this.#path), constants.O_RDONLY | constants.O_DIRECTORY));
   }
 }
 
-async function synced(handle: FileHandle, write?: (handle: FileHandle) => Promise<void>): Promise<void> {
+async function synced(handle: FileHandle, write: (handle: FileHandle) => Promise<void>): Promise<void> {
   try {
-    await write?.(handle);
+    await write(handle);
     await handle.sync();
   } finally {
     await handle.close();
@@ -225,14 +221,7 @@ async function told<T>(path: string, done: string, job: () => Promise<T>): Promi
     return await job();
   } catch (cause) {
     if (cause instanceof IntegrityError) throw cause;
-    const { code, message } = cause as NodeJS.ErrnoException;
-    const denied = code === 'EACCES' || code === 'EPERM' || code === 'EROFS';
-    throw new IntegrityError(
-      denied ? 'ERR_PERMISSION' : 'ERR_IO',
-      `state ${path} cannot be ${done}: ${message}`,
-      {
-        cause,
-      },
-    );
+    const { message } = cause as Error;
+    throw new IntegrityError(fileErrorCode(cause), `state ${path} cannot be ${done}: ${message}`, { cause });
   }
 }

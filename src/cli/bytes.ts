@@ -7,7 +7,7 @@ import { Socket } from 'node:net';
 import { addAbortSignal, type Readable, type Writable } from 'node:stream';
 import { finished, pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { IntegrityError } from '../errors.js';
+import { fileErrorCode, IntegrityError } from '../errors.js';
 import type { CommandIo } from './io.js';
 
 /** What stands for stdin or stdout in place of a file name. */
@@ -260,8 +260,7 @@ export function streamError(verb: 'read' | 'write', name: string, cause: unknown
   const { code, message } = cause as NodeJS.ErrnoException;
   if (cause instanceof IntegrityError || code === undefined) return cause;
   if (code === 'ABORT_ERR') return new IntegrityError('ERR_ABORTED', 'interrupted', { cause });
-  const denied = code === 'EACCES' || code === 'EPERM' || code === 'EROFS';
-  return new IntegrityError(denied ? 'ERR_PERMISSION' : 'ERR_IO', `cannot ${verb} ${name}: ${message}`, {
+  return new IntegrityError(fileErrorCode(cause), `cannot ${verb} ${name}: ${message}`, {
     cause,
   });
 }

@@ -4,10 +4,10 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, link, open, readFile, stat, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { IntegrityError } from '../../errors.js';
 import type { PathName } from '../../words.js';
 import type { Disk } from '../disk.js';
+import { syncFolderOf } from '../sync-folder.js';
 import {
   type Extent,
   JOURNAL_VERSION,
@@ -210,12 +210,6 @@ async function requireOwn(file: FileHandle, path: string): Promise<void> {
       advice: 'Whoever can write it can write the disk: look at it, then chown and chmod 600.',
     },
   );
-}
-
-async function syncFolderOf(path: string): Promise<void> {
-  const folder = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
-  await folder.sync();
-  await folder.close();
 }
 
 function journalError(path: string, cause: NodeJS.ErrnoException): IntegrityError {
