@@ -75,7 +75,7 @@ constexpr std::uint64_t kRefMask = (std::uint64_t{1} << Format::kRefBits) - 1;
 
 // Intervals that are worked on together: their guards are computed, then their tuples made or compared while
 // the cache holds both.
-constexpr std::size_t kChunkIntervals = 64;
+constexpr std::size_t kChunkIntervals = 32;
 constexpr std::size_t kChunkBytes = 32768;
 
 std::size_t chunk_of(const TupleLayout& layout) noexcept {
