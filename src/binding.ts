@@ -314,11 +314,31 @@ export interface GuardKernels {
   readonly inUse: string;
 }
 
+declare const ofPlan: unique symbol;
+
+/** A job whose other parts were read once: for any number of intervals, in memory that comes with every call. */
+export interface NativePlan<Kind extends 'generate' | 'verify'> {
+  readonly [ofPlan]: Kind;
+}
+
 /**
- * A job whose other parts were read once. Every interval of `data` is worked on; `metadata` is null when interleaved, the blocks in insert
- * and strip. The seed is from 0 to 2^64 - 1. Shared and resizable memory is the caller's to refuse.
+ * Every interval of `data` is worked on; without `metadata` they are interleaved. The seed is from 0 to 2^64 - 1. Shared and resizable
+ * memory is the caller's to refuse.
  */
-export type NativePrepared<Answer> = (data: Uint8Array, metadata: Uint8Array | null, seed: bigint) => Answer;
+export type NativeRun<Kind extends 'generate' | 'verify', Answer> = (
+  plan: NativePlan<Kind>,
+  seed: bigint,
+  data: Uint8Array,
+  metadata?: Uint8Array,
+) => Answer;
+
+/** As {@link NativeRun}; the blocks are never left out. */
+export type NativeCopyingRun<Kind extends 'generate' | 'verify', Answer> = (
+  plan: NativePlan<Kind>,
+  seed: bigint,
+  data: Uint8Array,
+  blocks: Uint8Array,
+) => Answer;
 
 /** Null when `stop` came in time. */
 export interface NativeBackgroundJob<Answer> {
@@ -351,19 +371,23 @@ export interface NativeBinding {
   generate(job: NativeGenerateJob): void;
   /** Per interval: escape, then the checks in their order. */
   verify(job: NativeVerifyJob): NativeVerifyResult;
-  /** These do not look at the job's buffers, intervals and seed, which come with every call. */
-  prepareGenerate(job: NativeGenerateJob): NativePrepared<void>;
-  prepareVerify(job: NativeVerifyJob): NativePrepared<NativeVerdict>;
-  /** Copies each interval into its block first; the block's metadata outside the tuple becomes 0. */
-  prepareInsert(job: NativeGenerateJob): NativePrepared<void>;
+  /** Copies each interval into its block first, which is the job's metadata; the block's metadata outside the tuple becomes 0. */
+  insert(job: NativeGenerateJob): void;
   /** Copies each interval out of its block first. */
-  prepareStrip(job: NativeVerifyJob): NativePrepared<NativeVerdict>;
+  strip(job: NativeVerifyJob): NativeVerifyResult;
+  /** These do not look at the job's buffers, intervals and seed. */
+  generatePlan(job: NativeGenerateJob): NativePlan<'generate'>;
+  verifyPlan(job: NativeVerifyJob): NativePlan<'verify'>;
+  readonly runGenerate: NativeRun<'generate', void>;
+  readonly runVerify: NativeRun<'verify', NativeVerdict>;
+  readonly runInsert: NativeCopyingRun<'generate', void>;
+  readonly runStrip: NativeCopyingRun<'verify', NativeVerdict>;
   /**
    * On threads of the addon's own. Works on {@link pinnedMemory} as it is, on a copy of other memory: metadata that was made in a copy
    * comes into the caller's array at the end; false when that is detached by then.
    */
-  prepareGenerateAsync(job: NativeGenerateJob): NativePrepared<NativeBackgroundJob<boolean>>;
-  prepareVerifyAsync(job: NativeVerifyJob): NativePrepared<NativeBackgroundJob<NativeVerdict>>;
+  readonly startGenerate: NativeRun<'generate', NativeBackgroundJob<boolean>>;
+  readonly startVerify: NativeRun<'verify', NativeBackgroundJob<NativeVerdict>>;
   /** Zeroed, from a page's beginning on; lives as long as this ArrayBuffer or a job on it. */
   pinnedMemory(bytes: number): ArrayBuffer;
   /** The smallest offset into `buffer` whose address is a multiple of `alignment` (a power of two, at most 65536). */

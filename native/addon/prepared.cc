@@ -5,12 +5,13 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 #include "addon/background.h"
 #include "addon/convert.h"
 #include "addon/tuples.h"
-#include "core/insert_strip.h"
+#include "addon/works.h"
 #include "core/page_buffer.h"
 #include "core/pinned_memory.h"
 #include "core/tuple_parts.h"
@@ -18,58 +19,12 @@
 namespace blkint::addon {
 namespace {
 
-// One call: the prepared layout with the number of intervals and the seed of this time.
-struct Call {
-  TupleLayout layout;
-  std::span<std::uint8_t> data;
-  std::span<std::uint8_t> metadata;  // Or the blocks, of which the metadata is a part.
-};
-
-// The four works: their plan, what does not fit, and the work itself.
-struct Generate {
-  using Plan = GeneratePlan;
-  static constexpr auto misfit = blkint::misfit;
-  static constexpr bool copies = false;
-  static napi_value run(Napi::Env, const Plan& plan, const Call& call) {
-    generate(call.layout, plan.rule, call.data, call.metadata);
-    return nullptr;
-  }
-};
-
 // Nothing, which JavaScript sees as undefined, when every interval was checked and none is bad: an object
 // would cost more than the work.
 napi_value answer_of(Napi::Env env, const TupleLayout& layout, const VerifyResult& result) {
   return result.bad == 0 && result.checked == layout.intervals ? nullptr
                                                                : static_cast<napi_value>(to_js(env, result));
 }
-
-struct Verify {
-  using Plan = VerifyPlan;
-  static constexpr auto misfit = blkint::misfit;
-  static constexpr bool copies = false;
-  static napi_value run(Napi::Env env, const Plan& plan, const Call& call) {
-    return answer_of(env, call.layout, verify(call.layout, plan.rule, call.data, call.metadata));
-  }
-};
-
-struct Insert {
-  using Plan = GeneratePlan;
-  static constexpr auto misfit = misfit_of_blocks;
-  static constexpr bool copies = true;
-  static napi_value run(Napi::Env, const Plan& plan, const Call& call) {
-    insert(call.layout, plan.rule, call.data, call.metadata);
-    return nullptr;
-  }
-};
-
-struct Strip {
-  using Plan = VerifyPlan;
-  static constexpr auto misfit = misfit_of_blocks;
-  static constexpr bool copies = true;
-  static napi_value run(Napi::Env env, const Plan& plan, const Call& call) {
-    return answer_of(env, call.layout, strip(call.layout, plan.rule, call.metadata, call.data));
-  }
-};
 
 // to_bytes() where that would not throw, without its look at the buffer: until this call returns none shrinks
 // or goes away. What is resizable or shared is refused in TypeScript, where it costs less.
@@ -84,14 +39,6 @@ std::span<std::uint8_t> to_bytes_now(napi_env env, napi_value value, const char*
   return to_bytes(Napi::Value(env, value), name);
 }
 
-// Null when interleaved: then they lie in the data.
-std::span<std::uint8_t> to_metadata_now(napi_env env, napi_value value, std::span<std::uint8_t> data) {
-  napi_valuetype type = napi_undefined;
-  return napi_typeof(env, value, &type) == napi_ok && type == napi_null
-             ? data
-             : to_bytes_now(env, value, "metadata");
-}
-
 std::uint64_t to_seed(napi_env env, napi_value value) {
   std::uint64_t seed = 0;
   bool lossless = false;
@@ -99,20 +46,33 @@ std::uint64_t to_seed(napi_env env, napi_value value) {
   return to_bigint(Napi::Value(env, value), "seed", UINT64_MAX);
 }
 
+// What every function here is called with: (plan, seed, data, metadata or blocks). Without the last one all
+// is interleaved. That it is left out rather than null is known from their number, at no cost.
+struct Arguments {
+  static constexpr std::size_t kInterleaved = 3;
+
+  Arguments(napi_env env, napi_callback_info info) noexcept {
+    napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+  }
+
+  [[nodiscard]] bool interleaved() const noexcept { return count <= kInterleaved; }
+  [[nodiscard]] napi_value plan() const noexcept { return values[0]; }
+  [[nodiscard]] napi_value seed() const noexcept { return values[1]; }
+  [[nodiscard]] napi_value data() const noexcept { return values[2]; }
+  [[nodiscard]] napi_value metadata() const noexcept { return values[3]; }
+
+  std::size_t count = kInterleaved + 1;
+  napi_value values[kInterleaved + 1];
+};
+
 template <typename Work>
-Call to_call(napi_env env, const typename Work::Plan& plan, const napi_value (&arguments)[3]) {
-  const auto data = to_bytes_now(env, arguments[0], "data");
-  Call call{.layout = plan.layout, .data = data, .metadata = to_metadata_now(env, arguments[1], data)};
-  call.layout.seed = to_seed(env, arguments[2]) & ref_escape(plan.layout.guard);
+Call to_call(napi_env env, const typename Work::Plan& plan, const Arguments& arguments) {
+  const auto data = to_bytes_now(env, arguments.data(), "data");
+  const auto metadata = arguments.interleaved() ? data : to_bytes_now(env, arguments.metadata(), "metadata");
+  Call call{.layout = plan.layout, .data = data, .metadata = metadata};
+  call.layout.seed = to_seed(env, arguments.seed()) & ref_escape(plan.layout.guard);
   call.layout.intervals = call.data.size() / call.layout.data_stride;
-  if (const char* name = Work::misfit(call.layout, call.data.size(), call.metadata.size())) {
-    throw out_of_range(env, name,
-                       "such that every interval and every tuple lies inside its buffer and its stride");
-  }
-  if (Work::copies && call.data.data() < call.metadata.data() + call.metadata.size() &&
-      call.metadata.data() < call.data.data() + call.data.size()) {
-    throw out_of_range(env, "data", "apart from the blocks");
-  }
+  require_fit<Work>(env, call);
   return call;
 }
 
@@ -156,10 +116,9 @@ constexpr std::size_t kPartBytes = 256 * 1024;
 template <typename Plan>
 class PlannedJob : public Job {
  public:
-  PlannedJob(napi_env env, std::shared_ptr<const Plan> plan, const Call& call,
-             const napi_value (&arguments)[3])
-      : Job(env), plan_(std::move(plan)), layout_(call.layout), data_(env, arguments[0], call.data) {
-    if (!Napi::Value(env, arguments[1]).IsNull()) metadata_.emplace(env, arguments[1], call.metadata);
+  PlannedJob(napi_env env, std::shared_ptr<const Plan> plan, const Call& call, const Arguments& arguments)
+      : Job(env), plan_(std::move(plan)), layout_(call.layout), data_(env, arguments.data(), call.data) {
+    if (!arguments.interleaved()) metadata_.emplace(env, arguments.metadata(), call.metadata);
   }
 
  protected:
@@ -214,18 +173,41 @@ class VerifyJob final : public PlannedJob<VerifyPlan> {
   VerifyResult result_;
 };
 
-// What a prepared function is called with. The plan outlives the function while a job has it.
+// What JavaScript holds: a plan, which outlives that while a job has it, behind the word that says which kind
+// it is.
 template <typename Plan>
-using Planned = std::shared_ptr<const Plan>;
+struct Planned {
+  static constexpr std::uint64_t kKind =
+      std::is_same_v<Plan, GeneratePlan> ? 0x67656e6572617465 : 0x766572696679;
 
-template <typename Plan, typename Do>
+  const std::uint64_t kind = kKind;
+  const std::shared_ptr<const Plan> plan;
+};
+
+template <typename Plan>
+Napi::Value to_plan(const Napi::CallbackInfo& info) {
+  using External = Napi::External<Planned<Plan>>;
+  auto planned = std::make_unique<Planned<Plan>>(
+      Planned<Plan>{.plan = std::make_shared<const Plan>(to_object(info[0], "job"))});
+  const auto result =
+      External::New(info.Env(), planned.get(), [](Napi::BasicEnv, auto* data) { delete data; });
+  planned.release();
+  return result;
+}
+
+template <typename Plan>
+const std::shared_ptr<const Plan>& plan_of(napi_env env, napi_value value) {
+  void* planned = nullptr;
+  if (napi_get_value_external(env, value, &planned) != napi_ok ||
+      *static_cast<const std::uint64_t*>(planned) != Planned<Plan>::kKind)
+    throw wrong_type(env, "plan", "a plan for this work");
+  return static_cast<const Planned<Plan>*>(planned)->plan;
+}
+
+template <typename Do>
 napi_value called(napi_env env, napi_callback_info info, Do work) noexcept {
   try {
-    std::size_t count = 3;
-    napi_value arguments[3];
-    void* planned = nullptr;
-    napi_get_cb_info(env, info, &count, arguments, nullptr, &planned);
-    return work(*static_cast<const Planned<Plan>*>(planned), arguments);
+    return work(Arguments(env, info));
   } catch (const Napi::Error& error) {
     error.ThrowAsJavaScriptException();
   } catch (const std::exception& error) {
@@ -236,39 +218,26 @@ napi_value called(napi_env env, napi_callback_info info, Do work) noexcept {
 
 template <typename Work>
 napi_value run_now(napi_env env, napi_callback_info info) {
-  using Plan = typename Work::Plan;
-  return called<Plan>(env, info,
-                      [env](const Planned<Plan>& plan, const napi_value(&arguments)[3]) -> napi_value {
-                        return Work::run(env, *plan, to_call<Work>(env, *plan, arguments));
-                      });
+  return called(env, info, [env](const Arguments& arguments) {
+    const auto& plan = *plan_of<typename Work::Plan>(env, arguments.plan());
+    const Call call = to_call<Work>(env, plan, arguments);
+    if constexpr (std::is_void_v<decltype(Work::run(plan, call))>) {
+      Work::run(plan, call);
+      return napi_value{};
+    } else {
+      return answer_of(env, call.layout, Work::run(plan, call));
+    }
+  });
 }
 
 template <typename PlannedJob>
 napi_value run_in_background(napi_env env, napi_callback_info info) {
   using Work = typename PlannedJob::Work;
-  using Plan = typename Work::Plan;
-  return called<Plan>(
-      env, info, [env](const Planned<Plan>& plan, const napi_value(&arguments)[3]) -> napi_value {
-        const Call call = to_call<Work>(env, *plan, arguments);
-        return Background::of(env).start(env, std::make_unique<PlannedJob>(env, plan, call, arguments));
-      });
-}
-
-// A function of its own rather than a method: a method would have to find its object on every call.
-template <typename Plan, napi_callback function>
-Napi::Value prepare(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  auto planned = std::make_unique<Planned<Plan>>(std::make_shared<const Plan>(to_object(info[0], "job")));
-  napi_value result = nullptr;
-  if (napi_create_function(env, "prepared", NAPI_AUTO_LENGTH, function, planned.get(), &result) != napi_ok ||
-      napi_add_finalizer(
-          env, result, planned.get(),
-          [](napi_env, void* data, void*) { delete static_cast<Planned<Plan>*>(data); }, nullptr,
-          nullptr) != napi_ok) {
-    throw Napi::Error::New(env);
-  }
-  planned.release();
-  return Napi::Value(env, result);
+  return called(env, info, [env](const Arguments& arguments) -> napi_value {
+    const auto& plan = plan_of<typename Work::Plan>(env, arguments.plan());
+    const Call call = to_call<Work>(env, *plan, arguments);
+    return Background::of(env).start(env, std::make_unique<PlannedJob>(env, plan, call, arguments));
+  });
 }
 
 Napi::Value pinned_memory(const Napi::CallbackInfo& info) {
@@ -286,12 +255,21 @@ void export_prepared(Napi::Env env, Napi::Object exports) {
   const auto set = [&](const char* name, auto function) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
-  set("prepareGenerate", prepare<GeneratePlan, run_now<Generate>>);
-  set("prepareVerify", prepare<VerifyPlan, run_now<Verify>>);
-  set("prepareInsert", prepare<GeneratePlan, run_now<Insert>>);
-  set("prepareStrip", prepare<VerifyPlan, run_now<Strip>>);
-  set("prepareGenerateAsync", prepare<GeneratePlan, run_in_background<GenerateJob>>);
-  set("prepareVerifyAsync", prepare<VerifyPlan, run_in_background<VerifyJob>>);
+  // Without node-addon-api's wrapper, which would cost as much again.
+  const auto set_run = [&](const char* name, napi_callback function) {
+    napi_value value = nullptr;
+    if (napi_create_function(env, name, NAPI_AUTO_LENGTH, function, nullptr, &value) != napi_ok)
+      throw Napi::Error::New(env);
+    exports.Set(name, value);
+  };
+  set("generatePlan", to_plan<GeneratePlan>);
+  set("verifyPlan", to_plan<VerifyPlan>);
+  set_run("runGenerate", run_now<Generate>);
+  set_run("runVerify", run_now<Verify>);
+  set_run("runInsert", run_now<Insert>);
+  set_run("runStrip", run_now<Strip>);
+  set_run("startGenerate", run_in_background<GenerateJob>);
+  set_run("startVerify", run_in_background<VerifyJob>);
   set("pinnedMemory", pinned_memory);
 }
 

@@ -1,4 +1,4 @@
-// Jobs whose options were read once: each is a function of two buffers and a seed.
+// Work by plans: options that were read once, for many calls with two buffers and a seed.
 #pragma once
 
 #include <napi.h>

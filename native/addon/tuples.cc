@@ -6,9 +6,11 @@
 #include <limits>
 #include <optional>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "addon/convert.h"
+#include "addon/works.h"
 #include "core/guard_kernels.h"
 #include "core/tuples.h"
 
@@ -83,9 +85,8 @@ std::vector<AppTagRange> to_app_tag_ranges(const Napi::Object& job) {
   std::vector<AppTagRange> ranges;
   std::uint64_t end = 0;
   for (std::size_t at = 0; at < words.ElementLength(); at += kNumbers) {
-    const AppTagRange range{.first = words[at],
-                            .count = words[at + 1],
-                            .value = static_cast<std::uint16_t>(words[at + 2])};
+    const AppTagRange range{
+        .first = words[at], .count = words[at + 1], .value = static_cast<std::uint16_t>(words[at + 2])};
     if (range.count == 0 || range.first < end || words[at + 2] > UINT16_MAX) {
       throw out_of_range(job.Env(), "appTags", "ranges in rising order and apart, with tags up to 65535");
     }
@@ -95,42 +96,29 @@ std::vector<AppTagRange> to_app_tag_ranges(const Napi::Object& job) {
   return ranges;
 }
 
-struct Buffers {
-  std::span<std::uint8_t> data;
-  std::span<std::uint8_t> metadata;
-};
-
-// The last of the arguments to be read: a property of a job may be a getter, which could detach a buffer that
-// was looked at before.
-Buffers to_buffers(const Napi::Object& job, const TupleLayout& layout) {
-  const Napi::Value data = job.Get("data");
-  const Napi::Value metadata = job.Get("metadata");
-  const Buffers buffers{to_bytes(data, "data"), to_bytes(metadata, "metadata")};
-  if (const char* name = misfit(layout, buffers.data.size(), buffers.metadata.size())) {
-    throw out_of_range(job.Env(), name,
-                       "such that every interval and every tuple lies inside its buffer and its stride");
-  }
-  return buffers;
-}
-
 std::optional<std::uint16_t> to_expected_app_tag(const Napi::Object& job) {
   const std::int64_t app_tag = to_integer(job.Get("appTag"), "appTag", -1, UINT16_MAX);
   return app_tag < 0 ? std::nullopt : std::optional(static_cast<std::uint16_t>(app_tag));
 }
 
-Napi::Value generate_tuples(const Napi::CallbackInfo& info) {
+template <typename Work>
+Napi::Value run_once(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
   const Napi::Object job = to_object(info[0], "job");
-  const GeneratePlan plan(job);
-  const Buffers buffers = to_buffers(job, plan.layout);
-  generate(plan.layout, plan.rule, buffers.data, buffers.metadata);
-  return info.Env().Undefined();
-}
-
-Napi::Value verify_tuples(const Napi::CallbackInfo& info) {
-  const Napi::Object job = to_object(info[0], "job");
-  const VerifyPlan plan(job);
-  const Buffers buffers = to_buffers(job, plan.layout);
-  return to_js(info.Env(), verify(plan.layout, plan.rule, buffers.data, buffers.metadata));
+  const typename Work::Plan plan(job);
+  // The buffers are looked at last: any property may be a getter, which could detach one that was looked at
+  // before.
+  const Napi::Value data = job.Get("data");
+  const Napi::Value metadata = job.Get("metadata");
+  const Call call{
+      .layout = plan.layout, .data = to_bytes(data, "data"), .metadata = to_bytes(metadata, "metadata")};
+  require_fit<Work>(env, call);
+  if constexpr (std::is_void_v<decltype(Work::run(plan, call))>) {
+    Work::run(plan, call);
+    return env.Undefined();
+  } else {
+    return to_js(env, Work::run(plan, call));
+  }
 }
 
 }  // namespace
@@ -181,8 +169,10 @@ void export_tuples(Napi::Env env, Napi::Object exports) {
   exports.Set("crc16T10Dif", Napi::Function::New<crc16>(env, "crc16T10Dif"));
   exports.Set("crc64Nvme", Napi::Function::New<crc64>(env, "crc64Nvme"));
   exports.Set("ipChecksum", Napi::Function::New<ip>(env, "ipChecksum"));
-  exports.Set("generate", Napi::Function::New<generate_tuples>(env, "generate"));
-  exports.Set("verify", Napi::Function::New<verify_tuples>(env, "verify"));
+  exports.Set("generate", Napi::Function::New<run_once<Generate>>(env, "generate"));
+  exports.Set("verify", Napi::Function::New<run_once<Verify>>(env, "verify"));
+  exports.Set("insert", Napi::Function::New<run_once<Insert>>(env, "insert"));
+  exports.Set("strip", Napi::Function::New<run_once<Strip>>(env, "strip"));
 }
 
 }  // namespace blkint::addon

@@ -324,7 +324,7 @@ class Verifier {
   const std::span<const std::uint8_t> data_;
   const std::span<const std::uint8_t> metadata_;
   std::uint64_t escape_ = std::uint64_t{kAppEscape} << Format::kRefBits | kRefMask<Format>;
-  Guards guards_{};  // Of the chunk.
+  Guards guards_;  // Of the chunk.
   std::uint64_t app_ = 0;
   std::array<Tuple, kChecks> masks_{};  // By Check.
   bool compares_ = false;

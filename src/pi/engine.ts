@@ -2,21 +2,18 @@
 import { native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
 import { requireBytes } from './bytes.js';
-import { type GenerateOptions, generatePlain } from './generate.js';
-import { countIntervals, type Placement, place, placeBlocks, strideOf } from './layout.js';
-import { generateNative, verifyNative } from './native.js';
+import type { GenerateOptions } from './generate.js';
+import { countIntervals, place, placeBlocks, requireInterleaved, strideOf } from './layout.js';
 import { readGenerateOptions, readVerifyOptions, requireNumbered } from './options.js';
 import {
   type BackgroundOptions,
-  nativeWorks,
   type PreparedGenerate,
   type PreparedVerify,
-  plainWorks,
   prepareGenerate,
   prepareVerify,
-  type Works,
 } from './prepared.js';
-import { type VerifyOptions, type VerifyResult, verifyPlain } from './verify.js';
+import type { VerifyOptions, VerifyResult } from './verify.js';
+import { nativeWorks, plainWorks, type Works } from './works.js';
 
 export type { AppTagRange } from './app-tags.js';
 export type { GenerateOptions, Type3Ref } from './generate.js';
@@ -82,10 +79,10 @@ export interface PiEngine {
 }
 
 /** In TypeScript, for every profile. */
-export const plainEngine: PiEngine = engineOf(generatePlain, verifyPlain, plainWorks);
+export const plainEngine: PiEngine = engineOf(plainWorks);
 
 /** By the addon, which is loaded on first use; throws ERR_NO_ADDON when it cannot be. */
-export const nativeEngine: PiEngine = engineOf(generateNative, verifyNative, nativeWorks);
+export const nativeEngine: PiEngine = engineOf(nativeWorks);
 
 let chosen: PiEngine | undefined;
 
@@ -105,15 +102,12 @@ function addonLoads(): boolean {
   }
 }
 
-function engineOf(
-  generateTuples: (placement: Placement, options: GenerateOptions) => void,
-  verifyTuples: (placement: Placement, options: VerifyOptions) => VerifyResult,
-  works: Works,
-): PiEngine {
-  const fill = (data: Uint8Array, metadata: Uint8Array | null, options: GenerateOptions) =>
-    generateTuples(place(options.profile, options.layout, data, metadata), options);
+function engineOf(works: Works): PiEngine {
   return {
-    generateInto: (data, metadata, given) => fill(data, metadata, readGenerateOptions(given)),
+    generateInto(data, metadata, given) {
+      const options = readGenerateOptions(given);
+      works.generate(place(options.profile, options.layout, data, metadata), options);
+    },
     generate(data, given) {
       const options = readGenerateOptions(given);
       const { profile, layout } = options;
@@ -121,21 +115,31 @@ function engineOf(
       const intervals = countIntervals(profile, 'separate', data.length);
       if (layout === 'separate') {
         const metadata = new Uint8Array(intervals * profile.metadataSize);
-        fill(data, metadata, options);
+        works.generate(place(profile, layout, data, metadata), options);
         return metadata;
       }
       const blocks = new Uint8Array(intervals * strideOf(profile, layout));
-      works.insert(options)(placeBlocks(profile, data, blocks), options.seed);
+      works.insert(placeBlocks(profile, data, blocks), options);
       return blocks;
     },
     verify(data, metadata, given) {
       const options = readVerifyOptions(given);
       const placement = place(options.profile, options.layout, data, metadata);
       requireNumbered(placement.intervals, options.startInterval);
-      return verifyTuples(placement, options);
+      return works.verify(placement, options);
     },
-    insert: (data, blocks, options) => prepareGenerate(works, options).insert(data, blocks),
-    strip: (blocks, data, options) => prepareVerify(works, options).strip(blocks, data),
+    insert(data, blocks, given) {
+      const options = readGenerateOptions(given);
+      requireInterleaved(options.layout);
+      works.insert(placeBlocks(options.profile, data, blocks), options);
+    },
+    strip(blocks, data, given) {
+      const options = readVerifyOptions(given);
+      requireInterleaved(options.layout);
+      const placement = placeBlocks(options.profile, data, blocks);
+      requireNumbered(placement.intervals, options.startInterval);
+      return works.strip(placement, options);
+    },
     generateIntoAsync: async (data, metadata, options, job) =>
       prepareGenerate(works, options).generateIntoAsync(data, metadata, job),
     verifyAsync: async (data, metadata, options, job) =>

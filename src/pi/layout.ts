@@ -98,6 +98,12 @@ export function placeBlocks(profile: Profile, data: Uint8Array, blocks: Uint8Arr
   return { intervals, data, metadata: blocks, ...stridesOf(profile, 'blocks') };
 }
 
+/** @throws ERR_USAGE for a layout that has no blocks. */
+export function requireInterleaved(layout: Layout): void {
+  if (layout === 'interleaved') return;
+  throw new IntegrityError('ERR_USAGE', `layout ${layout}: the metadata of blocks is interleaved`);
+}
+
 /** Of `blocks`, the data lie in a buffer of their own, and the metadata in the blocks. */
 export function stridesOf(profile: Profile, layout: Layout | 'blocks'): Strides {
   const { interval, metadataSize } = profile;

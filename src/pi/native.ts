@@ -1,13 +1,12 @@
-/** The same as generate.ts and verify.ts, by the addon. */
-import {
-  type NativeGenerateJob,
-  type NativeReadRule,
-  type NativeTupleJob,
-  type NativeVerifyJob,
-  type NativeVerifyResult,
-  native,
+/** The jobs of the addon for what generate.ts and verify.ts do plain, and its answers. */
+import type {
+  NativeGenerateJob,
+  NativeReadRule,
+  NativeTupleJob,
+  NativeVerifyJob,
+  NativeVerifyResult,
 } from '../binding.js';
-import { type GenerateOptions, generatePlain, writesReferenceTags } from './generate.js';
+import { type GenerateOptions, writesReferenceTags } from './generate.js';
 import type { Placement } from './layout.js';
 import { countsReferenceTags, type GuardKind, type Profile } from './profile.js';
 import { referenceTag } from './tuple.js';
@@ -19,25 +18,11 @@ import {
   placeOf,
   type VerifyOptions,
   type VerifyResult,
-  verifyPlain,
 } from './verify.js';
 
 const NATIVE_GUARDS: Readonly<Record<GuardKind, NativeTupleJob['guard']>> = { crc16: 0, ip: 1, crc64: 2 };
 const NATIVE_CHECKS: readonly CheckedField[] = ['guard', 'app', 'ref'];
 const NUMBERS_OF_A_FINDING = 5;
-
-export function generateNative(placement: Placement, options: GenerateOptions): void {
-  const job = nativeGenerateJob(placement, options);
-  if (job === null) generatePlain(placement, options);
-  else native().generate(job);
-}
-
-export function verifyNative(placement: Placement, options: VerifyOptions): VerifyResult {
-  const job = nativeVerifyJob(placement, options);
-  return job === null
-    ? verifyPlain(placement, options)
-    : resultOf(native().verify(job), placement, options, options.seed);
-}
 
 /** How the addon verifies blocks of this profile that it has read, the first with the reference tag `seed`. Null where there is no guard. */
 export function nativeReadRule(profile: Profile, seed: bigint, findingsMax: number): NativeReadRule | null {

@@ -1,13 +1,14 @@
-/** Generate and verify with options that are read once, for many calls: one interface, served plain or by the addon. */
+/** Generate and verify with options that are read once, for many calls: by a plan of the addon, or plain. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type NativeBackgroundJob, type NativeVerdict, native } from '../binding.js';
+import { type NativeBackgroundJob, type NativePlan, type NativeVerdict, native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
 import { type GenerateOptions, generatePlain } from './generate.js';
-import { dataOf, type Layout, type Placement, place, placeBlocks, stridesOf } from './layout.js';
-import { nativeGenerateJob, nativeVerifyJob, resultOf } from './native.js';
+import { insertPlain, stripPlain } from './insert-strip.js';
+import { type Placement, place, placeBlocks, requireInterleaved } from './layout.js';
+import { resultOf } from './native.js';
 import { readGenerateOptions, readVerifyOptions, requireNumbered, requireTagCounter } from './options.js';
-import type { Profile } from './profile.js';
 import { type VerifyOptions, type VerifyResult, verifyPlain } from './verify.js';
+import type { Works } from './works.js';
 
 export interface BackgroundOptions {
   /** Default: that of the options. */
@@ -33,133 +34,31 @@ export interface PreparedVerify {
   verifyAsync(data: Uint8Array, metadata: Uint8Array | null, job?: BackgroundOptions): Promise<VerifyResult>;
 }
 
-type Work<Result> = (placement: Placement, seed: bigint) => Result;
-type BackgroundWork<Result> = (
-  placement: Placement,
-  seed: bigint,
-  signal: AbortSignal | undefined,
-) => Promise<Result>;
-
-/** What an engine makes of options that were read. */
-export interface Works {
-  generate(options: GenerateOptions): Work<void>;
-  insert(options: GenerateOptions): Work<void>;
-  generateAsync(options: GenerateOptions): BackgroundWork<void>;
-  verify(options: VerifyOptions): Work<VerifyResult>;
-  strip(options: VerifyOptions): Work<VerifyResult>;
-  verifyAsync(options: VerifyOptions): BackgroundWork<VerifyResult>;
-}
-
-/** Without threads: the work is done in a later turn of the event loop, and a signal counts until it begins. */
-const later =
-  <Result>(work: Work<Result>): BackgroundWork<Result> =>
-  async (placement, seed, signal) => {
-    await nextTurn();
-    signal?.throwIfAborted();
-    return work(placement, seed);
-  };
-
-export const plainWorks: Works = {
-  generate: (options) => (placement, seed) => generatePlain(placement, { ...options, seed }),
-  insert: (options) => (placement, seed) => {
-    const { profile } = options;
-    const { metadata: blocks, metadataStride } = placement;
-    for (let i = 0; i < placement.intervals; i++) {
-      const block = blocks.subarray(i * metadataStride, (i + 1) * metadataStride);
-      block.set(dataOf(profile, placement, i));
-      block.fill(0, profile.interval);
-    }
-    generatePlain(placement, { ...options, seed });
-  },
-  generateAsync: (options) => later(plainWorks.generate(options)),
-  verify: (options) => (placement, seed) => verifyPlain(placement, { ...options, seed }),
-  strip: (options) => (placement, seed) => {
-    const { profile } = options;
-    const { metadata: blocks, metadataStride } = placement;
-    for (let i = 0; i < placement.intervals; i++) {
-      const start = i * metadataStride;
-      dataOf(profile, placement, i).set(blocks.subarray(start, start + profile.interval));
-    }
-    return verifyPlain(placement, { ...options, seed });
-  },
-  verifyAsync: (options) => later(plainWorks.verify(options)),
-};
-
-/** What the addon does not know goes the plain way. */
-export const nativeWorks: Works = {
-  generate(options) {
-    const job = nativeGenerateJob(anyOf(options.profile, options.layout), options);
-    if (job === null) return plainWorks.generate(options);
-    const run = native().prepareGenerate(job);
-    return (placement, seed) => run(placement.data, metadataOf(placement), seed);
-  },
-  insert(options) {
-    const job = nativeGenerateJob(anyOf(options.profile, 'blocks'), options);
-    if (job === null) return plainWorks.insert(options);
-    const run = native().prepareInsert(job);
-    return ({ data, metadata }, seed) => run(data, metadata, seed);
-  },
-  generateAsync(options) {
-    const job = nativeGenerateJob(anyOf(options.profile, options.layout), options);
-    if (job === null) return plainWorks.generateAsync(options);
-    const start = native().prepareGenerateAsync(job);
-    return async (placement, seed, signal) => {
-      const delivered = await ended(start(placement.data, metadataOf(placement), seed), signal);
-      if (delivered) return;
-      throw new IntegrityError(
-        'ERR_USAGE',
-        'the ArrayBuffer of the metadata was detached before they were made',
-      );
-    };
-  },
-  verify(options) {
-    const job = nativeVerifyJob(anyOf(options.profile, options.layout), options);
-    if (job === null) return plainWorks.verify(options);
-    const run = native().prepareVerify(job);
-    return (placement, seed) =>
-      verdictOf(run(placement.data, metadataOf(placement), seed), placement, options, seed);
-  },
-  strip(options) {
-    const job = nativeVerifyJob(anyOf(options.profile, 'blocks'), options);
-    if (job === null) return plainWorks.strip(options);
-    const run = native().prepareStrip(job);
-    return (placement, seed) =>
-      verdictOf(run(placement.data, placement.metadata, seed), placement, options, seed);
-  },
-  verifyAsync(options) {
-    const job = nativeVerifyJob(anyOf(options.profile, options.layout), options);
-    if (job === null) return plainWorks.verifyAsync(options);
-    const start = native().prepareVerifyAsync(job);
-    return async (placement, seed, signal) => {
-      const verdict = await ended(start(placement.data, metadataOf(placement), seed), signal);
-      return verdictOf(verdict, placement, options, seed);
-    };
-  },
-};
+type GeneratePlan = NativePlan<'generate'> | null;
+type VerifyPlan = NativePlan<'verify'> | null;
 
 export function prepareGenerate(works: Works, given: GenerateOptions): PreparedGenerate {
   const options = readGenerateOptions(given);
   const { profile, layout } = options;
-  let generate: Work<void> | undefined;
-  let insert: Work<void> | undefined;
-  let generateAsync: BackgroundWork<void> | undefined;
+  let plan: GeneratePlan | undefined;
+  let planOfBlocks: GeneratePlan | undefined;
   return {
     generateInto(data, metadata, seed = options.seed) {
       const placement = place(profile, layout, data, metadata);
-      generate ??= works.generate(options);
-      generate(placement, requireTagCounter(seed, 'seed'));
+      plan ??= works.generatePlan(options, layout);
+      generate(plan, placement, options, requireTagCounter(seed, 'seed'));
     },
     insert(data, blocks, seed = options.seed) {
       requireInterleaved(layout);
       const placement = placeBlocks(profile, data, blocks);
-      insert ??= works.insert(options);
-      insert(placement, requireTagCounter(seed, 'seed'));
+      planOfBlocks ??= works.generatePlan(options, 'blocks');
+      insert(planOfBlocks, placement, options, requireTagCounter(seed, 'seed'));
     },
     async generateIntoAsync(data, metadata, { seed = options.seed, signal } = {}) {
       signal?.throwIfAborted();
       const placement = place(profile, layout, data, metadata);
-      generateAsync ??= works.generateAsync(options);
-      await generateAsync(placement, requireTagCounter(seed, 'seed'), signal);
+      plan ??= works.generatePlan(options, layout);
+      await generateAsync(plan, placement, options, requireTagCounter(seed, 'seed'), signal);
     },
   };
 }
@@ -167,37 +66,107 @@ export function prepareGenerate(works: Works, given: GenerateOptions): PreparedG
 export function prepareVerify(works: Works, given: VerifyOptions): PreparedVerify {
   const options = readVerifyOptions(given);
   const { profile, layout, startInterval } = options;
-  let verify: Work<VerifyResult> | undefined;
-  let strip: Work<VerifyResult> | undefined;
-  let verifyAsync: BackgroundWork<VerifyResult> | undefined;
+  let plan: VerifyPlan | undefined;
+  let planOfBlocks: VerifyPlan | undefined;
   return {
     verify(data, metadata, seed = options.seed) {
       const placement = place(profile, layout, data, metadata);
       requireNumbered(placement.intervals, startInterval);
-      verify ??= works.verify(options);
-      return verify(placement, requireTagCounter(seed, 'seed'));
+      plan ??= works.verifyPlan(options, layout);
+      return verify(plan, placement, options, requireTagCounter(seed, 'seed'));
     },
     strip(blocks, data, seed = options.seed) {
       requireInterleaved(layout);
       const placement = placeBlocks(profile, data, blocks);
       requireNumbered(placement.intervals, startInterval);
-      strip ??= works.strip(options);
-      return strip(placement, requireTagCounter(seed, 'seed'));
+      planOfBlocks ??= works.verifyPlan(options, 'blocks');
+      return strip(planOfBlocks, placement, options, requireTagCounter(seed, 'seed'));
     },
     async verifyAsync(data, metadata, { seed = options.seed, signal } = {}) {
       signal?.throwIfAborted();
       const placement = place(profile, layout, data, metadata);
       requireNumbered(placement.intervals, startInterval);
-      verifyAsync ??= works.verifyAsync(options);
-      return verifyAsync(placement, requireTagCounter(seed, 'seed'), signal);
+      plan ??= works.verifyPlan(options, layout);
+      return verifyAsync(plan, placement, options, requireTagCounter(seed, 'seed'), signal);
     },
   };
 }
 
-/** A placement of as many intervals as the addon numbers, for options that are prepared before there are any. */
-function anyOf(profile: Profile, layout: Layout | 'blocks'): Placement {
-  const nothing = new Uint8Array(0);
-  return { intervals: 2 ** 32 - 1, data: nothing, metadata: nothing, ...stridesOf(profile, layout) };
+// Functions of the module and one of the addon for all plans: V8 inlines a call where it has always met the same function, and what is
+// made anew for each checker would be another every time.
+
+function generate(plan: GeneratePlan, placement: Placement, options: GenerateOptions, seed: bigint): void {
+  const { data, metadata } = placement;
+  if (plan === null) generatePlain(placement, { ...options, seed });
+  else if (metadata === data) native().runGenerate(plan, seed, data);
+  else native().runGenerate(plan, seed, data, metadata);
+}
+
+function insert(plan: GeneratePlan, placement: Placement, options: GenerateOptions, seed: bigint): void {
+  if (plan === null) insertPlain(placement, { ...options, seed });
+  else native().runInsert(plan, seed, placement.data, placement.metadata);
+}
+
+function verify(plan: VerifyPlan, placement: Placement, options: VerifyOptions, seed: bigint): VerifyResult {
+  if (plan === null) return verifyPlain(placement, { ...options, seed });
+  const { data, metadata } = placement;
+  const verdict =
+    metadata === data ? native().runVerify(plan, seed, data) : native().runVerify(plan, seed, data, metadata);
+  return verdictOf(verdict, placement, options, seed);
+}
+
+function strip(plan: VerifyPlan, placement: Placement, options: VerifyOptions, seed: bigint): VerifyResult {
+  if (plan === null) return stripPlain(placement, { ...options, seed });
+  return verdictOf(
+    native().runStrip(plan, seed, placement.data, placement.metadata),
+    placement,
+    options,
+    seed,
+  );
+}
+
+async function generateAsync(
+  plan: GeneratePlan,
+  placement: Placement,
+  options: GenerateOptions,
+  seed: bigint,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (plan === null) {
+    await laterTurn(signal);
+    generatePlain(placement, { ...options, seed });
+  } else if (!(await ended(native().startGenerate(plan, seed, ...buffersOf(placement)), signal))) {
+    throw new IntegrityError(
+      'ERR_USAGE',
+      'the ArrayBuffer of the metadata was detached before they were made',
+    );
+  }
+}
+
+async function verifyAsync(
+  plan: VerifyPlan,
+  placement: Placement,
+  options: VerifyOptions,
+  seed: bigint,
+  signal: AbortSignal | undefined,
+): Promise<VerifyResult> {
+  if (plan === null) {
+    await laterTurn(signal);
+    return verifyPlain(placement, { ...options, seed });
+  }
+  const verdict = await ended(native().startVerify(plan, seed, ...buffersOf(placement)), signal);
+  return verdictOf(verdict, placement, options, seed);
+}
+
+/** Without threads: the work is done in a later turn of the event loop, and a signal counts until it begins. */
+async function laterTurn(signal: AbortSignal | undefined): Promise<void> {
+  await nextTurn();
+  signal?.throwIfAborted();
+}
+
+/** As the addon takes them. */
+function buffersOf({ data, metadata }: Placement): [Uint8Array, Uint8Array?] {
+  return metadata === data ? [data] : [data, metadata];
 }
 
 function verdictOf(
@@ -226,11 +195,6 @@ function goodResult(intervals: number): VerifyResult {
   });
 }
 
-/** As the addon takes it. */
-function metadataOf({ data, metadata }: Placement): Uint8Array | null {
-  return metadata === data ? null : metadata;
-}
-
 /** What the job answers; it is stopped when the signal is aborted before. */
 async function ended<Answer>(
   { done, stop }: NativeBackgroundJob<Answer>,
@@ -245,9 +209,4 @@ async function ended<Answer>(
   } finally {
     signal?.removeEventListener('abort', stop);
   }
-}
-
-function requireInterleaved(layout: Layout): void {
-  if (layout === 'interleaved') return;
-  throw new IntegrityError('ERR_USAGE', `layout ${layout}: the metadata of blocks is interleaved`);
 }

@@ -45,14 +45,14 @@ function startJob(memory = addon.pinnedMemory(1024 * 520 * 64)) {
   const rule = { checks: Uint8Array.of(2, 0), escape: 'app', escapeCovers: 'interval', findingsMax: 1e9 };
   const place = { dataStride: 520, interval: 512, metadataStart: 512, metadataStride: 520, piOffset: 0 };
   const job = { data: blocks, metadata: blocks, ...place, ...rule, appTag: -1, appTagMask: 0xffff };
-  const start = addon.prepareVerifyAsync({
+  const plan = addon.verifyPlan({
     ...job,
     intervals: 0,
     guard: 0,
     seed: 0,
     appTags: new Uint32Array(0),
   });
-  return start(blocks, null, 0n);
+  return addon.startVerify(plan, 0n, blocks);
 }
 
 /** Collects garbage until `done` says so; finalizers run from the event loop. */

@@ -1,11 +1,6 @@
-/** The prepared functions, called as nobody should. What they say is in test/pi/prepared.test.ts. */
+/** Plans and what runs by them, called as nobody should. What they say is in test/pi/prepared.test.ts. */
 import t from 'tap';
-import {
-  type NativeGenerateJob,
-  type NativePrepared,
-  type NativeVerifyJob,
-  native,
-} from '../../src/binding.js';
+import { type NativeGenerateJob, type NativeVerifyJob, native } from '../../src/binding.js';
 
 const addon = native();
 
@@ -32,27 +27,44 @@ const JOB: NativeGenerateJob & NativeVerifyJob = {
 const BLOCKS = { ...JOB, metadataStart: 512, metadataStride: 520 };
 const INTERLEAVED = { ...BLOCKS, dataStride: 520 };
 
-const NAMES = ['prepareGenerate', 'prepareVerify', 'prepareGenerateAsync', 'prepareVerifyAsync'] as const;
-const COPYING = ['prepareInsert', 'prepareStrip'] as const;
+const RUNS = [
+  ['runGenerate', 'generatePlan', JOB],
+  ['runVerify', 'verifyPlan', JOB],
+  ['startGenerate', 'generatePlan', JOB],
+  ['startVerify', 'verifyPlan', JOB],
+  ['runInsert', 'generatePlan', BLOCKS],
+  ['runStrip', 'verifyPlan', BLOCKS],
+] as const;
 
 const type = { code: 'ERR_INVALID_ARG_TYPE' };
 const range = { code: 'ERR_OUT_OF_RANGE' };
 
-t.test('wrong arguments', async (t) => {
-  for (const name of [...NAMES, ...COPYING]) {
-    const prepare = addon[name] as (job: never) => NativePrepared<unknown>;
-    for (const job of [undefined, null, 1, {}]) t.throws(() => prepare(job as never), type, `${name} ${job}`);
-    t.throws(() => prepare({ ...JOB, guard: 3 } as never), range, name);
+t.test('wrong jobs', async (t) => {
+  for (const name of ['generatePlan', 'verifyPlan'] as const) {
+    for (const job of [undefined, null, 1, {}])
+      t.throws(() => addon[name](job as never), type, `${name} ${job}`);
+    t.throws(() => addon[name]({ ...JOB, guard: 3 } as never), range, name);
+  }
+});
 
-    const blocks = name === 'prepareInsert' || name === 'prepareStrip';
-    const run = prepare((blocks ? BLOCKS : JOB) as never) as (...given: unknown[]) => unknown;
+t.test('wrong arguments', async (t) => {
+  const plans = { generatePlan: addon.generatePlan(JOB), verifyPlan: addon.verifyPlan(JOB) };
+  for (const [name, planned, job] of RUNS) {
+    const byPlan = addon[name] as (...given: unknown[]) => unknown;
+    const blocks = job === BLOCKS;
+    const other = plans[planned === 'verifyPlan' ? 'generatePlan' : 'verifyPlan'];
+    t.throws(() => byPlan(), type, `${name}: nothing`);
+    for (const plan of [undefined, null, 1, {}, JOB, addon[planned], other])
+      t.throws(() => byPlan(plan, 0n, new Uint8Array(0), new Uint8Array(0)), { ...type, message: /plan/ });
+
+    const plan = addon[planned](job as never);
+    const run = (...given: unknown[]) => byPlan(plan, ...given);
     const metadata = () => new Uint8Array(blocks ? 1040 : 16);
     const data = () => new Uint8Array(1024);
-    t.throws(() => run(), type, `${name}: nothing`);
-    t.throws(() => run(data()), type);
-    t.throws(() => run(data(), metadata()), type, 'no seed');
-    for (const seed of [0, '0', null, {}]) t.throws(() => run(data(), metadata(), seed), type);
-    for (const seed of [-1n, 2n ** 64n, 2n ** 200n]) t.throws(() => run(data(), metadata(), seed), range);
+    t.throws(() => run(), type, 'a plan alone');
+    t.throws(() => run(0n), type, 'no data');
+    for (const seed of [undefined, 0, '0', null, {}]) t.throws(() => run(seed, data(), metadata()), type);
+    for (const seed of [-1n, 2n ** 64n, 2n ** 200n]) t.throws(() => run(seed, data(), metadata()), range);
     for (const wrong of [
       1,
       'x',
@@ -61,21 +73,27 @@ t.test('wrong arguments', async (t) => {
       new ArrayBuffer(1024),
       new DataView(new ArrayBuffer(1024)),
     ]) {
-      t.throws(() => run(wrong, metadata(), 0n), type);
-      t.throws(() => run(data(), wrong, 0n), type);
+      t.throws(() => run(0n, wrong, metadata()), type);
+      t.throws(() => run(0n, data(), wrong), type);
     }
-    t.throws(() => run(data(), metadata().subarray(1), 0n), range, 'metadata too short');
-    t.throws(() => run(data(), new Uint8Array(0), 0n), range);
-    if (blocks) t.throws(() => run(data(), null, 0n), range, 'no blocks');
-    t.doesNotThrow(() => run(data(), metadata(), 2n ** 64n - 1n));
-    t.doesNotThrow(() => run(data().subarray(0, 1023), metadata(), 0n), 'what is left over is not looked at');
-    t.doesNotThrow(() => run(new Uint8Array(0), new Uint8Array(0), 0n, 'and more'));
+    for (const wrong of [null, undefined]) t.throws(() => run(0n, data(), wrong), type);
+    t.throws(() => run(0n, data(), metadata().subarray(1)), range, 'metadata too short');
+    t.throws(() => run(0n, data(), new Uint8Array(0)), range);
+    if (blocks) t.throws(() => run(0n, data()), range, 'no blocks');
+    t.doesNotThrow(() => run(2n ** 64n - 1n, data(), metadata()));
+    t.doesNotThrow(() => run(0n, data().subarray(0, 1023), metadata()), 'what is left over is not looked at');
+    t.doesNotThrow(() => run(0n, new Uint8Array(0), new Uint8Array(0), 'and more'));
   }
 });
 
 t.test('blocks', async (t) => {
-  for (const name of COPYING) {
-    const prepare = addon[name] as (job: never) => NativePrepared<unknown>;
+  for (const [name, planned, job] of RUNS) {
+    if (job !== BLOCKS) continue;
+    const runOf = (changed: object) => {
+      const plan = addon[planned]({ ...BLOCKS, ...changed } as never);
+      return (data: Uint8Array, blocks: Uint8Array, seed: bigint) =>
+        addon[name](plan as never, seed, data, blocks);
+    };
     const [data, blocks] = [new Uint8Array(1024), new Uint8Array(1040)];
     const wrong: [object, RegExp][] = [
       [{ metadataStart: 0 }, /metadataStart/],
@@ -85,10 +103,10 @@ t.test('blocks', async (t) => {
       [{ metadataStride: 521 }, /metadata/],
     ];
     for (const [change, message] of wrong) {
-      const run = prepare({ ...BLOCKS, ...change } as never);
+      const run = runOf(change);
       t.throws(() => run(data, blocks, 0n), { ...range, message }, `${name} ${JSON.stringify(change)}`);
     }
-    const run = prepare(BLOCKS as never);
+    const run = runOf({});
     const memory = new Uint8Array(2064);
     for (const start of [0, 1, 511, 1039]) {
       const overlapping = memory.subarray(start, start + 1024);
@@ -105,28 +123,26 @@ t.test('blocks', async (t) => {
 
 t.test('a verdict is undefined only when all intervals were checked and none is bad', async (t) => {
   const data = new Uint8Array(1040);
-  const verify = addon.prepareVerify(INTERLEAVED);
-  addon.prepareGenerate(INTERLEAVED)(data, null, 5n);
-  t.equal(verify(data, null, 5n), undefined);
-  t.match(verify(data, null, 6n), { bad: 2 });
-  t.match(addon.prepareVerify({ ...INTERLEAVED, checks: new Uint8Array(0) })(data, null, 5n), {
-    checked: 0,
-    bad: 0,
-  });
+  const plan = addon.verifyPlan(INTERLEAVED);
+  addon.runGenerate(addon.generatePlan(INTERLEAVED), 5n, data);
+  t.equal(addon.runVerify(plan, 5n, data), undefined);
+  t.match(addon.runVerify(plan, 6n, data), { bad: 2 });
+  const unchecked = addon.verifyPlan({ ...INTERLEAVED, checks: new Uint8Array(0) });
+  t.match(addon.runVerify(unchecked, 5n, data), { checked: 0, bad: 0 });
   data.fill(0xff, 512, 514 + 2);
-  t.match(verify(data, null, 5n), { checked: 1, escaped: 1, bad: 0 });
+  t.match(addon.runVerify(plan, 5n, data), { checked: 1, escaped: 1, bad: 0 });
 });
 
 t.test('shared and resizable memory does no harm', async (t) => {
   const Resizable = ArrayBuffer as new (length: number, options: { maxByteLength: number }) => ArrayBuffer;
   const resizable = new Resizable(1040, { maxByteLength: 2080 });
-  const verify = addon.prepareVerify(INTERLEAVED);
+  const plan = addon.verifyPlan(INTERLEAVED);
   const tracking = new Uint8Array(resizable);
-  t.match(verify(tracking, null, 0n), { bad: 1, checked: 2 });
+  t.match(addon.runVerify(plan, 0n, tracking), { bad: 1, checked: 2 });
   (resizable as ArrayBuffer & { resize(length: number): void }).resize(520);
-  t.equal(verify(tracking, null, 0n), undefined);
-  t.equal(verify(new Uint8Array(new SharedArrayBuffer(520)), null, 0n), undefined);
-  const started = addon.prepareVerifyAsync(INTERLEAVED)(new Uint8Array(new SharedArrayBuffer(520)), null, 0n);
+  t.equal(addon.runVerify(plan, 0n, tracking), undefined);
+  t.equal(addon.runVerify(plan, 0n, new Uint8Array(new SharedArrayBuffer(520))), undefined);
+  const started = addon.startVerify(plan, 0n, new Uint8Array(new SharedArrayBuffer(520)));
   t.equal(await started.done, undefined);
 });
 
