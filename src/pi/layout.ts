@@ -51,39 +51,40 @@ export function countIntervals(profile: Profile, layout: Layout, bytes: number):
 }
 
 /**
- * Lays the profile over the caller's buffers, which are used as they are and not copied. Interleaved: one
- * stream in `data` and `metadata` null.
+ * How many intervals the profile lays over the caller's buffers. Interleaved: one stream in `data` and `metadata` null.
  *
  * @throws ERR_BAD_LENGTH, with the numbers, when the lengths do not fit; ERR_USAGE for a buffer too many.
  */
+export function fit(profile: Profile, layout: Layout, data: Uint8Array, metadata: Uint8Array | null): number {
+  requireBytes(data, 'data');
+  const intervals = countIntervals(profile, layout, data.length);
+  if (layout === 'separate') {
+    if (metadata !== null) requireBytes(metadata, 'metadata');
+    requireMetadataLength(profile, intervals, metadata?.length ?? 0);
+  } else if (metadata !== null) {
+    throw new IntegrityError('ERR_USAGE', 'metadata must be null: interleaved, it lies within the data');
+  }
+  return intervals;
+}
+
+/** The buffers, which are used as they are and not copied, as {@link fit} found them. @throws What that throws. */
 export function place(
   profile: Profile,
   layout: Layout,
   data: Uint8Array,
   metadata: Uint8Array | null,
 ): Placement {
-  requireBytes(data, 'data');
-  const intervals = countIntervals(profile, layout, data.length);
-  // Its fields by name: to spread it would cost more than all the rest of a small call.
-  const { dataStride, metadataStart, metadataStride } = stridesOf(profile, layout);
-  if (layout === 'interleaved') {
-    if (metadata !== null) {
-      throw new IntegrityError('ERR_USAGE', 'metadata must be null: interleaved, it lies within the data');
-    }
-    return { intervals, data, metadata: data, dataStride, metadataStart, metadataStride };
-  }
-  const given = metadata ?? NO_BYTES;
-  requireBytes(given, 'metadata');
-  requireMetadataLength(profile, intervals, given.length);
-  return { intervals, data, metadata: given, dataStride, metadataStart, metadataStride };
+  const intervals = fit(profile, layout, data, metadata);
+  const at = layout === 'interleaved' ? data : (metadata ?? NO_BYTES);
+  return { intervals, data, metadata: at, ...stridesOf(profile, layout) };
 }
 
 /**
- * Plain data, and blocks of data and metadata, of which one is copied into the other: the metadata of the placement are the blocks.
+ * How many intervals of plain data, and of blocks of data and metadata, of which one is copied into the other.
  *
  * @throws ERR_BAD_LENGTH, with the numbers, when the lengths do not fit; ERR_USAGE for buffers that overlap.
  */
-export function placeBlocks(profile: Profile, data: Uint8Array, blocks: Uint8Array): Placement {
+export function fitBlocks(profile: Profile, data: Uint8Array, blocks: Uint8Array): number {
   requireBytes(data, 'data');
   requireBytes(blocks, 'blocks');
   const intervals = countIntervals(profile, 'separate', data.length);
@@ -95,6 +96,12 @@ export function placeBlocks(profile: Profile, data: Uint8Array, blocks: Uint8Arr
     );
   }
   requireApart(data, blocks);
+  return intervals;
+}
+
+/** The metadata of the placement are the blocks. @throws What {@link fitBlocks} throws. */
+export function placeBlocks(profile: Profile, data: Uint8Array, blocks: Uint8Array): Placement {
+  const intervals = fitBlocks(profile, data, blocks);
   return { intervals, data, metadata: blocks, ...stridesOf(profile, 'blocks') };
 }
 

@@ -1,10 +1,10 @@
 /** Generate and verify with options that are read once, for many calls: by a plan of the addon, or plain. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type NativeBackgroundJob, type NativePlan, type NativeVerdict, native } from '../binding.js';
+import { type NativeBackgroundJob, type NativePlan, native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
 import { type GenerateOptions, generatePlain } from './generate.js';
 import { insertPlain, stripPlain } from './insert-strip.js';
-import { type Placement, place, placeBlocks, requireInterleaved } from './layout.js';
+import { fit, fitBlocks, place, placeBlocks, requireInterleaved } from './layout.js';
 import { resultOf } from './native.js';
 import { readGenerateOptions, readVerifyOptions, requireNumbered, requireTagCounter } from './options.js';
 import { type VerifyOptions, type VerifyResult, verifyPlain } from './verify.js';
@@ -34,31 +34,47 @@ export interface PreparedVerify {
   verifyAsync(data: Uint8Array, metadata: Uint8Array | null, job?: BackgroundOptions): Promise<VerifyResult>;
 }
 
-type GeneratePlan = NativePlan<'generate'> | null;
-type VerifyPlan = NativePlan<'verify'> | null;
+// The addon has one function for all plans, and good results are one object: V8 inlines a call where it has always met the same function,
+// and to make an object takes as long as to check a block.
 
 export function prepareGenerate(works: Works, given: GenerateOptions): PreparedGenerate {
   const options = readGenerateOptions(given);
   const { profile, layout } = options;
-  let plan: GeneratePlan | undefined;
-  let planOfBlocks: GeneratePlan | undefined;
+  let plan: NativePlan<'generate'> | null | undefined;
+  let planOfBlocks: NativePlan<'generate'> | null | undefined;
   return {
     generateInto(data, metadata, seed = options.seed) {
-      const placement = place(profile, layout, data, metadata);
+      fit(profile, layout, data, metadata);
+      requireTagCounter(seed, 'seed');
       plan ??= works.generatePlan(options, layout);
-      generate(plan, placement, options, requireTagCounter(seed, 'seed'));
+      if (plan === null) generatePlain(place(profile, layout, data, metadata), { ...options, seed });
+      else if (metadata === null) native().runGenerate(plan, seed, data);
+      else native().runGenerate(plan, seed, data, metadata);
     },
     insert(data, blocks, seed = options.seed) {
       requireInterleaved(layout);
-      const placement = placeBlocks(profile, data, blocks);
+      fitBlocks(profile, data, blocks);
+      requireTagCounter(seed, 'seed');
       planOfBlocks ??= works.generatePlan(options, 'blocks');
-      insert(planOfBlocks, placement, options, requireTagCounter(seed, 'seed'));
+      if (planOfBlocks === null) insertPlain(placeBlocks(profile, data, blocks), { ...options, seed });
+      else native().runInsert(planOfBlocks, seed, data, blocks);
     },
     async generateIntoAsync(data, metadata, { seed = options.seed, signal } = {}) {
       signal?.throwIfAborted();
       const placement = place(profile, layout, data, metadata);
+      requireTagCounter(seed, 'seed');
       plan ??= works.generatePlan(options, layout);
-      await generateAsync(plan, placement, options, requireTagCounter(seed, 'seed'), signal);
+      if (plan === null) {
+        await laterTurn(signal);
+        generatePlain(placement, { ...options, seed });
+        return;
+      }
+      const delivered = await ended(native().startGenerate(plan, seed, ...buffers(data, metadata)), signal);
+      if (delivered) return;
+      throw new IntegrityError(
+        'ERR_USAGE',
+        'the ArrayBuffer of the metadata was detached before they were made',
+      );
     },
   };
 }
@@ -66,124 +82,59 @@ export function prepareGenerate(works: Works, given: GenerateOptions): PreparedG
 export function prepareVerify(works: Works, given: VerifyOptions): PreparedVerify {
   const options = readVerifyOptions(given);
   const { profile, layout, startInterval } = options;
-  let plan: VerifyPlan | undefined;
-  let planOfBlocks: VerifyPlan | undefined;
+  let plan: NativePlan<'verify'> | null | undefined;
+  let planOfBlocks: NativePlan<'verify'> | null | undefined;
   return {
     verify(data, metadata, seed = options.seed) {
-      const placement = place(profile, layout, data, metadata);
-      requireNumbered(placement.intervals, startInterval);
+      const intervals = fit(profile, layout, data, metadata);
+      requireNumbered(intervals, startInterval);
+      requireTagCounter(seed, 'seed');
       plan ??= works.verifyPlan(options, layout);
-      return verify(plan, placement, options, requireTagCounter(seed, 'seed'));
+      if (plan === null) return verifyPlain(place(profile, layout, data, metadata), { ...options, seed });
+      const verdict =
+        metadata === null
+          ? native().runVerify(plan, seed, data)
+          : native().runVerify(plan, seed, data, metadata);
+      if (verdict === undefined) return goodResult(intervals);
+      return resultOf(verdict, place(profile, layout, data, metadata), options, seed);
     },
     strip(blocks, data, seed = options.seed) {
       requireInterleaved(layout);
-      const placement = placeBlocks(profile, data, blocks);
-      requireNumbered(placement.intervals, startInterval);
+      const intervals = fitBlocks(profile, data, blocks);
+      requireNumbered(intervals, startInterval);
+      requireTagCounter(seed, 'seed');
       planOfBlocks ??= works.verifyPlan(options, 'blocks');
-      return strip(planOfBlocks, placement, options, requireTagCounter(seed, 'seed'));
+      if (planOfBlocks === null) return stripPlain(placeBlocks(profile, data, blocks), { ...options, seed });
+      const verdict = native().runStrip(planOfBlocks, seed, data, blocks);
+      if (verdict === undefined) return goodResult(intervals);
+      return resultOf(verdict, placeBlocks(profile, data, blocks), options, seed);
     },
     async verifyAsync(data, metadata, { seed = options.seed, signal } = {}) {
       signal?.throwIfAborted();
       const placement = place(profile, layout, data, metadata);
       requireNumbered(placement.intervals, startInterval);
+      requireTagCounter(seed, 'seed');
       plan ??= works.verifyPlan(options, layout);
-      return verifyAsync(plan, placement, options, requireTagCounter(seed, 'seed'), signal);
+      if (plan === null) {
+        await laterTurn(signal);
+        return verifyPlain(placement, { ...options, seed });
+      }
+      const verdict = await ended(native().startVerify(plan, seed, ...buffers(data, metadata)), signal);
+      if (verdict === undefined) return goodResult(placement.intervals);
+      return resultOf(verdict, placement, options, seed);
     },
   };
 }
 
-// Functions of the module and one of the addon for all plans: V8 inlines a call where it has always met the same function, and what is
-// made anew for each checker would be another every time.
-
-function generate(plan: GeneratePlan, placement: Placement, options: GenerateOptions, seed: bigint): void {
-  const { data, metadata } = placement;
-  if (plan === null) generatePlain(placement, { ...options, seed });
-  else if (metadata === data) native().runGenerate(plan, seed, data);
-  else native().runGenerate(plan, seed, data, metadata);
-}
-
-function insert(plan: GeneratePlan, placement: Placement, options: GenerateOptions, seed: bigint): void {
-  if (plan === null) insertPlain(placement, { ...options, seed });
-  else native().runInsert(plan, seed, placement.data, placement.metadata);
-}
-
-function verify(plan: VerifyPlan, placement: Placement, options: VerifyOptions, seed: bigint): VerifyResult {
-  if (plan === null) return verifyPlain(placement, { ...options, seed });
-  const { data, metadata } = placement;
-  const verdict =
-    metadata === data ? native().runVerify(plan, seed, data) : native().runVerify(plan, seed, data, metadata);
-  return verdictOf(verdict, placement, options, seed);
-}
-
-function strip(plan: VerifyPlan, placement: Placement, options: VerifyOptions, seed: bigint): VerifyResult {
-  if (plan === null) return stripPlain(placement, { ...options, seed });
-  return verdictOf(
-    native().runStrip(plan, seed, placement.data, placement.metadata),
-    placement,
-    options,
-    seed,
-  );
-}
-
-async function generateAsync(
-  plan: GeneratePlan,
-  placement: Placement,
-  options: GenerateOptions,
-  seed: bigint,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  if (plan === null) {
-    await laterTurn(signal);
-    generatePlain(placement, { ...options, seed });
-  } else if (!(await ended(native().startGenerate(plan, seed, ...buffersOf(placement)), signal))) {
-    throw new IntegrityError(
-      'ERR_USAGE',
-      'the ArrayBuffer of the metadata was detached before they were made',
-    );
-  }
-}
-
-async function verifyAsync(
-  plan: VerifyPlan,
-  placement: Placement,
-  options: VerifyOptions,
-  seed: bigint,
-  signal: AbortSignal | undefined,
-): Promise<VerifyResult> {
-  if (plan === null) {
-    await laterTurn(signal);
-    return verifyPlain(placement, { ...options, seed });
-  }
-  const verdict = await ended(native().startVerify(plan, seed, ...buffersOf(placement)), signal);
-  return verdictOf(verdict, placement, options, seed);
-}
-
-/** Without threads: the work is done in a later turn of the event loop, and a signal counts until it begins. */
-async function laterTurn(signal: AbortSignal | undefined): Promise<void> {
-  await nextTurn();
-  signal?.throwIfAborted();
-}
-
-/** As the addon takes them. */
-function buffersOf({ data, metadata }: Placement): [Uint8Array, Uint8Array?] {
-  return metadata === data ? [data] : [data, metadata];
-}
-
-function verdictOf(
-  verdict: NativeVerdict,
-  placement: Placement,
-  options: VerifyOptions,
-  seed: bigint,
-): VerifyResult {
-  if (verdict !== undefined) return resultOf(verdict, placement, options, seed);
-  // The same object where it says the same: to make one takes as long as to check a block.
-  if (allGood.intervals !== placement.intervals) allGood = goodResult(placement.intervals);
-  return allGood;
-}
-
-let allGood = goodResult(0);
-
+/** Every interval was checked, and none is bad. The same object as before where it says the same. */
 function goodResult(intervals: number): VerifyResult {
+  if (lastGood.intervals !== intervals) lastGood = makeGood(intervals);
+  return lastGood;
+}
+
+let lastGood = makeGood(0);
+
+function makeGood(intervals: number): VerifyResult {
   return Object.freeze({
     ok: true,
     intervals,
@@ -193,6 +144,17 @@ function goodResult(intervals: number): VerifyResult {
     badByCheck: Object.freeze({ guard: 0, app: 0, ref: 0 }),
     findings: Object.freeze([]),
   });
+}
+
+/** Without threads: the work is done in a later turn of the event loop, and a signal counts until it begins. */
+async function laterTurn(signal: AbortSignal | undefined): Promise<void> {
+  await nextTurn();
+  signal?.throwIfAborted();
+}
+
+/** As the addon takes them: interleaved, there is one. */
+function buffers(data: Uint8Array, metadata: Uint8Array | null): [Uint8Array, Uint8Array?] {
+  return metadata === null ? [data] : [data, metadata];
 }
 
 /** What the job answers; it is stopped when the signal is aborted before. */
