@@ -71,7 +71,7 @@ function timed(call, unit) {
       const taken = Number(process.hrtime.bigint() - start);
       calls += times;
       elapsed += taken;
-      if (taken < 1e5) times *= 2;
+      if (taken < 1e6) times *= 2;
     }
     return (calls * unit) / elapsed;
   };
