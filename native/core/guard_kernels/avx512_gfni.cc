@@ -205,7 +205,7 @@ BLKINT_TARGET inline __m128i product(__m128i low, std::uint64_t factor) noexcept
 
 BLKINT_TARGET inline std::uint64_t joined(std::uint64_t before, __m128i crcs) noexcept {
   constexpr std::uint64_t kHighest = std::uint64_t{1} << 16;
-  constexpr std::uint64_t kQuotient = kHighest | Crc16Polynomial::quotient();
+  constexpr std::uint64_t kQuotient = kHighest | Crc16Polynomial::quotient(32);
   constexpr std::uint64_t kPolynomial = kHighest | Crc16Polynomial::power_of_x(16);
   const __m512i words = _mm512_cvtepu16_epi64(crcs);
   const __m512i powers = load(kOverRuns.data());

@@ -43,12 +43,21 @@ struct Crc16Folding {
   // What is added to the first 8 bytes of a message, as they are in memory, so that its CRC goes on from
   // `before`.
   static std::uint64_t begin(std::uint64_t before) noexcept { return (before & 0xff) << 8 | before >> 8; }
-  // The CRC that 128 bits stand for.
+  // The CRC that 128 bits stand for: the remainder of them times x^16, folded to 80 and to 64 bits, after
+  // Barrett. With R these 64 bits, q = R * floor(x^64 / P) / x^64 and the CRC is R - q * P. What is left in
+  // the high halves on the way is not looked at.
   template <typename Narrow>
   BLKINT_TARGET static std::uint64_t crc_of(typename Narrow::Vector v) noexcept {
-    std::array<std::uint8_t, Narrow::kBytes> folded;
-    Narrow::template store<kSwapsBytes>(folded.data(), v);
-    return crc16_t10dif(0, folded);
+    constexpr std::uint64_t kQuotient = std::uint64_t{1} << 48 | Crc16Polynomial::quotient(64);
+    constexpr std::uint64_t kPolynomial = std::uint64_t{1} << 16 | Crc16Polynomial::power_of_x(16);
+    constexpr FoldFactors kFactors[] = {{std::uint64_t{1} << 16, Crc16Polynomial::power_of_x(80)},
+                                        {0, Crc16Polynomial::power_of_x(64)},
+                                        {kQuotient, 0},
+                                        {kPolynomial, 0}};
+    const auto folded = Narrow::fold(v, Narrow::factors(&kFactors[0]));
+    const auto rest = Narrow::add(folded, Narrow::fold(folded, Narrow::factors(&kFactors[1])));
+    const auto q = Narrow::high_to_low(Narrow::multiply_low(rest, Narrow::factors(&kFactors[2])));
+    return Narrow::low(Narrow::add(rest, Narrow::multiply_low(q, Narrow::factors(&kFactors[3])))) & 0xffff;
   }
   static std::uint64_t plain_behind(std::uint64_t before, std::span<const std::uint8_t> data) noexcept {
     return crc16_t10dif(static_cast<std::uint16_t>(before), data);
@@ -70,7 +79,7 @@ struct Crc64Folding {
   // off the first does not count, the other's is the q that is added by itself.
   template <typename Narrow>
   BLKINT_TARGET static std::uint64_t crc_of(typename Narrow::Vector v) noexcept {
-    constexpr std::uint64_t kQuotient = reverse_bits(Crc64Polynomial::quotient()) << 1 | 1;
+    constexpr std::uint64_t kQuotient = reverse_bits(Crc64Polynomial::quotient(128)) << 1 | 1;
     constexpr std::uint64_t kPolynomial = reverse_bits(Crc64Polynomial::power_of_x(64)) << 1;
     constexpr FoldFactors kFactors[] = {over_bits(64), {kQuotient, 0}, {kPolynomial, 0}};
     const auto folded = Narrow::multiply_low(v, Narrow::factors(&kFactors[0]));

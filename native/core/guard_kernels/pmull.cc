@@ -28,10 +28,6 @@ struct Bits128 {
     const Vector v = vreinterpretq_u64_u8(vld1q_u8(at));
     return kSwaps ? swapped(v) : v;
   }
-  template <bool kSwaps>
-  BLKINT_TARGET static void store(std::uint8_t* at, Vector v) noexcept {
-    vst1q_u8(at, vreinterpretq_u8_u64(kSwaps ? swapped(v) : v));
-  }
   // 8 bytes, as they are in memory, with zeros behind.
   template <bool kSwaps>
   BLKINT_TARGET static Vector from(std::uint64_t bytes) noexcept {

@@ -19,11 +19,11 @@ struct Modulo {
     for (; n > 0; --n) v = times_x(v);
     return v;
   }
-  // x^(2 * kDegree) / P without its highest term, x^kDegree.
-  static constexpr std::uint64_t quotient() noexcept {
+  // x^n / P without its highest term, x^(n - kDegree).
+  static constexpr std::uint64_t quotient(unsigned n) noexcept {
     std::uint64_t rest = kPolynomial;  // x^kDegree mod P.
     std::uint64_t quotient = 0;
-    for (unsigned bit = 0; bit < kDegree; ++bit) {
+    for (unsigned bit = kDegree; bit < n; ++bit) {
       quotient = quotient << 1 | rest >> (kDegree - 1);
       rest = times_x(rest);
     }

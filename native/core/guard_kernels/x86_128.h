@@ -24,10 +24,6 @@ struct Bits128 {
     const Vector v = _mm_loadu_si128(reinterpret_cast<const Vector*>(at));
     return kSwaps ? swapped(v) : v;
   }
-  template <bool kSwaps>
-  BLKINT_TARGET static void store(std::uint8_t* at, Vector v) noexcept {
-    _mm_storeu_si128(reinterpret_cast<Vector*>(at), kSwaps ? swapped(v) : v);
-  }
   // 8 bytes, as they are in memory, with zeros behind.
   template <bool kSwaps>
   BLKINT_TARGET static Vector from(std::uint64_t bytes) noexcept {
