@@ -9,8 +9,11 @@ import { guardKernels, nativeEngine, pinnedBuffer, profileByName } from 'blk-int
 
 const candidates = createRequire(import.meta.url)('../build/Release/performance_candidates.node');
 
-const kernel = guardKernels().inUse;
+const { kernels, inUse: kernel } = guardKernels();
 candidates.useGuardKernel(kernel);
+
+/** What ISA-L would choose where this kernel is the fastest: it has nothing between PCLMULQDQ and AVX-512. */
+const ISAL_OF_KERNEL = { portable: 'isal crc16 plain', 'avx512-gfni': 'isal crc16' };
 
 const ROUNDS = 15;
 const MILLISECONDS = 12;
@@ -118,6 +121,23 @@ function* groups() {
       work(`insert ${interval} + 8`, copies, 'isal insert', 1.5, 'ISA-L crc16_t10dif_copy, and the tuple'),
       work(`strip ${interval} + 8`, copies, 'isal strip', 1.5, 'ISA-L crc16_t10dif_copy, and the tuple'),
     ];
+  }
+  for (const { name } of kernels.filter(({ runsHere }) => runsHere)) {
+    yield [512, 4096].map((interval) => {
+      const { native } = blocksOf(crc, interval, 'separate', CACHED);
+      const guards = native('guards');
+      return {
+        work: `CRC-16 of ${interval}-byte intervals by ${name}, cached`,
+        ours(milliseconds) {
+          candidates.useGuardKernel(name);
+          const rate = guards(milliseconds);
+          candidates.useGuardKernel(kernel);
+          return rate;
+        },
+        peer: isal(ISAL_OF_KERNEL[name] ?? 'isal crc16 pclmul', native),
+        peerName: "ISA-L's for such CPUs",
+      };
+    });
   }
   for (const interval of [512, 4096]) {
     const crc64 = blocksOf('EXT-DIF-TYPE1-CRC64', interval, 'separate', CACHED);
