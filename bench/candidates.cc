@@ -209,7 +209,8 @@ blkint::TupleLayout layout_of(const Blocks& blocks) {
           .metadata_stride = blocks.tuple_stride,
           .pi_offset = 0,
           .guard = blocks.guard,
-          .seed = 0};
+          .seed = 0,
+          .from_memory = blocks.count * blocks.data_stride > blkint::kCachesHold};
 }
 
 std::span<std::uint8_t> data_of(const Blocks& blocks) {

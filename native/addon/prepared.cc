@@ -69,7 +69,7 @@ template <typename Work>
 Call to_call(napi_env env, const typename Work::Plan& plan, const Arguments& arguments) {
   const auto data = to_bytes_now(env, arguments.data(), "data");
   const auto metadata = arguments.interleaved() ? data : to_bytes_now(env, arguments.metadata(), "metadata");
-  Call call{.layout = plan.layout, .data = data, .metadata = metadata};
+  Call call = make_call<Work>(plan.layout, data, metadata);
   call.layout.seed = to_seed(env, arguments.seed()) & ref_escape(plan.layout.guard);
   call.layout.intervals = call.data.size() / call.layout.data_stride;
   require_fit<Work>(env, call);

@@ -110,8 +110,7 @@ Napi::Value run_once(const Napi::CallbackInfo& info) {
   // before.
   const Napi::Value data = job.Get("data");
   const Napi::Value metadata = job.Get("metadata");
-  const Call call{
-      .layout = plan.layout, .data = to_bytes(data, "data"), .metadata = to_bytes(metadata, "metadata")};
+  const Call call = make_call<Work>(plan.layout, to_bytes(data, "data"), to_bytes(metadata, "metadata"));
   require_fit<Work>(env, call);
   if constexpr (std::is_void_v<decltype(Work::run(plan, call))>) {
     Work::run(plan, call);

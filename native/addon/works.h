@@ -20,6 +20,14 @@ struct Call {
   std::span<std::uint8_t> metadata;  // Or the blocks, of which the metadata is a part.
 };
 
+template <typename Work>
+Call make_call(const TupleLayout& layout, std::span<std::uint8_t> data, std::span<std::uint8_t> metadata) {
+  Call call{.layout = layout, .data = data, .metadata = metadata};
+  // What was copied lies in a cache.
+  call.layout.from_memory = !Work::copies && data.size() > kCachesHold;
+  return call;
+}
+
 struct Generate {
   using Plan = GeneratePlan;
   static constexpr auto misfit = blkint::misfit;

@@ -25,6 +25,8 @@ struct Intervals {
   std::size_t stride;
   std::size_t bytes;
   std::size_t count;
+  bool from_memory =
+      false;  // They are part of more than caches hold. A hint: it changes how they are loaded.
 };
 
 // Writes the guard of each interval, going on from `before`, the guard of what precedes every one of them;

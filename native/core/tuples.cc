@@ -124,7 +124,8 @@ void compute_guards_of(const TupleLayout& layout, std::size_t first, std::size_t
   const Intervals intervals{.at = data.data() + first * layout.data_stride,
                             .stride = layout.data_stride,
                             .bytes = layout.interval,
-                            .count = count};
+                            .count = count,
+                            .from_memory = layout.from_memory};
   compute_guards(layout.guard, guard_of_nothing(layout.guard), intervals, guards.data());
   if (layout.pi_offset == 0) return;
   for (std::size_t k = 0; k < count; ++k) {

@@ -34,9 +34,13 @@ struct TupleLayout {
   std::size_t metadata_start;
   std::size_t metadata_stride;
   std::size_t pi_offset;
-  Guard guard;         // Covers the interval, then the metadata before the tuple.
-  std::uint64_t seed;  // Reference tag of interval 0, at most ref_escape(guard).
+  Guard guard;               // Covers the interval, then the metadata before the tuple.
+  std::uint64_t seed;        // Reference tag of interval 0, at most ref_escape(guard).
+  bool from_memory = false;  // As of Intervals: where there are more than kCachesHold bytes of data.
 };
+
+// Of one processor, about; larger data come from memory.
+inline constexpr std::size_t kCachesHold = std::size_t{16} << 20;
 
 // The name of the first member that makes the layout reach outside the two buffers or into the next interval;
 // null when it is right. generate and verify rely on it.

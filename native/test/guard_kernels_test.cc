@@ -63,11 +63,17 @@ std::uint64_t plain(std::size_t guard, std::uint64_t before, std::span<const std
   return ip_checksum_behind(static_cast<std::uint16_t>(before), data);
 }
 
-std::uint64_t by_kernel(const GuardKernel& kernel, std::size_t guard, std::uint64_t before,
-                        std::span<const std::uint8_t> data) {
-  std::uint64_t made = 0;
-  kernel.compute[guard](before, {.at = data.data(), .stride = 0, .bytes = data.size(), .count = 1}, &made);
-  return made;
+// Whether the kernel makes the guard, loading as from a cache and as from memory.
+bool makes(const GuardKernel& kernel, std::size_t guard, std::uint64_t expected, std::uint64_t before,
+           std::span<const std::uint8_t> data) {
+  return std::ranges::all_of(std::array{false, true}, [&](bool from_memory) {
+    std::uint64_t made = 0;
+    kernel.compute[guard](
+        before,
+        {.at = data.data(), .stride = 0, .bytes = data.size(), .count = 1, .from_memory = from_memory},
+        &made);
+    return made == expected;
+  });
 }
 
 // The guards of the first 0, 1, 2 ... bytes, by definition.
@@ -95,35 +101,84 @@ void every_length_at_every_alignment(const GuardKernel& kernel) {
     for (std::size_t alignment = 0; alignment < alignments; ++alignment) {
       std::ranges::copy(bytes, aligned + alignment);
       for (std::size_t length = 0; length <= kLengthMax; ++length) {
-        if (by_kernel(kernel, guard, guard_of_nothing(static_cast<Guard>(guard)),
-                      {aligned + alignment, length}) != expected[length])
+        if (!makes(kernel, guard, expected[length], guard_of_nothing(static_cast<Guard>(guard)),
+                   {aligned + alignment, length}))
           fail(kernel, guard, "alignment", length, alignment);
       }
     }
   }
 }
 
-// What reads a byte outside ends the program.
+// Memory between two pages that are not there: what reads a byte outside ends the program.
+class PagesApart {
+ public:
+  explicit PagesApart(std::size_t bytes) : inside_((bytes + page_ - 1) / page_ * page_) {
+    if (mapped_ = ::mmap(nullptr, inside_ + 2 * page_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mapped_ == MAP_FAILED || ::mprotect(begin(), inside_, PROT_READ | PROT_WRITE) != 0)
+      std::abort();
+  }
+  ~PagesApart() { ::munmap(mapped_, inside_ + 2 * page_); }
+  PagesApart(const PagesApart&) = delete;
+  PagesApart& operator=(const PagesApart&) = delete;
+
+  [[nodiscard]] std::span<std::uint8_t> inside() const noexcept { return {begin(), inside_}; }
+
+ private:
+  [[nodiscard]] std::uint8_t* begin() const noexcept { return static_cast<std::uint8_t*>(mapped_) + page_; }
+
+  std::size_t page_ = static_cast<std::size_t>(::getpagesize());
+  std::size_t inside_;
+  void* mapped_ = nullptr;
+};
+
 void nothing_outside_is_read(const GuardKernel& kernel) {
-  const auto page = static_cast<std::size_t>(::getpagesize());
-  const std::size_t inside = (kLengthMax + page - 1) / page * page;
-  void* const mapped = ::mmap(nullptr, inside + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) std::abort();
-  std::uint8_t* const begin = static_cast<std::uint8_t*>(mapped) + page;
-  if (::mprotect(begin, inside, PROT_READ | PROT_WRITE) != 0) std::abort();
+  const PagesApart pages(kLengthMax);
+  const auto inside = pages.inside();
   std::mt19937_64 random(seed + 1);
-  std::ranges::copy(random_bytes(random, inside), begin);
+  std::ranges::copy(random_bytes(random, inside.size()), inside.begin());
   for (std::size_t guard = 0; guard < kGuards; ++guard) {
     for (std::size_t length = 0; length <= kLengthMax; ++length) {
-      for (const std::uint8_t* at : {begin, begin + inside - length}) {
-        const std::span<const std::uint8_t> data(at, length);
-        if (by_kernel(kernel, guard, guard_of_nothing(static_cast<Guard>(guard)), data) !=
-            plain(guard, guard_of_nothing(static_cast<Guard>(guard)), data))
-          fail(kernel, guard, "beside a page that is not there", length, at == begin ? 0 : 1);
+      for (const std::span<const std::uint8_t> data : {inside.first(length), inside.last(length)}) {
+        const std::uint64_t before = guard_of_nothing(static_cast<Guard>(guard));
+        if (!makes(kernel, guard, plain(guard, before, data), before, data))
+          fail(kernel, guard, "beside a page that is not there", length,
+               data.data() == inside.data() ? 0 : 1);
       }
     }
   }
-  ::munmap(mapped, inside + 2 * page);
+}
+
+// Blocks of a disk from the first byte of memory on, and to the last, at every distance from the beginning
+// and the end of a cache line.
+void no_block_outside_is_read(const GuardKernel& kernel) {
+  constexpr std::size_t kBlocks = 19;
+  const PagesApart pages(kBlocks * 4160);
+  std::mt19937_64 random(seed + 3);
+  std::ranges::copy(random_bytes(random, pages.inside().size()), pages.inside().begin());
+  for (const std::size_t bytes : {512, 1024, 4096}) {
+    for (std::size_t between = 0; between <= 64; between += 4) {
+      for (std::size_t count = 1; count <= kBlocks; ++count) {
+        const std::size_t stride = bytes + between;
+        const std::size_t all = count * stride - between;
+        for (const std::span<std::uint8_t> blocks : {pages.inside().first(all), pages.inside().last(all)}) {
+          for (const bool from_memory : {false, true}) {
+            std::array<std::uint64_t, kBlocks> made;
+            kernel.compute[0](0,
+                              {.at = blocks.data(),
+                               .stride = stride,
+                               .bytes = bytes,
+                               .count = count,
+                               .from_memory = from_memory},
+                              made.data());
+            for (std::size_t i = 0; i < count; ++i) {
+              if (made[i] != plain(0, 0, blocks.subspan(i * stride, bytes)))
+                fail(kernel, 0, "blocks beside a page that is not there", bytes, between);
+            }
+          }
+        }
+      }
+    }
+  }
 }
 
 // Many intervals in one call, going on from anything.
@@ -137,7 +192,8 @@ void random_intervals(const GuardKernel& kernel) {
     const Intervals intervals{.at = bytes.data() + random() % 70000,
                               .stride = size + (random() % 2 == 0 ? 0 : random() % 200),
                               .bytes = size,
-                              .count = random() % (kIntervalsMax + 1)};
+                              .count = random() % (kIntervalsMax + 1),
+                              .from_memory = random() % 2 == 0};
     const std::size_t guard = random() % kGuards;
     const std::uint64_t before = random() >> (guard == 2 ? 0 : 48);
     std::array<std::uint64_t, kIntervalsMax> made;
@@ -157,8 +213,8 @@ void highest_sums(const GuardKernel& kernel) {
     for (std::size_t guard = 0; guard < kGuards; ++guard) {
       for (const std::size_t length : {std::size_t{65536}, std::size_t{65600}, bytes.size()}) {
         const auto data = std::span(bytes).first(length);
-        if (by_kernel(kernel, guard, guard_of_nothing(static_cast<Guard>(guard)), data) !=
-            plain(guard, guard_of_nothing(static_cast<Guard>(guard)), data))
+        const std::uint64_t before = guard_of_nothing(static_cast<Guard>(guard));
+        if (!makes(kernel, guard, plain(guard, before, data), before, data))
           fail(kernel, guard, "all bytes alike", length, byte);
       }
     }
@@ -173,6 +229,7 @@ struct Test {
 constexpr std::array kTests{
     Test{"every length at every alignment", every_length_at_every_alignment},
     Test{"nothing outside is read", nothing_outside_is_read},
+    Test{"no block outside is read", no_block_outside_is_read},
     Test{"random intervals", random_intervals},
     Test{"highest sums", highest_sums},
 };
