@@ -13,7 +13,8 @@ import { runInVm } from '../testbed/vm/index.js';
 import type { CommandIo } from './io.js';
 import { parseChoice } from './options.js';
 
-const TESTBEDS = ['scsi-debug', 'disk', 'vm'] as const;
+const TESTBEDS_HERE = ['scsi-debug', 'disk'] as const;
+const TESTBEDS = [...TESTBEDS_HERE, 'vm'] as const;
 
 /** As many as scsi_debug has. */
 const EMULATED_BLOCKS = 32_768;
@@ -60,10 +61,10 @@ export async function withDisk(
     await using disk = await openDevice(device, options);
     return await job(disk);
   }
-  if (verb === null && (testbed === undefined || testbed === 'vm')) {
+  if (verb === null && testbed === undefined) {
     throw new IntegrityError('ERR_USAGE', 'give DEVICE, or --testbed disk or scsi-debug');
   }
-  const kind = parseChoice('--testbed', testbed ?? 'vm', TESTBEDS);
+  const kind = parseChoice('--testbed', testbed ?? 'vm', verb === null ? TESTBEDS_HERE : TESTBEDS);
   if (kind === 'vm') return runVerbInVm(io, verb!);
   if (kind === 'disk') {
     await using made = await EmulatedDisk.create({ blocks: EMULATED_BLOCKS });

@@ -116,6 +116,11 @@ t.test('what cannot be is said, and its exit status', async (t) => {
     t.match(await scrub(...args), { status: 2, stdout: '', stderr: message }, args.join(' '));
   }
   t.match(await cli(['scrub']), { status: 2, stderr: /give DEVICE, or --testbed/ });
+  for (const kind of ['bogus', 'vm'])
+    t.match(await cli(['scrub', '--testbed', kind]), {
+      status: 2,
+      stderr: `--testbed "${kind}" is none of scsi-debug, disk (ERR_USAGE)`,
+    });
 });
 
 t.test('a reader that goes away ends it', async (t) => {
