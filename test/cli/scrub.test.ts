@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { runProgram } from '../../src/cli/program.js';
 import { scrubExitStatus } from '../../src/cli/scrub.js';
@@ -76,6 +78,21 @@ t.test('an interrupt: a partial report, a state, and the exit status of it', asy
   );
   t.match(await scrub('--state', join(dir, 'other')), { status: 0 });
   t.notOk(existsSync(join(dir, 'other')), 'a finished scrub leaves no state');
+});
+
+t.test('SIGINT is heard between the commands of a disk in this process', async (t) => {
+  const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
+  // It sends itself the signal with the trace of a command in the middle of the disk.
+  const signalled = `data:text/javascript,process.stderr.write = (text) => {
+    if (/protect=1 lba=9100 /.test(text)) process.kill(process.pid, 'SIGINT');
+    return true;
+  };`;
+  const args = ['--import', signalled, main, 'scrub', '--testbed', 'disk', '--trace', '--json'];
+  const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 20_000 });
+  t.equal(status, 130);
+  const report = lines(stdout).at(-1);
+  t.match(report, { ended: 'interrupted', next: report.done, counts: { ok: report.done } });
+  t.ok(report.done > 5000 && report.done < 15_000, `${report.done}`);
 });
 
 t.test('--trace names the commands, --idle is taken', async (t) => {

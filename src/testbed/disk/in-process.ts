@@ -1,5 +1,5 @@
 /** The initiator's side of a disk in this process: what SG_IO on a node is to an attached one. */
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import type { SgRequest, SgResult } from '../../binding.js';
 import { ERRNO } from '../../device/errno.js';
 import type { OpenableNode } from '../../device/in-process.js';
@@ -95,7 +95,8 @@ class InProcessHandle implements CommandNode {
       };
     }
     if (reads) buffer.set(dataIn);
-    if (afterMs > 0) await delay(afterMs);
+    // As from a kernel no answer comes within the same turn of the event loop, so that signals and timers are heard between commands.
+    await (afterMs > 0 ? delay(afterMs) : turn());
     return answer;
   }
 }
