@@ -27,7 +27,7 @@ export interface ScrubOptions {
    * removed when the scrub has finished.
    */
   readonly state?: string | undefined;
-  /** Aborted, it ends with what is done: the report says so. */
+  /** Aborted, before it begins too, it ends with what is done: the report says so. */
   readonly signal?: AbortSignal | undefined;
   /** Told of each range of blocks that are bad alike, when it has ended. */
   readonly onFinding?: ((finding: ScrubFinding) => void) | undefined;
@@ -45,14 +45,15 @@ const STATE_MS = 5_000;
  * it later is in the report.
  */
 export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<ScrubReport> {
-  const { signal, sample = null } = options;
+  const { sample = null } = options;
   if (options.rate !== undefined) requireRate(options.rate);
   const range = options.range ?? namedRange(disk, 0n, undefined);
   disk.requireRange(range.lba, BigInt(range.blocks));
-  const way = await wayOf(disk, signal);
+  // What a report is made of takes a few commands, and is asked whatever the signal says: an abort gives a report, at any time.
+  const way = await wayOf(disk);
   const plan = planScrub(range, disk.transferBlocksMax, sample);
   // Before the scrub: afterwards the disk may be gone.
-  const summary = await summarise(disk, signal);
+  const summary = await summarise(disk);
   const file =
     options.state === undefined ? null : await StateFile.open(options.state, disk, way, range, sample, plan);
   const job = new ScrubJob(disk, way, plan, options, file?.state ?? null);

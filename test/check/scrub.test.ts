@@ -361,6 +361,27 @@ t.test('progress, rate, and an end before the end', async (t) => {
 });
 
 t.test(
+  'a signal that is aborted already, or while it is asked who checks: a report of nothing',
+  async (t) => {
+    const expected = {
+      ended: 'interrupted',
+      reason: null,
+      checker: 'software',
+      done: 0,
+      next: 0,
+      checked: 0,
+    };
+    const begun = new AbortController();
+    for (const signal of [AbortSignal.abort(), begun.signal]) {
+      await using subject = await filled();
+      const report = scrub(subject.disk, { signal });
+      begun.abort();
+      t.match(await report, expected);
+    }
+  },
+);
+
+t.test(
   'a UNIT ATTENTION in the middle: the same disk goes on, another one is not taken for it',
   async (t) => {
     await using subject = await filled();
