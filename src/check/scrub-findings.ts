@@ -6,21 +6,29 @@ import type { ScrubFinding, ScrubReport } from '../report/model.js';
 /** Findings that a report lists. */
 export const FINDINGS_LISTED_MAX = 1000;
 
+/** As they are in the middle of a scrub. */
+export interface FindingsSoFar {
+  /** Those that grow no more, as far as they are listed. */
+  readonly findings: readonly ScrubFinding[];
+  readonly findingsOmitted: number;
+  /** The last one, which may grow. */
+  readonly open: ScrubFinding | null;
+}
+
+export const NO_FINDINGS: FindingsSoFar = { findings: [], findingsOmitted: 0, open: null };
+
 export class ScrubFindings {
   readonly #onFinding: ((finding: ScrubFinding) => void) | undefined;
   readonly #listed: ScrubFinding[];
   #omitted: number;
-  /** The last one, which may grow. */
-  #open: ScrubFinding | null = null;
+  #open: ScrubFinding | null;
 
-  /** `onFinding` is told of each that grows no more. Those of an earlier run are told no more. */
-  constructor(
-    onFinding: ((finding: ScrubFinding) => void) | undefined,
-    earlier: { readonly findings: readonly ScrubFinding[]; readonly findingsOmitted: number },
-  ) {
+  /** `onFinding` is told of each that grows no more, of an earlier run's open one as well. */
+  constructor(onFinding: ((finding: ScrubFinding) => void) | undefined, earlier: FindingsSoFar) {
     this.#onFinding = onFinding;
     this.#listed = [...earlier.findings];
     this.#omitted = earlier.findingsOmitted;
+    this.#open = earlier.open;
   }
 
   get count(): number {
@@ -50,6 +58,11 @@ export class ScrubFindings {
     if (this.#listed.length < FINDINGS_LISTED_MAX) this.#listed.push(this.#open);
     else this.#omitted++;
     this.#open = null;
+  }
+
+  /** To be gone on with. */
+  soFar(): FindingsSoFar {
+    return { findings: this.#listed, findingsOmitted: this.#omitted, open: this.#open };
   }
 
   /** As they are now, the open one among them. */

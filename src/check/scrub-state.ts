@@ -9,18 +9,16 @@ import { fileErrorCode, IntegrityError } from '../errors.js';
 import type { ScrubCounts, ScrubFinding } from '../report/model.js';
 import { CHECKERS, PATHS } from '../words.js';
 import type { BlockRange } from './ranges.js';
-import { FINDINGS_LISTED_MAX } from './scrub-findings.js';
+import { FINDINGS_LISTED_MAX, type FindingsSoFar, NO_FINDINGS } from './scrub-findings.js';
 import type { Sample, ScrubPlan } from './scrub-plan.js';
 import { noCounts } from './scrub-transfer.js';
 import type { ScrubWay } from './scrub-way.js';
 
-export interface ScrubState {
+export interface ScrubState extends FindingsSoFar {
   /** Transfers that are done, all from the first on, and their blocks. */
   readonly transfers: number;
   readonly blocks: number;
   readonly counts: ScrubCounts;
-  readonly findings: readonly ScrubFinding[];
-  readonly findingsOmitted: number;
 }
 
 /** What must be the same, or the file is another scrub's. */
@@ -39,7 +37,7 @@ interface Subject {
 }
 
 const VERB = 'blk-integrity scrub';
-const VERSION = 1;
+const VERSION = 2;
 
 export class StateFile {
   /** What was in the file; null where there was none. */
@@ -71,7 +69,7 @@ export class StateFile {
     if (found !== null) return new StateFile(path, subject, parse(path, found, subject, plan));
     const file = new StateFile(path, subject, null);
     // That it can be written is known before hours have gone by.
-    await file.write({ transfers: 0, blocks: 0, counts: noCounts(), findings: [], findingsOmitted: 0 });
+    await file.write({ transfers: 0, blocks: 0, counts: noCounts(), ...NO_FINDINGS });
     return file;
   }
 
@@ -171,7 +169,8 @@ function isState(state: ScrubState, { transferBlocks }: Subject, plan: ScrubPlan
     whole(state.findingsOmitted, Number.MAX_SAFE_INTEGER) &&
     Array.isArray(state.findings) &&
     state.findings.length <= FINDINGS_LISTED_MAX &&
-    state.findings.every(isFinding)
+    state.findings.every(isFinding) &&
+    (state.open === null || isFinding(state.open))
   );
 }
 

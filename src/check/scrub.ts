@@ -8,7 +8,7 @@ import type { DiskSummary, ScrubFinding, ScrubProgress, ScrubReport } from '../r
 import { ahead } from './ahead.js';
 import { rulesOf, Witness } from './crosscheck.js';
 import { type BlockRange, namedRange } from './ranges.js';
-import { ScrubFindings } from './scrub-findings.js';
+import { NO_FINDINGS, ScrubFindings } from './scrub-findings.js';
 import { planScrub, type Sample, type ScrubPlan } from './scrub-plan.js';
 import { type ScrubState, StateFile } from './scrub-state.js';
 import { addCounts, type Counts, noCounts, ScrubTransfer } from './scrub-transfer.js';
@@ -86,14 +86,16 @@ class ScrubJob {
     this.blocks = earlier?.blocks ?? 0;
     this.#firstBlocks = this.blocks;
     if (earlier) addCounts(this.counts, earlier.counts);
-    this.findings = new ScrubFindings(options.onFinding, earlier ?? { findings: [], findingsOmitted: 0 });
+    this.findings = new ScrubFindings(options.onFinding, earlier ?? NO_FINDINGS);
   }
 
   async run(file: StateFile | null): Promise<Ending> {
     const ending = await this.#transfers(file).catch((error: unknown) => this.#endingOf(error));
     this.#end = performance.now();
+    const left = file === null ? ending : await this.#leave(file, ending);
+    // What is left is open: it may go on where the next run begins.
     this.findings.close();
-    return file === null ? ending : await this.#leave(file, ending);
+    return left;
   }
 
   /** A file that cannot be written or removed is told in the report: what was found until then is not lost for it. */
@@ -157,7 +159,7 @@ class ScrubJob {
 
   #state(): ScrubState {
     const { transfers, blocks, counts } = this;
-    return { transfers, blocks, counts, ...this.findings.list() };
+    return { transfers, blocks, counts, ...this.findings.soFar() };
   }
 
   /** Of this run alone. */

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import t from 'tap';
 import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
-import type { ScrubReport } from '../../src/report/model.js';
+import type { ScrubFinding, ScrubReport } from '../../src/report/model.js';
 import { FilledDisk } from '../support/filled-disk.js';
 
 const BLOCKS = 8192;
@@ -49,6 +50,46 @@ t.test('a scrub goes on where it was, and says the same in the end', async (t) =
   t.same(told, [8000], 'what was found before is not told again');
   t.notOk(readdirSync(dir).length, 'a finished scrub leaves nothing');
 });
+
+t.test(
+  'wherever it is interrupted, and however often: in the end the report of one that was not',
+  async (t) => {
+    const [transfers, transfer] = [5, 455];
+    const flips = { guard: 512, ref: 519, refToo: 518 };
+    // Bad blocks around the ends of transfers, where a scrub can end.
+    const spoilt = fc.record({
+      at: fc.integer({ min: 0, max: transfers }),
+      before: fc.integer({ min: 0, max: 2 }),
+      behind: fc.integer({ min: 0, max: transfer + 1 }).map((n) => (n > 3 ? transfer + 1 : n)),
+      flip: fc.constantFrom(...Object.values(flips)),
+    });
+    const cases = {
+      bad: fc.array(spoilt, { minLength: 1, maxLength: 4 }),
+      stops: fc.array(fc.integer({ min: 1, max: transfers }), { maxLength: transfers }),
+      queueDepth: fc.integer({ min: 1, max: 3 }),
+    };
+    const property = fc.asyncProperty(fc.record(cases), async ({ bad, stops, queueDepth }) => {
+      await using filled = await FilledDisk.make({ blocks: transfers * transfer }, { queueDepth });
+      t.equal(filled.disk.transferBlocksMax, transfer);
+      for (const { at, before, behind, flip } of bad) {
+        const [from, end] = [at * transfer - before, at * transfer + behind];
+        for (let lba = Math.max(0, from); lba < Math.min(end, transfers * transfer); lba++)
+          await filled.change(lba, (block) => {
+            block[flip]! ^= 1;
+          });
+      }
+      const whole = await scrub(filled.disk);
+      const state = newFile();
+      const told = new Map<number, ScrubFinding>();
+      const onFinding = (finding: ScrubFinding) => void told.set(finding.lba, finding);
+      for (const stop of stops) await until(filled, stop * transfer, { state, onFinding });
+      const last = await scrub(filled.disk, { state, onFinding });
+      t.same(timeless({ ...last, resumed: false }), timeless(whole));
+      t.same([...told.values()], whole.findings);
+    });
+    await fc.assert(property, { numRuns: 40 });
+  },
+);
 
 t.test('a crash: what the file says is done, and what is half written is not looked at', async (t) => {
   await using filled = await subject();
