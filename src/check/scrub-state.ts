@@ -12,7 +12,7 @@ import type { BlockRange } from './ranges.js';
 import { FINDINGS_LISTED_MAX, type FindingsSoFar, NO_FINDINGS } from './scrub-findings.js';
 import type { Sample, ScrubPlan } from './scrub-plan.js';
 import { noCounts } from './scrub-transfer.js';
-import type { ScrubWay } from './scrub-way.js';
+import { intervalsPerBlock, type ScrubWay } from './scrub-way.js';
 
 export interface ScrubState extends FindingsSoFar {
   /** Transfers that are done, all from the first on, and their blocks. */
@@ -27,6 +27,7 @@ interface Subject {
   readonly diskBlocks: number;
   readonly blockSize: number;
   readonly format: string;
+  readonly intervalsPerBlock: number;
   readonly checker: string;
   readonly path: string;
   readonly transferBlocks: number;
@@ -123,6 +124,7 @@ function subjectOf(disk: Disk, way: ScrubWay, range: BlockRange, sample: Sample 
     diskBlocks: Number(disk.blocks),
     blockSize: disk.blockSize,
     format: `${profile?.name ?? 'none'} type ${profile?.type ?? 0} interval ${profile?.interval ?? 0}`,
+    intervalsPerBlock: intervalsPerBlock(disk, way),
     checker: way.checker,
     path: way.path,
     transferBlocks: disk.transferBlocksMax,
@@ -155,28 +157,67 @@ function parse(path: string, text: string, subject: Subject, plan: ScrubPlan): S
   return state;
 }
 
-function isState(state: ScrubState, { transferBlocks }: Subject, plan: ScrubPlan): boolean {
-  const whole = (value: unknown, max: number) =>
-    Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= max;
-  const counts = Object.entries(noCounts()).every(([name]) =>
-    whole(state?.counts?.[name as keyof ScrubCounts], Number.MAX_SAFE_INTEGER),
-  );
+const isNatural = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isText = (value: unknown) => typeof value === 'string';
+const isTag = (value: unknown) =>
+  value === null || isNatural(value) || (isText(value) && /^0x[0-9a-f]{16}$/.test(value as string));
+
+/** Whether an object has these members and no others, each as it may be. */
+const isMadeOf = <T extends object>(
+  what: T,
+  members: { readonly [N in keyof T]-?: (value: T[N]) => boolean },
+) =>
+  Object.keys(what ?? {}).length === Object.keys(members).length &&
+  Object.entries(members).every(([name, may]) => (may as (value: unknown) => boolean)(what[name as keyof T]));
+
+function isState(state: ScrubState, subject: Subject, plan: ScrubPlan): boolean {
   return (
-    counts &&
-    whole(state.transfers, plan.transfers) &&
+    isNatural(state?.transfers) &&
+    state.transfers <= plan.transfers &&
     // Only the last transfer may be shorter.
-    state.blocks === Math.min(plan.blocks, state.transfers * transferBlocks) &&
-    whole(state.findingsOmitted, Number.MAX_SAFE_INTEGER) &&
-    Array.isArray(state.findings) &&
-    state.findings.length <= FINDINGS_LISTED_MAX &&
-    state.findings.every(isFinding) &&
-    (state.open === null || isFinding(state.open))
+    state.blocks === Math.min(plan.blocks, state.transfers * subject.transferBlocks) &&
+    isMadeOf(state.counts, COUNTS) &&
+    addUp(state.counts, state.blocks, subject.intervalsPerBlock) &&
+    areFindings(state, subject, plan)
   );
 }
 
-const isText = (value: unknown) => typeof value === 'string';
-const isTag = (value: unknown) => value === null || isText(value) || Number.isSafeInteger(value);
-const isNatural = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+const COUNTS = Object.fromEntries(Object.keys(noCounts()).map((name) => [name, isNatural])) as {
+  readonly [Name in keyof ScrubCounts]: typeof isNatural;
+};
+
+/** Each interval of what is done is counted once, or else its block is. */
+function addUp(counts: ScrubCounts, blocks: number, perBlock: number): boolean {
+  const { ok, bad, escaped, unchecked, passed, refused, changing, unreadable } = counts;
+  const counted = ok + bad + escaped + unchecked + (changing + unreadable) * perBlock;
+  return counted === blocks * perBlock && passed <= unchecked && refused <= blocks;
+}
+
+/** Findings of blocks that are done; an open one ends where they do. */
+function areFindings(
+  state: ScrubState,
+  { lba, intervalsPerBlock: perBlock }: Subject,
+  plan: ScrubPlan,
+): boolean {
+  const { transfers, blocks, findings, findingsOmitted, open } = state;
+  const last = transfers === 0 ? { lba: BigInt(lba), blocks: 0 } : plan.at(transfers - 1);
+  const end = Number(last.lba) + last.blocks;
+  const endOf = (one: ScrubFinding) => one.lba + one.blocks;
+  const may = (one: ScrubFinding) =>
+    isMadeOf(one, FINDING) &&
+    one.lba >= lba &&
+    endOf(one) <= end &&
+    (one.intervals ?? 0) <= one.blocks * perBlock;
+  return (
+    Array.isArray(findings) &&
+    findings.length <= FINDINGS_LISTED_MAX &&
+    findings.every(may) &&
+    (open === null || (may(open) && endOf(open) === end)) &&
+    isNatural(findingsOmitted) &&
+    // Of a block each interval can be bad, and each path have something to say.
+    findingsOmitted <= (findings.length < FINDINGS_LISTED_MAX ? 0 : blocks * (perBlock + PATHS.length))
+  );
+}
 
 /** What each member of a finding may be: a report is made of it without a further look. */
 const FINDING: { readonly [Name in keyof ScrubFinding]-?: (value: ScrubFinding[Name]) => boolean } = {
@@ -197,11 +238,6 @@ const FINDING: { readonly [Name in keyof ScrubFinding]-?: (value: ScrubFinding[N
       Array.isArray(diagnosis.alsoFits) &&
       diagnosis.alsoFits.every(isText)),
 };
-
-const isFinding = (one: ScrubFinding) =>
-  Object.entries(FINDING).every(([name, may]) =>
-    (may as (value: unknown) => boolean)(one?.[name as keyof ScrubFinding]),
-  );
 
 function notOurs(path: string, why: string): IntegrityError {
   return new IntegrityError('ERR_USAGE', `state ${path} is not of this scrub: ${why}`, {

@@ -21,7 +21,7 @@ import {
 import type { BlockRange } from './ranges.js';
 import { isOfBlock } from './read.js';
 import { runsBetween, slice } from './runs.js';
-import { type Look, type ScrubWay, verifyByDisk } from './scrub-way.js';
+import { intervalsPerBlock, type Look, type ScrubWay, verifyByDisk } from './scrub-way.js';
 import { settle } from './settle.js';
 
 export type Counts = { -readonly [Name in keyof ScrubCounts]: ScrubCounts[Name] };
@@ -123,9 +123,7 @@ export class ScrubTransfer {
   }
 
   get #perBlock(): number {
-    const { disk, way } = this.#tools;
-    const interval = (disk.profileBy(way.path) ?? disk.profile)?.interval ?? disk.blockSize;
-    return disk.blockSize / interval;
+    return intervalsPerBlock(this.#tools.disk, this.#tools.way);
   }
 
   /** The blocks that the software found bad; none where only somebody's refusal is known; null when all is counted. */

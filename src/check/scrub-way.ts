@@ -46,6 +46,11 @@ export async function wayOf(disk: Disk): Promise<ScrubWay> {
   );
 }
 
+/** Tuples of a block, as they are counted when it is looked at so. */
+export function intervalsPerBlock(disk: Disk, { path }: Pick<ScrubWay, 'path'>): number {
+  return disk.blockSize / ((disk.profileBy(path) ?? disk.profile)?.interval ?? disk.blockSize);
+}
+
 function bySoftware(disk: Disk, path: 'passthrough' | 'block-pi', by: string): ScrubWay {
   const counts = disk.profileBy(path)?.type !== 3;
   return {

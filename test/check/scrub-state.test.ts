@@ -87,7 +87,7 @@ t.test(
       t.same(timeless({ ...last, resumed: false }), timeless(whole));
       t.same([...told.values()], whole.findings);
     });
-    await fc.assert(property, { numRuns: 40 });
+    await fc.assert(property, { numRuns: 25 });
   },
 );
 
@@ -130,6 +130,8 @@ t.test('what is no state is refused, and what cannot be written is known before 
   const state = newFile();
   await until(filled, 1000, { state });
   const good = JSON.parse(readFileSync(state, 'utf8'));
+  const [first] = good.state.findings;
+  const listed = Array(1000).fill(first);
   const spoilt = (change: object) => ({ ...good, state: { ...good.state, ...change } });
   for (const [name, content] of [
     ['nothing', ''],
@@ -146,13 +148,28 @@ t.test('what is no state is refused, and what cannot be written is known before 
       'findings of half their members',
       JSON.stringify(spoilt({ findings: [{ lba: 1, blocks: 1, text: 'bad' }] })),
     ],
-    [
-      'a diagnosis that is none',
-      JSON.stringify(spoilt({ findings: [{ ...good.state.findings[0], diagnosis: 5 }] })),
-    ],
+    ['a diagnosis that is none', JSON.stringify(spoilt({ findings: [{ ...first, diagnosis: 5 }] }))],
     ['no counts', JSON.stringify(spoilt({ counts: null }))],
+    [
+      'a count that is none of a scrub',
+      JSON.stringify(spoilt({ counts: { ...good.state.counts, more: 1 } })),
+    ],
+    ['more than was done', JSON.stringify(spoilt({ counts: { ...good.state.counts, passed: 1 } }))],
+    [
+      'one block less',
+      JSON.stringify(spoilt({ counts: { ...good.state.counts, ok: good.state.counts.ok - 1 } })),
+    ],
+    ['omitted, and not listed', JSON.stringify(spoilt({ findingsOmitted: 1 }))],
+    ['more omitted than there can be', JSON.stringify(spoilt({ findings: listed, findingsOmitted: 1e9 }))],
+    ['a finding behind what is done', JSON.stringify(spoilt({ findings: [{ ...first, lba: 4000 }] }))],
+    ['a finding that ends behind it', JSON.stringify(spoilt({ findings: [{ ...first, blocks: 1e15 }] }))],
+    ['more intervals than blocks', JSON.stringify(spoilt({ findings: [{ ...first, intervals: 3 }] }))],
+    ['a negative tag', JSON.stringify(spoilt({ findings: [{ ...first, stored: -1 }] }))],
+    ['a tag that is no number', JSON.stringify(spoilt({ findings: [{ ...first, stored: '12 apples' }] }))],
+    ['a member that is none of a finding', JSON.stringify(spoilt({ findings: [{ ...first, more: 1 }] }))],
+    ['an open finding that has ended', JSON.stringify(spoilt({ open: first }))],
     ['findings that are none', JSON.stringify(spoilt({ findings: [null] }))],
-    ['too many findings', JSON.stringify(spoilt({ findings: Array(1001).fill(good.state.findings[0]) }))],
+    ['too many findings', JSON.stringify(spoilt({ findings: [...listed, first] }))],
   ] as const) {
     writeFileSync(state, content);
     await t.rejects(scrub(filled.disk, { state }), { code: 'ERR_USAGE' }, name);
@@ -203,6 +220,49 @@ t.test(
     }
   },
 );
+
+t.test('whatever number of it is another: refused, or its figures can be', async (t) => {
+  await using filled = await subject();
+  filled.emulated.addFault({ kind: 'medium-error', lba: 200n, blocks: 2n });
+  const state = newFile();
+  await until(filled, 1000, { state });
+  const good = readFileSync(state, 'utf8');
+  const numbers = [...good.matchAll(/[^\d."a-z](\d+)(?=[,}])/g)].map(({ index }) => index + 1);
+  t.ok(numbers.length > 20, `${numbers.length}`);
+  const cases = {
+    at: fc.constantFrom(...numbers),
+    other: fc.oneof(
+      fc.constantFrom(
+        '-1',
+        '0.5',
+        '1e300',
+        '1e999',
+        '9007199254740991',
+        '9007199254740992',
+        'null',
+        '"1"',
+        '[]',
+      ),
+      fc.integer({ min: -2, max: BLOCKS + 2 }).map(String),
+    ),
+  };
+  let accepted = 0;
+  const property = fc.asyncProperty(fc.record(cases), async ({ at, other }) => {
+    const what = `${good.slice(at - 20, at)} ${other}`;
+    const spoilt = good.slice(0, at) + good.slice(at).replace(/^\d+/, other);
+    writeFileSync(state, spoilt);
+    const report = await scrub(filled.disk, { state }).catch((error) => error);
+    if ('code' in report) return t.match(report, { code: 'ERR_USAGE' }, what);
+    const { counts, done, checked, findings } = report as ScrubReport;
+    accepted++;
+    t.equal(counts.ok + counts.bad + counts.unreadable, BLOCKS, what);
+    t.same({ done, checked }, { done: BLOCKS, checked: BLOCKS - counts.unreadable }, what);
+    for (const { lba, blocks } of findings) t.ok(lba >= 0 && blocks > 0 && lba + blocks <= BLOCKS, what);
+    return true;
+  });
+  await fc.assert(property, { numRuns: 300 });
+  t.ok(accepted > 0, 'some can be');
+});
 
 t.test('more transfers than a sample has', async (t) => {
   await using filled = await subject();
