@@ -20,7 +20,7 @@ export interface ScrubOptions {
   readonly range?: BlockRange | undefined;
   /** Only so many of its transfers, spread evenly. Default: all. */
   readonly sample?: Sample | undefined;
-  /** Bytes of data a second at most, from 1 on. Default: as fast as it goes. */
+  /** Bytes of data a second at most, from one block on. Default: as fast as it goes. */
   readonly rate?: number | undefined;
   /**
    * A file that says how far it is. One that is there is gone on from, if it is of this disk and these options; ERR_USAGE if not. It is
@@ -46,7 +46,7 @@ const STATE_MS = 5_000;
  */
 export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<ScrubReport> {
   const { sample = null } = options;
-  if (options.rate !== undefined) requireRate(options.rate);
+  if (options.rate !== undefined) requireRate(disk, options.rate);
   const range = options.range ?? namedRange(disk, 0n, undefined);
   disk.requireRange(range.lba, BigInt(range.blocks));
   // What a report is made of takes a few commands, and is asked whatever the signal says: an abort gives a report, at any time.
@@ -182,10 +182,14 @@ class ScrubJob {
   }
 }
 
-/** Below 1 a transfer would wait longer than a timer can. */
-function requireRate(rate: number): void {
-  if (Number.isFinite(rate) && rate >= 1) return;
-  throw new IntegrityError('ERR_OUT_OF_RANGE', `a rate of ${rate} bytes a second: a number from 1 on`);
+/** Below a block a second, which is minutes between two transfers, hours and days would go by in which nothing is seen to happen. */
+function requireRate({ device, blockSize }: Disk, rate: number): void {
+  if (Number.isFinite(rate) && rate >= blockSize) return;
+  throw new IntegrityError(
+    'ERR_OUT_OF_RANGE',
+    `${device}: a rate of ${rate} bytes a second: a number from ${blockSize} on, which is a block a second`,
+    { disk: device },
+  );
 }
 
 /** Keeps to a rate: each transfer waits until those before it have had their time. One timer at a time, however many wait. */

@@ -316,11 +316,25 @@ t.test('a finding is told when it has ended, and not with the next one', async (
   ]);
 });
 
+t.test('a block a second is the slowest rate', async (t) => {
+  for (const [blockSize, rate] of [
+    [512, 512],
+    [4096, 4095],
+  ] as const) {
+    await using subject = await filled({ blockSize, blocks: 512 });
+    const first = new AbortController();
+    const scrubbed = scrub(subject.disk, { rate, signal: first.signal, onProgress: () => first.abort() });
+    if (rate < blockSize)
+      await t.rejects(scrubbed, { code: 'ERR_OUT_OF_RANGE', message: /from 4096 on, which is a block/ });
+    else t.match(await scrubbed, { ended: 'interrupted', done: subject.disk.transferBlocksMax });
+  }
+});
+
 t.test(
   'a rate that is none is refused, and many transfers that wait for one wait on one timer',
   async (t) => {
     await using subject = await filled({}, 32);
-    for (const rate of [0, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, '5' as unknown as number])
+    for (const rate of [0, -1, 0.5, 16, 511, Number.NaN, Number.POSITIVE_INFINITY, '5' as unknown as number])
       await t.rejects(scrub(subject.disk, { rate }), { code: 'ERR_OUT_OF_RANGE' }, `${rate}`);
     const warnings: string[] = [];
     const warned = ({ name }: Error) => void warnings.push(name);

@@ -126,6 +126,7 @@ t.test('what cannot be is said, and its exit status', async (t) => {
     [['--sample', '-1'], /no percentage/],
     [['--seed', '1'], /needs --sample/],
     [['--queue-depth', '0'], /1 to 128/],
+    [['--rate', '16'], /from 512 on, which is a block a second \(ERR_OUT_OF_RANGE/],
     [['--rate', '0'], /no number of bytes/],
     [['--rate', '5T'], /no number of bytes/],
     [['--rate', 'M'], /no number of bytes/],
