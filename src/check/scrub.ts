@@ -63,6 +63,13 @@ export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<Scr
 
 type Ending = Pick<ScrubReport, 'ended' | 'reason'>;
 
+/** A transfer that is not counted yet. */
+interface Judged {
+  readonly range: BlockRange;
+  readonly findings: readonly ScrubFinding[];
+  readonly counts: Counts;
+}
+
 class ScrubJob {
   readonly counts: Counts = noCounts();
   readonly findings: ScrubFindings;
@@ -121,33 +128,57 @@ class ScrubJob {
       signal,
     };
     const first = this.transfers;
+    const depth = this.#depth;
     const pace = new Pace(this.#options.rate);
-    const looks = ahead(this.#plan.transfers - first, disk.queueDepth, async (index): Promise<Look> => {
+    const looks = ahead(this.#plan.transfers - first, depth, async (index): Promise<Look> => {
       const { lba, blocks } = this.#plan.at(first + index);
       await pace.take(blocks * disk.blockSize, signal);
       return this.#way.look(lba, blocks, signal);
     });
     let attentions = disk.transport?.unitAttentions;
+    const sameDisk = async () => {
+      const now = disk.transport?.unitAttentions;
+      if (now !== attentions) await disk.requireSame(signal);
+      attentions = now;
+    };
+    // Behind a UNIT ATTENTION another disk may answer, and who is told of it may be another command under way: a transfer counts when all
+    // that were under way beside it have ended, and the disk is known to be the same.
+    const judged: Judged[] = [];
     let saved = performance.now();
-    for await (const look of looks) {
-      const range = this.#plan.at(this.transfers);
-      const transfer = new ScrubTransfer(tools, range);
-      const found = await transfer.examine(look);
-      if (disk.transport?.unitAttentions !== attentions) {
-        attentions = disk.transport?.unitAttentions;
-        await disk.requireSame(signal);
+    try {
+      for await (const look of looks) {
+        const range = this.#plan.at(this.transfers + judged.length);
+        const transfer = new ScrubTransfer(tools, range);
+        judged.push({ range, findings: await transfer.examine(look), counts: transfer.counts });
+        await sameDisk();
+        if (judged.length < depth) continue;
+        this.#count(judged.shift()!);
+        if (performance.now() - saved < STATE_MS) continue;
+        await file?.write(this.#state());
+        saved = performance.now();
       }
-      for (const finding of found) this.findings.add(finding);
-      this.findings.reached(Number(range.lba) + range.blocks);
-      addCounts(this.counts, transfer.counts);
-      this.transfers++;
-      this.blocks += range.blocks;
-      this.#options.onProgress?.(this.#progress());
-      if (performance.now() - saved < STATE_MS) continue;
-      await file?.write(this.#state());
-      saved = performance.now();
+      for (const one of judged.splice(0)) this.#count(one);
+    } finally {
+      // Ended before its end: nothing is under way any more.
+      if (disk.transport?.unitAttentions === attentions) for (const one of judged) this.#count(one);
     }
     return { ended: 'finished', reason: null };
+  }
+
+  /** Transfers at once. No more than a rate lets begin in a second: what is judged would wait long for those beside it to end. */
+  get #depth(): number {
+    const { queueDepth, transferBlocksMax, blockSize } = this.#disk;
+    const { rate = Number.POSITIVE_INFINITY } = this.#options;
+    return Math.min(queueDepth, Math.ceil(rate / (transferBlocksMax * blockSize)));
+  }
+
+  #count({ range, findings, counts }: Judged): void {
+    for (const finding of findings) this.findings.add(finding);
+    this.findings.reached(Number(range.lba) + range.blocks);
+    addCounts(this.counts, counts);
+    this.transfers++;
+    this.blocks += range.blocks;
+    this.#options.onProgress?.(this.#progress());
   }
 
   /** What is no answer of the disk's or its kernel's, and no wish of the caller's, is a fault of ours. */

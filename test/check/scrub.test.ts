@@ -1,8 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
-import type { SgRequest } from '../../src/binding.js';
+import type { SgRequest, SgResult } from '../../src/binding.js';
 import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
 import type { Disk } from '../../src/device/disk.js';
 import { openInProcess } from '../../src/device/in-process.js';
+import { PROOF_BLOCKS } from '../../src/device/proof.js';
 import { IntegrityError } from '../../src/errors.js';
 import type { ScrubCounts, ScrubFinding, ScrubReport } from '../../src/report/model.js';
 import { EmulatedDisk, type EmulatedDiskOptions } from '../../src/testbed/disk/emulated-disk.js';
@@ -11,6 +13,7 @@ import { BLOCK, fakeDisk, goodReader, type Reader } from '../support/disk.js';
 import { FilledDisk } from '../support/filled-disk.js';
 
 const BLOCKS = 4096;
+const READ_16 = 0x88;
 const filled = (options: EmulatedDiskOptions = {}, queueDepth = 1) =>
   FilledDisk.make({ blocks: BLOCKS, ...options }, { queueDepth });
 
@@ -150,17 +153,29 @@ t.test('a UNIT ATTENTION ends the proof; it is made anew and nothing is lost', a
   t.same(told(report), { ok: BLOCKS - 1, bad: 1 });
 });
 
-t.test('tuples that do not come are never judged', async (t) => {
-  await using subject = await filled();
-  await subject.disk.proof();
-  subject.emulated.addFault({ kind: 'strip-pi', lba: 1000n, blocks: 1n });
-  const report = await scrub(subject.disk);
-  t.match(report, { ended: 'failed', reason: /\d+ bytes were not transferred/ });
-  t.notOk(
-    report.findings.some(({ kind }) => kind === 'mismatch'),
-    'no tuple, no mismatch',
-  );
-  t.ok((told(report).ok ?? 0) < BLOCKS);
+t.test('tuples that do not come are never judged; what was before them counts', async (t) => {
+  for (const queueDepth of [1, 4]) {
+    await using subject = await filled({}, queueDepth);
+    await subject.disk.proof();
+    subject.emulated.addFault({ kind: 'strip-pi', lba: 1000n, blocks: 1n });
+    const report = await scrub(subject.disk);
+    t.match(report, { ended: 'failed', reason: /\d+ bytes were not transferred/ });
+    t.notOk(
+      report.findings.some(({ kind }) => kind === 'mismatch'),
+      'no tuple, no mismatch',
+    );
+    t.ok((told(report).ok ?? 0) < BLOCKS);
+    t.equal(report.done, 2 * subject.disk.transferBlocksMax);
+  }
+});
+
+t.test('interrupted: what was judged by then counts, and what was under way', async (t) => {
+  await using subject = await filled({}, 4);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const report = await scrub(subject.disk, { signal, onProgress: () => controller.abort() });
+  t.match(report, { ended: 'interrupted', done: (4 + 3) * subject.disk.transferBlocksMax });
+  t.same(told(report), { ok: report.done });
 });
 
 t.test('nothing more can be sent: what is done is told', async (t) => {
@@ -321,7 +336,7 @@ t.test('a block a second is the slowest rate', async (t) => {
     [512, 512],
     [4096, 4095],
   ] as const) {
-    await using subject = await filled({ blockSize, blocks: 512 });
+    await using subject = await filled({ blockSize, blocks: 512 }, 32);
     const first = new AbortController();
     const scrubbed = scrub(subject.disk, { rate, signal: first.signal, onProgress: () => first.abort() });
     if (rate < blockSize)
@@ -422,3 +437,51 @@ t.test(
     }
   },
 );
+
+t.test('what another disk answered before its UNIT ATTENTION was told counts for nothing', async (t) => {
+  const blocks = 4 * BLOCKS;
+  await using subject = await filled({ blocks });
+  await using other = await filled({ blocks });
+  const [here, there] = [subject, other].map(({ emulated }) => new InProcessNode(emulated.unit).open());
+  let swapped = false;
+  let firstOfOther = blocks;
+  const waiting: (() => Promise<void>)[] = [];
+  /** What was sent last comes to the other disk first, and its answer back last. */
+  const deliver = async () => {
+    const [first, ...others] = waiting.splice(0).reverse();
+    const answered = first!();
+    for (const send of others.reverse()) await send();
+    await answered;
+  };
+  const sgIo = (request: SgRequest): Promise<SgResult> => {
+    if (!swapped) return here!.sgIo(request);
+    if (waiting.length === 0) setTimeout(deliver, 20);
+    return new Promise((resolve) => {
+      waiting.push(async () => {
+        const result = await there!.sgIo(request);
+        const { cdb } = request;
+        // Not those of the proof.
+        if (result.status === 0 && cdb[0] === READ_16 && Buffer.from(cdb).readUInt32BE(10) > PROOF_BLOCKS)
+          firstOfOther = Math.min(firstOfOther, Buffer.from(cdb).readUInt32BE(6));
+        if (result.status !== 0) await delay(100);
+        resolve(result);
+      });
+    });
+  };
+  const node = { open: () => ({ close: async () => {}, sgIo }) };
+  await using disk = await openInProcess('swapped', node, { queueDepth: 4 });
+  const report = await scrub(disk, {
+    onProgress: ({ done }) => {
+      if (done < 1000 || swapped) return;
+      swapped = true;
+      other.emulated.addFault({ kind: 'unit-attention', times: 1 });
+    },
+  });
+  t.match(report, { ended: 'failed', reason: /another disk answers/ });
+  t.ok(firstOfOther < blocks, 'it answered');
+  t.ok(
+    report.done <= firstOfOther,
+    `${report.done} blocks are done, the other disk's begin at ${firstOfOther}`,
+  );
+  t.same(told(report), { ok: report.done });
+});
