@@ -4,6 +4,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, readFile, rename, rm } from 'node:fs/promises';
 import type { Disk } from '../device/disk.js';
+import { FileLock } from '../device/file-lock.js';
 import { syncFolderOf } from '../device/sync-folder.js';
 import { fileErrorCode, IntegrityError } from '../errors.js';
 import type { ScrubCounts, ScrubFinding } from '../report/model.js';
@@ -40,19 +41,23 @@ interface Subject {
 const VERB = 'blk-integrity scrub';
 const VERSION = 2;
 
-export class StateFile {
+/** The state of one scrub, which alone works with it as long as it is open. Declare it with `await using`. */
+export class StateFile implements AsyncDisposable {
   /** What was in the file; null where there was none. */
   readonly state: ScrubState | null;
   readonly #path: string;
   readonly #subject: Subject;
+  /** Of a file beside it: the state itself is a new file each time it is written. */
+  readonly #lock: FileLock;
 
-  private constructor(path: string, subject: Subject, state: ScrubState | null) {
+  private constructor(path: string, subject: Subject, state: ScrubState | null, lock: FileLock) {
     this.#path = path;
     this.#subject = subject;
     this.state = state;
+    this.#lock = lock;
   }
 
-  /** @throws ERR_USAGE for a file that is something else, or of another scrub; ERR_IO, ERR_PERMISSION. */
+  /** @throws ERR_USAGE for a file that is something else, or of another scrub; ERR_BUSY for one of a scrub that runs; ERR_IO, ERR_PERMISSION. */
   static async open(
     path: string,
     disk: Disk,
@@ -62,16 +67,24 @@ export class StateFile {
     plan: ScrubPlan,
   ): Promise<StateFile> {
     const subject = subjectOf(disk, way, range, sample);
-    const found = await told(path, 'looked at', async () => {
-      const stats = await lstat(path).catch(unlessMissing);
-      if (stats !== null && !stats.isFile()) throw notOurs(path, 'it is no regular file');
-      return stats === null ? null : readFile(path, 'utf8');
-    });
-    if (found !== null) return new StateFile(path, subject, parse(path, found, subject, plan));
-    const file = new StateFile(path, subject, null);
-    // That it can be written is known before hours have gone by.
-    await file.write({ transfers: 0, blocks: 0, counts: noCounts(), ...NO_FINDINGS });
-    return file;
+    const stats = await told(path, 'looked at', () => lstat(path).catch(unlessMissing));
+    if (stats !== null && !stats.isFile()) throw notOurs(path, 'it is no regular file');
+    const lock = await lockBeside(path);
+    try {
+      const found = await told(path, 'read', () => readFile(path, 'utf8').catch(unlessMissing));
+      const state = found === null ? null : parse(path, found, subject, plan);
+      const file = new StateFile(path, subject, state, lock);
+      // That it can be written is known before hours have gone by.
+      if (state === null) await file.write({ transfers: 0, blocks: 0, counts: noCounts(), ...NO_FINDINGS });
+      return file;
+    } catch (error) {
+      await lock.remove();
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lock.remove();
   }
 
   /** Whole, or as it was before: under another name first, on the medium before it is renamed, and the name as well. */
@@ -98,6 +111,16 @@ export class StateFile {
       await syncFolderOf(this.#path);
     });
   }
+}
+
+async function lockBeside(path: string): Promise<FileLock> {
+  const lock = await FileLock.take(`${path}.lock`, (beside, why, cause) =>
+    cause === undefined ? notOurs(beside, why) : failed(beside, 'locked', cause),
+  );
+  if (lock !== null) return lock;
+  throw new IntegrityError('ERR_BUSY', `state ${path} is that of a scrub that is running`, {
+    advice: 'Wait until it has ended, or name another file.',
+  });
 }
 
 async function synced(handle: FileHandle, write: (handle: FileHandle) => Promise<void>): Promise<void> {
@@ -255,8 +278,11 @@ async function told<T>(path: string, done: string, job: () => Promise<T>): Promi
   try {
     return await job();
   } catch (cause) {
-    if (cause instanceof IntegrityError) throw cause;
-    const { message } = cause as Error;
-    throw new IntegrityError(fileErrorCode(cause), `state ${path} cannot be ${done}: ${message}`, { cause });
+    throw cause instanceof IntegrityError ? cause : failed(path, done, cause);
   }
+}
+
+function failed(path: string, done: string, cause: unknown): IntegrityError {
+  const { message } = cause as Error;
+  return new IntegrityError(fileErrorCode(cause), `state ${path} cannot be ${done}: ${message}`, { cause });
 }

@@ -23,8 +23,8 @@ export interface ScrubOptions {
   /** Bytes of data a second at most, from one block on. Default: as fast as it goes. */
   readonly rate?: number | undefined;
   /**
-   * A file that says how far it is. One that is there is gone on from, if it is of this disk and these options; ERR_USAGE if not. It is
-   * removed when the scrub has finished.
+   * A file that says how far it is. One that is there is gone on from, if it is of this disk and these options; ERR_USAGE if not, and ERR_BUSY
+   * while another scrub works with it. It is removed when the scrub has finished.
    */
   readonly state?: string | undefined;
   /** Aborted, before it begins too, it ends with what is done: the report says so. */
@@ -41,8 +41,8 @@ const STATE_MS = 5_000;
 /**
  * Looks at every block once, as many transfers under way at once as the disk is opened for, and at those that look wrong again.
  *
- * @throws ERR_NO_PATH when nobody can check; ERR_OUT_OF_RANGE; ERR_USAGE, ERR_IO and ERR_PERMISSION for the state when it begins. What stops
- * it later is in the report.
+ * @throws ERR_NO_PATH when nobody can check; ERR_OUT_OF_RANGE; ERR_USAGE, ERR_BUSY, ERR_IO and ERR_PERMISSION for the state when it begins. What
+ * stops it later is in the report.
  */
 export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<ScrubReport> {
   const { sample = null } = options;
@@ -54,7 +54,7 @@ export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<Scr
   const plan = planScrub(range, disk.transferBlocksMax, sample);
   // Before the scrub: afterwards the disk may be gone.
   const summary = await summarise(disk);
-  const file =
+  await using file =
     options.state === undefined ? null : await StateFile.open(options.state, disk, way, range, sample, plan);
   const job = new ScrubJob(disk, way, plan, options, file?.state ?? null);
   const { ended, reason } = await job.run(file);

@@ -1,6 +1,18 @@
-import { execFileSync } from 'node:child_process';
-import { linkSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import t from 'tap';
 import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
@@ -262,6 +274,64 @@ t.test('whatever number of it is another: refused, or its figures can be', async
   });
   await fc.assert(property, { numRuns: 300 });
   t.ok(accepted > 0, 'some can be');
+});
+
+/** Whatever has the name of this state, or begins with it. */
+const leftOf = (state: string) => readdirSync(dir).filter((name) => name.startsWith(basename(state)));
+
+t.test('a state is one scrub at a time', async (t) => {
+  await using filled = await subject();
+  await using other = await filled.emulated.open();
+  const state = newFile();
+  const seen: string[] = [];
+  let second: Promise<unknown> = Promise.resolve();
+  const first = await scrub(filled.disk, {
+    state,
+    onProgress: ({ done }) => {
+      seen.push(readFileSync(state, 'utf8'));
+      if (done < 1000) second = scrub(other, { state }).catch((error) => error);
+    },
+  });
+  t.match(await second, {
+    code: 'ERR_BUSY',
+    message: `state ${state} is that of a scrub that is running`,
+    advice: /another file/,
+  });
+  t.equal(new Set(seen).size, 1, 'the second has not written to it');
+  t.match(first, { ended: 'finished', resumed: false });
+  t.same(leftOf(state), []);
+});
+
+t.test('a scrub that is killed keeps nobody from its state', async (t) => {
+  await using filled = await subject();
+  const state = newFile();
+  const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
+  const args = ['scrub', '--testbed', 'disk', '--rate', '1M', '--state', state];
+  const child = spawn(process.execPath, [main, ...args], { stdio: 'ignore' });
+  while (!existsSync(state) && child.exitCode === null) await delay(50);
+  const theirs = readFileSync(state, 'utf8');
+  await t.rejects(scrub(filled.disk, { state }), { code: 'ERR_BUSY' });
+  t.equal(spawnSync(process.execPath, [main, ...args]).status, 3);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  t.same(leftOf(state), [basename(state), `${basename(state)}.lock`]);
+  await t.rejects(scrub(filled.disk, { state }), { code: 'ERR_USAGE', message: /identity/ });
+  t.equal(readFileSync(state, 'utf8'), theirs);
+  t.same(leftOf(state), [basename(state)], 'the lock that nobody held is gone');
+});
+
+t.test('what lies under the name of the lock is neither waited for nor taken away', async (t) => {
+  await using filled = await subject();
+  const fifo = newFile();
+  execFileSync('mkfifo', [`${fifo}.lock`]);
+  await t.rejects(scrub(filled.disk, { state: fifo }), {
+    code: 'ERR_USAGE',
+    message: /lock.* no regular file/,
+  });
+  const state = newFile();
+  writeFileSync(`${state}.lock`, 'precious');
+  t.match(await scrub(filled.disk, { state }), { ended: 'finished' });
+  t.equal(readFileSync(`${state}.lock`, 'utf8'), 'precious');
 });
 
 t.test('more transfers than a sample has', async (t) => {

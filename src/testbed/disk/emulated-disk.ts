@@ -1,16 +1,16 @@
 /** The emulated T10 disk as a library has it: made in this process, spoilt on demand, looked at from both sides. */
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import type { Disk, OpenDiskOptions } from '../../device/disk.js';
+import { FileLock } from '../../device/file-lock.js';
 import { openInProcess } from '../../device/in-process.js';
 import { EMULATED, SERIAL_PREFIX } from '../../device/safeguard/ours.js';
 import { type ScsiTransport, SgTransport } from '../../device/transport.js';
 import { IntegrityError } from '../../errors.js';
-import { FileLock } from './file-lock.js';
 import { InProcessNode } from './in-process.js';
 import { type Behaviour, requireBehaviour } from './model/behaviour.js';
 import type { Abilities } from './model/disk.js';
 import type { Fault, FaultSpec } from './model/faults.js';
-import { FileMedium } from './model/file-medium.js';
+import { FileMedium, unusable } from './model/file-medium.js';
 import { type Format, INTERVAL_EXPONENT_MAX, requireFormat } from './model/format.js';
 import type { LogicalUnit } from './model/logical-unit.js';
 import { type Medium, MemoryMedium } from './model/medium.js';
@@ -86,7 +86,7 @@ export class EmulatedDisk implements AsyncDisposable {
     const { behaviour = {}, abilities = {} } = options.preset ? presetByName(options.preset) : {};
     const format = requireFormat({ type, blockSize, intervalExponent, blocks });
     const serial = serialOf(options.serial);
-    const lock = file === undefined ? null : await FileLock.take(file);
+    const lock = file === undefined ? null : await lockFile(file);
     let medium: Medium | undefined;
     try {
       const kept = file === undefined ? null : FileMedium.open(file, format, serial);
@@ -210,6 +210,12 @@ export class EmulatedDisk implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+async function lockFile(file: string): Promise<FileLock> {
+  const lock = await FileLock.take(file, unusable);
+  if (lock !== null) return lock;
+  throw new IntegrityError('ERR_BUSY', `${file} is the file of a disk that is there already`);
 }
 
 function requireSupported({ type }: Format, supported: readonly number[]): void {

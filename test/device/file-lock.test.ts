@@ -1,0 +1,38 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import t from 'tap';
+import { FileLock, type Unusable } from '../../src/device/file-lock.js';
+import { IntegrityError } from '../../src/errors.js';
+
+const dir = t.testdir();
+const unusable: Unusable = (path, why) => new IntegrityError('ERR_TESTBED', `${path}: ${why}`);
+
+t.test('one at a time, also where each takes the file away', async (t) => {
+  const path = join(dir, 'lock');
+  let holders = 0;
+  let held = 0;
+  let refused = 0;
+  const contend = async () => {
+    for (let i = 0; i < 100; i++) {
+      const lock = await FileLock.take(path, unusable);
+      if (lock === null) {
+        refused++;
+        continue;
+      }
+      held++;
+      if (++holders > 1) t.fail('two have it');
+      await turn();
+      holders--;
+      await lock.remove();
+    }
+  };
+  await Promise.all([contend(), contend(), contend(), contend()]);
+  t.ok(held > 20 && refused > 20, `${held} ${refused}`);
+  t.same(readdirSync(dir), []);
+});
+
+t.test('what cannot be locked', async (t) => {
+  await t.rejects(FileLock.take(dir, unusable), { message: /no regular file/ });
+  await t.rejects(FileLock.take(join(dir, 'none', 'lock'), unusable), { message: /ENOENT/ });
+});
