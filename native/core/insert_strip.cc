@@ -33,7 +33,8 @@ const char* misfit_of_blocks(const TupleLayout& layout, std::size_t data_bytes,
                              std::size_t block_bytes) noexcept {
   if (const char* name = misfit(layout, data_bytes, block_bytes)) return name;
   if (layout.metadata_start != layout.interval) return "metadataStart";
-  if (layout.metadata_stride - tuple_bytes(layout.guard) < layout.interval + layout.pi_offset)
+  const std::size_t tuple_at_most = layout.metadata_stride - tuple_bytes(layout.guard);
+  if (tuple_at_most < layout.interval || tuple_at_most - layout.interval < layout.pi_offset)
     return "metadataStride";
   return layout.intervals > block_bytes / layout.metadata_stride ? "metadata" : nullptr;
 }

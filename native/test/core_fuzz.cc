@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,10 +37,12 @@
 #include "core/crc16_t10dif.h"
 #include "core/crc64_nvme.h"
 #include "core/guard_kernels.h"
+#include "core/insert_strip.h"
 #include "core/ip_checksum.h"
 #include "core/lbmd.h"
 #include "core/nvme.h"
 #include "core/open_nodes.h"
+#include "core/read_verify.h"
 #include "core/sg_io.h"
 #include "core/sysfs.h"
 #include "core/tcmu_ring.h"
@@ -173,6 +176,21 @@ struct Geometry {
   bool one_buffer;
 };
 
+// Changes a number or two: most such do not fit.
+void spoil_geometry(Random& random, Geometry& made) {
+  TupleLayout& layout = made.layout;
+  std::size_t* const numbers[] = {&layout.interval,       &layout.intervals,       &layout.data_stride,
+                                  &layout.metadata_start, &layout.metadata_stride, &layout.pi_offset,
+                                  &made.data_bytes,       &made.metadata_bytes};
+  for (std::size_t changes = 1 + random.below(2); changes > 0; --changes) {
+    std::size_t& number = *random.pick(numbers);
+    number = random.once_in(2) ? number + random.below(3) - 1 : random.hostile();
+  }
+  constexpr std::size_t kBufferMax = 1 << 16;
+  made.data_bytes = std::min(made.data_bytes, kBufferMax);
+  made.metadata_bytes = std::min(made.metadata_bytes, kBufferMax);
+}
+
 Geometry random_geometry(Random& random) {
   constexpr std::size_t kIntervals[] = {1, 2, 7, 8, 64, 511, 512, 520, 528, 4096};
   Geometry made{};
@@ -199,18 +217,7 @@ Geometry random_geometry(Random& random) {
   made.data_bytes = before_last * layout.data_stride + last * layout.interval;
   made.metadata_bytes =
       last * (layout.metadata_start + layout.pi_offset + tuple) + before_last * layout.metadata_stride;
-  if (random.once_in(4)) {
-    std::size_t* const numbers[] = {&layout.interval,       &layout.intervals,       &layout.data_stride,
-                                    &layout.metadata_start, &layout.metadata_stride, &layout.pi_offset,
-                                    &made.data_bytes,       &made.metadata_bytes};
-    for (std::size_t changes = 1 + random.below(2); changes > 0; --changes) {
-      std::size_t& number = *random.pick(numbers);
-      number = random.once_in(2) ? number + random.below(3) - 1 : random.hostile();
-    }
-    constexpr std::size_t kBufferMax = 1 << 16;
-    made.data_bytes = std::min(made.data_bytes, kBufferMax);
-    made.metadata_bytes = std::min(made.metadata_bytes, kBufferMax);
-  }
+  if (random.once_in(4)) spoil_geometry(random, made);
   if (made.one_buffer) {
     made.metadata_bytes = made.data_bytes = std::max(made.data_bytes, made.metadata_bytes);
   }
@@ -267,19 +274,55 @@ std::vector<AppTagRange> random_ranges(Random& random) {
   return ranges;
 }
 
-void compare_verify(Random& random, const TupleLayout& layout, const AppTags& tags, bool with_data,
-                    std::span<const std::uint8_t> data, std::span<const std::uint8_t> metadata) {
+AppTags random_tags(Random& random, std::span<const AppTagRange> ranges) {
+  return {.ranges = ranges,
+          .others = random.once_in(2) ? std::optional<std::uint16_t>(random.below(65536)) : std::nullopt};
+}
+
+// By definition.
+void put_tuple(const TupleLayout& layout, const GenerateRule& rule, std::size_t i,
+               std::span<const std::uint8_t> data, Bytes& metadata) {
+  const bool long_tuple = layout.guard == Guard::kCrc64Nvme;
+  std::size_t at = layout.metadata_start + i * layout.metadata_stride + layout.pi_offset;
+  const auto append = [&](std::uint64_t value, std::size_t bytes) {
+    while (bytes-- > 0) metadata[at++] = static_cast<std::uint8_t>(value >> (8 * bytes));
+  };
+  append(guard_by_definition(layout, i, data, metadata), long_tuple ? 8 : 2);
+  append(tag_of(rule.app_tags, i).value_or(0), 2);
+  append(rule.count_ref ? layout.seed + i : 0, long_tuple ? 6 : 4);
+}
+
+void spoil_tuples(Random& random, const TupleLayout& layout, std::span<std::uint8_t> metadata) {
+  for (std::size_t changes = random.below(4); changes > 0 && !metadata.empty(); --changes)
+    metadata[random.below(metadata.size())] = static_cast<std::uint8_t>(random.hostile());
+  if (random.once_in(3) && layout.intervals > 0) {  // Escaped.
+    const std::size_t at = layout.metadata_start + random.below(layout.intervals) * layout.metadata_stride;
+    std::ranges::fill(
+        metadata.subspan(at + layout.pi_offset + 2, random.once_in(2) ? 2 : tuple_bytes(layout.guard) - 2),
+        0xff);
+  }
+}
+
+std::vector<Check> random_checks(Random& random, bool with_data) {
   std::vector<Check> checks;
   for (const Check one : {Check::kRef, Check::kGuard, Check::kApp}) {
     if (random.once_in(2) && (with_data || one != Check::kGuard)) checks.push_back(one);
   }
-  const VerifyRule rule{.checks = checks,
-                        .escape_needs_ref = random.once_in(2),
-                        .escape_ends = random.once_in(4),
-                        .app_tags = tags,
-                        .app_tag_mask = static_cast<std::uint16_t>(random.hostile()),
-                        .findings_max = random.once_in(2) ? 100 : random.below(3)};
-  const VerifyResult result = verify(layout, rule, data, metadata);
+  return checks;
+}
+
+VerifyRule random_rule(Random& random, std::span<const Check> checks, const AppTags& tags) {
+  return {.checks = checks,
+          .escape_needs_ref = random.once_in(2),
+          .escape_ends = random.once_in(4),
+          .app_tags = tags,
+          .app_tag_mask = static_cast<std::uint16_t>(random.hostile()),
+          .findings_max = random.once_in(2) ? 100 : random.below(3)};
+}
+
+// By the definition of each check.
+void check_verified(const TupleLayout& layout, const VerifyRule& rule, const VerifyResult& result,
+                    std::span<const std::uint8_t> data, std::span<const std::uint8_t> metadata) {
   std::size_t checked = 0;
   std::size_t escaped = 0;
   std::size_t bad = 0;
@@ -296,8 +339,8 @@ void compare_verify(Random& random, const TupleLayout& layout, const AppTags& ta
     }
     std::uint32_t differs = 0;
     bool compared = false;
-    for (const Check one : checks) {
-      const auto tag = tag_of(tags, i);
+    for (const Check one : rule.checks) {
+      const auto tag = tag_of(rule.app_tags, i);
       if (one == Check::kApp && !tag) continue;
       compared = true;
       const bool same = one == Check::kGuard ? big_endian(tuple.first(guard_bytes)) ==
@@ -332,39 +375,90 @@ void tuples_of_any_geometry(Random& random) {
   random.fill(data);
   random.fill(metadata);
   const auto ranges = random_ranges(random);
-  const AppTags tags{.ranges = ranges,
-                     .others = random.once_in(2) ? std::optional<std::uint16_t>(random.below(65536))
-                                                 : std::nullopt};
-  const bool count_ref = random.once_in(2);
+  const AppTags tags = random_tags(random, ranges);
+  const GenerateRule rule{.count_ref = random.once_in(2), .app_tags = tags};
 
   Bytes expected(metadata.begin(), metadata.end());
   for (std::size_t i = 0; i < layout.intervals; ++i) {
     // Of what was generated so far: intervals may reach into earlier metadata.
     const auto so_far = made.one_buffer ? std::span<const std::uint8_t>(expected) : data;
-    const bool long_tuple = layout.guard == Guard::kCrc64Nvme;
-    std::size_t at = layout.metadata_start + i * layout.metadata_stride + layout.pi_offset;
-    const auto append = [&](std::uint64_t value, std::size_t bytes) {
-      while (bytes-- > 0) expected[at++] = static_cast<std::uint8_t>(value >> (8 * bytes));
-    };
-    append(guard_by_definition(layout, i, so_far, expected), long_tuple ? 8 : 2);
-    append(tag_of(tags, i).value_or(0), 2);
-    append(count_ref ? layout.seed + i : 0, long_tuple ? 6 : 4);
+    put_tuple(layout, rule, i, so_far, expected);
   }
-  generate(layout, {.count_ref = count_ref, .app_tags = tags}, data, metadata);
+  generate(layout, rule, data, metadata);
   CHECK(std::ranges::equal(metadata, expected));
 
-  for (std::size_t changes = random.below(4); changes > 0 && !metadata.empty(); --changes)
-    metadata[random.below(metadata.size())] = static_cast<std::uint8_t>(random.hostile());
-  if (random.once_in(3) && layout.intervals > 0) {  // Escaped.
-    const std::size_t at = layout.metadata_start + random.below(layout.intervals) * layout.metadata_stride;
-    std::ranges::fill(
-        metadata.subspan(at + layout.pi_offset + 2, random.once_in(2) ? 2 : tuple_bytes(layout.guard) - 2),
-        0xff);
-  }
-  compare_verify(random, layout, tags, true, data, metadata);
+  spoil_tuples(random, layout, metadata);
+  const auto compare_verify = [&](bool with_data, std::span<const std::uint8_t> read) {
+    const auto checks = random_checks(random, with_data);
+    const VerifyRule verify_rule = random_rule(random, checks, tags);
+    check_verified(layout, verify_rule, verify(layout, verify_rule, read, metadata), read, metadata);
+  };
+  compare_verify(true, data);
   if (made.one_buffer) return;
   const FencedBytes forbidden(0, false);  // Without the guard no data is read.
-  compare_verify(random, layout, tags, false, {forbidden.bytes().data(), made.data_bytes}, metadata);
+  compare_verify(false, {forbidden.bytes().data(), made.data_bytes});
+}
+
+// Plain data, and blocks with their metadata.
+Geometry random_blocks(Random& random) {
+  constexpr std::size_t kBlockBytesMax = 1 << 20;
+  Geometry made = random_geometry(random);
+  TupleLayout& layout = made.layout;
+  layout.metadata_start = layout.interval;
+  if (!made.one_buffer) layout.metadata_stride += layout.interval;
+  made.one_buffer = false;
+  made.metadata_bytes = std::min(layout.intervals * layout.metadata_stride, kBlockBytesMax);
+  if (random.once_in(4)) spoil_geometry(random, made);
+  return made;
+}
+
+// The rule of misfit_of_blocks, as above.
+bool fits_blocks(const Geometry& made) {
+  using Wide = unsigned __int128;
+  const TupleLayout& layout = made.layout;
+  const Wide end_of_tuple = Wide{layout.interval} + layout.pi_offset + tuple_bytes(layout.guard);
+  return fits(made) && layout.metadata_start == layout.interval && end_of_tuple <= layout.metadata_stride &&
+         Wide{layout.intervals} * layout.metadata_stride <= made.metadata_bytes;
+}
+
+void blocks_of_any_geometry(Random& random) {
+  use_any_kernel(random);
+  const Geometry made = random_blocks(random);
+  const TupleLayout& layout = made.layout;
+  const bool right = misfit_of_blocks(layout, made.data_bytes, made.metadata_bytes) == nullptr;
+  CHECK(right == fits_blocks(made));
+  if (!right) return;
+  const FencedBytes data_fenced(made.data_bytes, random.once_in(2));
+  const FencedBytes blocks_fenced(made.metadata_bytes, random.once_in(2));
+  const auto data = data_fenced.bytes();
+  const auto blocks = blocks_fenced.bytes();
+  random.fill(data);
+  random.fill(blocks);
+  const auto ranges = random_ranges(random);
+  const AppTags tags = random_tags(random, ranges);
+  const GenerateRule rule{.count_ref = random.once_in(2), .app_tags = tags};
+
+  Bytes inserted(blocks.begin(), blocks.end());
+  for (std::size_t i = 0; i < layout.intervals; ++i) {
+    const auto block = std::span(inserted).subspan(i * layout.metadata_stride, layout.metadata_stride);
+    std::ranges::fill(block, 0);
+    std::ranges::copy(data.subspan(i * layout.data_stride, layout.interval), block.begin());
+    put_tuple(layout, rule, i, data, inserted);
+  }
+  insert(layout, rule, data, blocks);
+  CHECK(std::ranges::equal(blocks, inserted));
+
+  spoil_tuples(random, layout, blocks);
+  random.fill(data);
+  Bytes stripped(data.begin(), data.end());
+  for (std::size_t i = 0; i < layout.intervals; ++i) {
+    std::ranges::copy(blocks.subspan(i * layout.metadata_stride, layout.interval),
+                      std::span(stripped).subspan(i * layout.data_stride).begin());
+  }
+  const auto checks = random_checks(random, true);
+  const VerifyRule verify_rule = random_rule(random, checks, tags);
+  check_verified(layout, verify_rule, strip(layout, verify_rule, blocks, data), data, blocks);
+  CHECK(std::ranges::equal(data, stripped));
 }
 
 // Numbers at the edges of what a ring of `size` bytes holds.
@@ -514,6 +608,199 @@ int answer_ioctl(unsigned long request, void* argument) {
       fill_hostile(argument, sizeof(LbmdCap));
   }
   return kernel->once_in(2) ? 0 : static_cast<int>(kernel->below(1 << 16));
+}
+
+// What a device has, and what it does to the memory that it is given.
+struct Delivery {
+  Bytes data{};  // With the tuples, where those come interleaved.
+  Bytes tuples{};
+  Bytes before{};
+  Bytes after{};
+  bool overruns = false;
+  SgAnswer sg{};
+  std::int32_t pi = 0;  // Bytes, or a negative errno.
+};
+Delivery delivery;
+
+// All of it, or some of it.
+void deliver(std::span<const std::uint8_t> content, std::span<std::uint8_t> memory) {
+  const bool all = memory.empty() || !kernel->once_in(3);
+  const std::size_t from = all || kernel->once_in(2) ? 0 : kernel->below(memory.size());
+  const std::size_t bytes = all ? memory.size() : kernel->below(memory.size() - from + 1);
+  std::ranges::copy(content.subspan(from, bytes), memory.subspan(from).begin());
+}
+
+SgAnswer answer_read(int, const SgCommand& command) noexcept {
+  const auto memory = command.data;
+  delivery.before.assign(memory.begin(), memory.end());
+  deliver(delivery.data, memory);
+  delivery.after.assign(memory.begin(), memory.end());
+  delivery.overruns = kernel->once_in(8);
+  if (delivery.overruns) memory.data()[memory.size() + kernel->below(64)] ^= 1;
+  SgAnswer& sg = delivery.sg = {};
+  if (kernel->once_in(8)) sg.error = static_cast<int>(kernel->below(3));
+  if (kernel->once_in(8)) sg.status = static_cast<std::uint8_t>(kernel->below(3));
+  if (kernel->once_in(8)) sg.host_status = static_cast<std::uint16_t>(kernel->below(3));
+  if (kernel->once_in(8)) sg.driver_status = static_cast<std::uint16_t>(kernel->below(3));
+  if (kernel->once_in(8)) sg.resid = static_cast<std::int32_t>(kernel->hostile());
+  return sg;
+}
+
+// The kernel's side of a ring of io_uring, which has done a command when it has taken it.
+struct Uring {
+  Mapping queues;
+  Mapping sqes;
+};
+Uring uring;
+
+int set_up_uring(io_uring_params& params) {
+  const int fd = ::memfd_create("uring", MFD_CLOEXEC);
+  if (fd < 0 || ::ftruncate(fd, IORING_OFF_SQES + 4096) != 0) std::abort();
+  uring = {.queues = Mapping(fd, 4096, IORING_OFF_SQ_RING), .sqes = Mapping(fd, 4096, IORING_OFF_SQES)};
+  constexpr std::uint32_t kFeatureRwAttribute = 1U << 16;
+  params.features = kernel->once_in(8) ? static_cast<std::uint32_t>(kernel->word()) : kFeatureRwAttribute;
+  delivery.pi = (params.features & kFeatureRwAttribute) != 0 ? 0 : -ENOTSUP;
+  params.sq_entries = 1;
+  params.cq_entries = 2;
+  params.sq_off.head = 0;
+  params.sq_off.tail = 4;
+  params.sq_off.ring_mask = 8;
+  params.sq_off.array = 12;
+  params.cq_off.head = 16;
+  params.cq_off.tail = 20;
+  params.cq_off.ring_mask = 24;
+  params.cq_off.cqes = 64;
+  *uring.queues.at<std::uint32_t>(params.cq_off.ring_mask) = params.cq_entries - 1;
+  return fd;
+}
+
+int enter_uring() {
+  if (kernel->once_in(8)) {
+    errno = kernel->once_in(2) ? EINTR : EAGAIN;
+    delivery.pi = -errno;
+    return -1;
+  }
+  const auto& sqe = *uring.sqes.at<io_uring_sqe>(0);
+  const auto number = [](auto value, const std::uint8_t* at) {
+    std::memcpy(&value, at, sizeof value);
+    return value;
+  };
+  // attr_ptr, and of struct io_uring_attr_pi what says where the tuples are.
+  const auto* attribute = reinterpret_cast<const std::uint8_t*>(
+      number(std::uintptr_t{}, reinterpret_cast<const std::uint8_t*>(&sqe) + 48));
+  const std::span data(reinterpret_cast<std::uint8_t*>(sqe.addr), sqe.len);
+  const std::span tuples(reinterpret_cast<std::uint8_t*>(number(std::uintptr_t{}, attribute + 8)),
+                         number(std::uint32_t{}, attribute + 4));
+  // A command that was interrupted is sent again.
+  if (delivery.before.empty()) delivery.before.assign(tuples.begin(), tuples.end());
+  deliver(delivery.data, data);
+  deliver(delivery.tuples, tuples);
+  delivery.pi = static_cast<std::int32_t>(data.size());
+  if (kernel->once_in(8)) delivery.pi = static_cast<std::int32_t>(kernel->below(data.size() + 1));
+  if (kernel->once_in(8)) delivery.pi = -static_cast<std::int32_t>(kernel->below(130));
+  std::uint32_t& tail = *uring.queues.at<std::uint32_t>(20);
+  uring.queues.at<io_uring_cqe>(64)[tail & 1].res = delivery.pi;
+  ++tail;
+  return 1;
+}
+
+// Blocks that are right but for what is spoilt, of a geometry that fits.
+std::optional<Geometry> random_delivery(Random& random, bool interleaved) {
+  const Geometry made = random_geometry(random);
+  const TupleLayout& layout = made.layout;
+  if (made.one_buffer != interleaved || misfit(layout, made.data_bytes, made.metadata_bytes) != nullptr)
+    return std::nullopt;
+  delivery = {.data = random.bytes(made.data_bytes), .tuples = random.bytes(made.metadata_bytes)};
+  Bytes& tuples = interleaved ? delivery.data : delivery.tuples;
+  generate(layout, {.count_ref = true, .app_tags = {}}, delivery.data, tuples);
+  spoil_tuples(random, layout, tuples);
+  return made;
+}
+
+ReadRule random_read_rule(Random& random, const TupleLayout& layout) {
+  return {.layout = layout,
+          .checks = random_checks(random, true),
+          .escape_needs_ref = random.once_in(2),
+          .findings_max = random.below(4)};
+}
+
+// There is a verdict if the answer was good and each tuple is another than what was there before, and it is
+// that of what came.
+void check_read(const ReadRule& rule, bool good, const std::optional<VerifyResult>& verified,
+                std::span<const std::uint8_t> data, std::span<const std::uint8_t> tuples) {
+  const TupleLayout& layout = rule.layout;
+  for (std::size_t i = 0; good && i < layout.intervals; ++i) {
+    const std::size_t at = layout.metadata_start + i * layout.metadata_stride + layout.pi_offset;
+    good = !std::ranges::equal(std::span(delivery.before).subspan(at, 8), tuples.subspan(at, 8));
+  }
+  CHECK(verified.has_value() == good);
+  if (!verified) return;
+  const VerifyRule verify_rule{.checks = rule.checks,
+                               .escape_needs_ref = rule.escape_needs_ref,
+                               .escape_ends = false,
+                               .app_tags = {},
+                               .app_tag_mask = 0,
+                               .findings_max = rule.findings_max};
+  check_verified(layout, verify_rule, *verified, data, tuples);
+}
+
+void interleaved_reads_of_any_device(Random& random) {
+  use_any_kernel(random);
+  kernel = &random;
+  ReadMemory memory;
+  for (int commands = 0; commands < 4; ++commands) {
+    const auto made = random_delivery(random, true);
+    if (!made) continue;
+    const ReadRule rule = random_read_rule(random, made->layout);
+    const SgCommand command{
+        .cdb = Bytes(16), .direction = Direction::kFromDevice, .data = {}, .timeout_ms = 1000};
+    const auto answer = sg_read_verify(-1, answer_read, command, made->data_bytes, rule, memory);
+    const SgAnswer& sg = delivery.sg;
+    CHECK(answer.error == sg.error && answer.sg.overrun == delivery.overruns);
+    const bool good = sg.error == 0 && sg.status == 0 && sg.host_status == 0 && sg.driver_status == 0 &&
+                      sg.resid == 0 && !delivery.overruns;
+    check_read(rule, good, answer.verified, delivery.after, delivery.after);
+    CHECK(memory.of(made->data_bytes).is_intact());
+  }
+}
+
+void reads_with_tuples_of_any_device(Random& random) {
+  use_any_kernel(random);
+  kernel = &random;
+  PiRing ring;
+  ReadMemory data;
+  ReadMemory tuples;
+  for (int commands = 0; commands < 4; ++commands) {
+    const auto made = random_delivery(random, false);
+    if (!made) continue;
+    const ReadRule rule = random_read_rule(random, made->layout);
+    const PiRead read{.offset = random.hostile(),
+                      .data_bytes = made->data_bytes,
+                      .tuple_bytes = made->metadata_bytes,
+                      .flags = 0,
+                      .seed = made->layout.seed};
+    const auto answer = pi_read_verify(-1, ring, read, rule, data, tuples);
+    const auto came = static_cast<std::size_t>(std::max(0, delivery.pi));
+    CHECK(answer.error == std::max(0, -delivery.pi) && answer.bytes == came);
+    check_read(rule, answer.error == 0 && came == made->data_bytes, answer.verified,
+               data.of(made->data_bytes).bytes(), tuples.of(made->metadata_bytes).bytes());
+  }
+}
+
+void reads_that_nobody_looks_at(Random& random) {
+  ReadMemory memory;
+  const Bytes content = random.bytes(random.below(3000));
+  const Fd file(::memfd_create("file", MFD_CLOEXEC));
+  CHECK(::write(file.get(), content.data(), content.size()) == static_cast<ssize_t>(content.size()));
+  for (int reads = 0; reads < 4; ++reads) {
+    const std::uint64_t offset = random.once_in(4) ? random.hostile() : random.below(4000);
+    const std::size_t bytes = random.below(3000);
+    const Transfer read = read_through(file.get(), offset, bytes, memory);
+    const std::size_t from = std::min<std::uint64_t>(offset, content.size());
+    const auto expected = std::span(content).subspan(from).first(std::min(bytes, content.size() - from));
+    CHECK(read.bytes == expected.size());
+    CHECK(std::ranges::equal(memory.of(bytes).bytes().first(read.bytes), expected));
+  }
 }
 
 void answers_of_any_kernel(Random& random) {
@@ -755,6 +1042,10 @@ struct Test {
 constexpr std::array kTests{
     Test{"guards of any bytes", guards_of_any_bytes, 4},
     Test{"tuples of any geometry", tuples_of_any_geometry, 1},
+    Test{"insert and strip: blocks of any geometry", blocks_of_any_geometry, 1},
+    Test{"reads that are verified: interleaved, any device", interleaved_reads_of_any_device, 2},
+    Test{"reads that are verified: by io_uring, any device", reads_with_tuples_of_any_device, 4},
+    Test{"reads that nobody looks at", reads_that_nobody_looks_at, 4},
     Test{"TCMU: rings with anything in them", rings_with_anything_in_them, 1},
     Test{"ioctls: answers of any kernel", answers_of_any_kernel, 4},
     Test{"NVMe: formats of any namespace", formats_of_any_namespace, 1},
@@ -785,6 +1076,18 @@ extern "C" int ioctl(int, unsigned long request, ...) noexcept {
   void* const argument = request == NVME_IOCTL_ID ? nullptr : va_arg(arguments, void*);
   va_end(arguments);
   return answer_ioctl(request, argument);
+}
+
+// Of io_uring alone: nobody else here makes system calls by number.
+extern "C" long syscall(long number, ...) noexcept {
+  if (number == SYS_io_uring_enter) return enter_uring();
+  if (number != SYS_io_uring_setup) std::abort();
+  va_list arguments;
+  va_start(arguments, number);
+  (void)va_arg(arguments, unsigned);
+  auto& params = *va_arg(arguments, io_uring_params*);
+  va_end(arguments);
+  return set_up_uring(params);
 }
 
 int main(int argc, char** argv) {

@@ -416,6 +416,10 @@ void blocks_that_reach_outside_are_named() {
               "metadata"));  // The last tuple lies inside, the rest of its metadata does not.
   wider.pi_offset = 9;
   CHECK(named(wider, 1024, 2000, "metadataStride"));
+  TupleLayout endless = wider;
+  endless.intervals = 0;
+  endless.interval = endless.data_stride = endless.metadata_start = SIZE_MAX;
+  CHECK(named(endless, 0, 0, "metadataStride"));
   layout.metadata_start = 0;
   CHECK(named(layout, 1024, 1040, "metadataStart"));
 }
