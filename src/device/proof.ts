@@ -59,7 +59,7 @@ type PlaceResult = 'crosses' | 'absent' | 'refused' | 'contradicts' | 'undecided
 interface Place {
   readonly result: PlaceResult;
   readonly text: string;
-  /** The disk refused what is stored there, by its tags: that says nothing of other places. */
+  /** What is stored there is bad, or may be: that says nothing of other places. */
   readonly badThere?: true;
 }
 
@@ -78,15 +78,32 @@ export function judgeInterleaved(
   const untouched = isPoison(received, plain.length, received.length);
   const between = same(data, plain);
   const escapes = tuples.every((byte) => byte === 0xff);
-  const { ok, escaped } = defaultEngine().verify(data, tuples, { profile, layout: 'separate', seed });
+  const options = { profile, layout: 'separate', seed } as const;
+  const { ok, intervals, findings } = defaultEngine().verify(data, tuples, options);
   if (inOnePiece && !untouched && between && ok) {
     return { result: 'undecided', text: 'the data looks the same with tuples and without' };
   }
   if (inOnePiece) return { result: 'absent', text: 'accepts RDPROTECT, transfers no tuples' };
+  const bad = new Set(findings.map(({ interval }) => interval));
+  const isTelling = (i: number) => {
+    const [start, tuple] = [i * profile.interval, tuples.subarray(i * 8, (i + 1) * 8)];
+    const dataHere = data.subarray(start, start + profile.interval);
+    const escaped = tuple[2] === 0xff && tuple[3] === 0xff;
+    return (
+      !bad.has(i) &&
+      !escaped &&
+      tuple.some((byte, at) => at < 2 && byte !== 0) &&
+      same(dataHere, plain.subarray(start, start + profile.interval))
+    );
+  };
+  const telling = Array.from({ length: intervals }, (_, i) => i).filter(isTelling).length;
+  // No target makes tuples up that fit: where most do, they came, and the others are damaged or say nothing.
+  if (2 * telling > intervals) return { result: 'crosses', text: 'tuples cross SG_IO' };
   if (!between) {
     return {
       result: 'contradicts',
       text: 'the data between the supposed tuples is not the data of a plain read',
+      badThere: true,
     };
   }
   if (escapes) return { result: 'crosses', text: 'tuples cross SG_IO (all escaped)' };
@@ -94,12 +111,10 @@ export function judgeInterleaved(
     return {
       result: 'contradicts',
       text: 'what came in the place of the tuples fits neither the data nor an escape',
+      badThere: true,
     };
   }
-  const telling = tuples.some((byte, i) => i % 8 < 2 && byte !== 0);
-  return escaped === 0 && telling
-    ? { result: 'crosses', text: 'tuples cross SG_IO' }
-    : { result: 'undecided', text: 'zero guards or single escapes prove nothing' };
+  return { result: 'undecided', text: 'zero guards or single escapes prove nothing' };
 }
 
 /** The first of these that any place says is the proof's: one place that speaks against it outweighs all others. */
@@ -154,7 +169,7 @@ function touches({ lba, blocks }: BlockRun, place: bigint): boolean {
   return place < lba + BigInt(blocks) && place + BigInt(PROOF_BLOCKS) > lba;
 }
 
-/** Blocks from a place at which it is looked at again, where the disk refuses what is stored there. */
+/** Blocks from a place at which it is looked at again, where what is stored there is bad. */
 const BESIDE: readonly bigint[] = [8n, 64n, 512n, 4096n];
 
 async function readNear(

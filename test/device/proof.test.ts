@@ -113,9 +113,19 @@ t.test('one place that speaks against it outweighs those that speak for it', asy
   const medium = written(TYPE1);
   const last = prove('interleaves', TYPE1, medium, { refuseFrom: BLOCKS - 8 });
   t.match(await last.proof, { result: 'refused' });
-  const bent = written(TYPE1);
-  bent.tuples[(BLOCKS - 1) * 8]! ^= 0x01;
-  t.match(await prove('interleaves', TYPE1, bent).proof, { result: 'not-proven' });
+});
+
+t.test('bad blocks do not hide that tuples cross, nor do they show it', async (t) => {
+  const bent = (from: number, to: number) => {
+    const medium = written(TYPE1);
+    for (let lba = from; lba < to; lba++) medium.tuples[lba * 8]! ^= 0x01;
+    return prove('interleaves', TYPE1, medium).proof;
+  };
+  t.match(await bent(BLOCKS - 1, BLOCKS), { result: 'crosses' }, 'the last block');
+  t.match(await bent(0, 3), { result: 'crosses' }, 'three of eight');
+  t.match(await bent(0, 8), { result: 'crosses' }, 'a whole place: it is looked at beside');
+  t.match(await bent(BLOCKS / 2 - 4, BLOCKS), { result: 'not-proven', text: /fits neither/ }, 'half a disk');
+  t.match(await bent(0, BLOCKS), { result: 'not-proven', text: /fits neither/ }, 'every block');
 });
 
 t.test('where the disk refuses what is stored, it is looked at beside', async (t) => {
