@@ -31,8 +31,8 @@ export interface ScrubWay {
  *
  * @throws ERR_NO_PATH when nobody checks.
  */
-export async function wayOf(disk: Disk): Promise<ScrubWay> {
-  const proof = await disk.proof();
+export async function wayOf(disk: Disk, signal?: AbortSignal): Promise<ScrubWay> {
+  const proof = await disk.proof(signal);
   const claims = claimsOf(disk, proof);
   if (proof?.result === 'crosses') return bySoftware(disk, 'passthrough', 'READ with RDPROTECT 001b');
   if (disk.paths.includes('block-pi') && disk.kernelProfile?.guard)

@@ -27,7 +27,7 @@ export interface ScrubOptions {
    * while another scrub works with it. It is removed when the scrub has finished.
    */
   readonly state?: string | undefined;
-  /** Aborted, before it begins too, it ends with what is done: the report says so. */
+  /** Aborted, it ends with what is done: the report says so. Before it has begun there is nothing to report: then the signal's reason is thrown. */
   readonly signal?: AbortSignal | undefined;
   /** Told of each range of blocks that are bad alike, when it has ended. */
   readonly onFinding?: ((finding: ScrubFinding) => void) | undefined;
@@ -45,15 +45,14 @@ const STATE_MS = 5_000;
  * stops it later is in the report.
  */
 export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<ScrubReport> {
-  const { sample = null } = options;
+  const { signal, sample = null } = options;
   if (options.rate !== undefined) requireRate(disk, options.rate);
   const range = options.range ?? namedRange(disk, 0n, undefined);
   disk.requireRange(range.lba, BigInt(range.blocks));
-  // What a report is made of takes a few commands, and is asked whatever the signal says: an abort gives a report, at any time.
-  const way = await wayOf(disk);
+  const way = await wayOf(disk, signal);
   const plan = planScrub(range, disk.transferBlocksMax, sample);
   // Before the scrub: afterwards the disk may be gone.
-  const summary = await summarise(disk);
+  const summary = await summarise(disk, signal);
   await using file =
     options.state === undefined ? null : await StateFile.open(options.state, disk, way, range, sample, plan);
   const job = new ScrubJob(disk, way, plan, options, file?.state ?? null);
@@ -135,7 +134,8 @@ class ScrubJob {
       await pace.take(blocks * disk.blockSize, signal);
       return this.#way.look(lba, blocks, signal);
     });
-    let attentions = disk.transport?.unitAttentions;
+    // Not those of now: since it was opened, and while it was asked who checks, another may have taken its place.
+    let attentions: number | undefined;
     const sameDisk = async () => {
       const now = disk.transport?.unitAttentions;
       if (now !== attentions) await disk.requireSame(signal);

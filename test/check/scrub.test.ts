@@ -390,27 +390,6 @@ t.test('progress, rate, and an end before the end', async (t) => {
 });
 
 t.test(
-  'a signal that is aborted already, or while it is asked who checks: a report of nothing',
-  async (t) => {
-    const expected = {
-      ended: 'interrupted',
-      reason: null,
-      checker: 'software',
-      done: 0,
-      next: 0,
-      checked: 0,
-    };
-    const begun = new AbortController();
-    for (const signal of [AbortSignal.abort(), begun.signal]) {
-      await using subject = await filled();
-      const report = scrub(subject.disk, { signal });
-      begun.abort();
-      t.match(await report, expected);
-    }
-  },
-);
-
-t.test(
   'a UNIT ATTENTION in the middle: the same disk goes on, another one is not taken for it',
   async (t) => {
     await using subject = await filled();
@@ -437,6 +416,43 @@ t.test(
     }
   },
 );
+
+t.test('another disk that took its place before it began is not taken for it', async (t) => {
+  await using subject = await filled();
+  await using other = await filled();
+  for (const command of [0, 1, 3]) {
+    let sent = Number.NEGATIVE_INFINITY;
+    const [here, there] = [subject, other].map(({ emulated }) => new InProcessNode(emulated.unit).open());
+    const sgIo = (request: SgRequest): Promise<SgResult> => (sent++ < command ? here! : there!).sgIo(request);
+    await using disk = await openInProcess('swapped', { open: () => ({ close: async () => {}, sgIo }) });
+    sent = 0;
+    other.emulated.addFault({ kind: 'unit-attention', times: 1 });
+    const report = await scrub(disk);
+    t.match(report, { ended: 'failed', reason: /another disk answers/, done: 0, checked: 0 }, `${command}`);
+  }
+});
+
+t.test('aborted before it has begun: the reason is thrown at once, whatever the disk answers', async (t) => {
+  await using subject = await filled();
+  subject.emulated.addFault({ kind: 'busy', times: 1000 });
+  const reason = new Error('no more');
+  await t.rejects(scrub(subject.disk, { signal: AbortSignal.abort(reason) }), reason);
+  const soon = new AbortController();
+  const running = scrub(subject.disk, { signal: soon.signal });
+  soon.abort(reason);
+  await t.rejects(running, reason);
+});
+
+t.test('bad blocks where it is asked who checks: the software goes on checking', async (t) => {
+  for (const bad of [[0], [BLOCKS - 1], [0, 1, 2, 3, 4, 5, 6, 7]]) {
+    await using subject = await filled({ checks: { guard: false, app: false, ref: false } });
+    for (const lba of bad) await subject.change(lba, flipGuard);
+    const report = await scrub(subject.disk);
+    t.match(report, { checker: 'software', ended: 'finished' }, `${bad}`);
+    t.same(places(report), [['mismatch', bad[0], bad.length, 'guard']]);
+    t.same(told(report), { ok: BLOCKS - bad.length, bad: bad.length });
+  }
+});
 
 t.test('what another disk answered before its UNIT ATTENTION was told counts for nothing', async (t) => {
   const blocks = 4 * BLOCKS;
