@@ -346,8 +346,8 @@ export interface NativeBackgroundJob<Answer> {
   readonly stop: () => void;
 }
 
-/** Undefined: every interval was checked, and none is bad. */
-export type NativeVerdict = NativeVerifyResult | undefined;
+/** A number: so many intervals there are, every one was checked, and none is bad. */
+export type NativeVerdict = NativeVerifyResult | number;
 
 export interface NativeBinding {
   /**

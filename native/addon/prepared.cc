@@ -19,11 +19,11 @@
 namespace blkint::addon {
 namespace {
 
-// Nothing, which JavaScript sees as undefined, when every interval was checked and none is bad: an object
-// would cost more than the work.
+// How many intervals there are, when every one was checked and none is bad: an object would cost more than
+// the work.
 napi_value answer_of(Napi::Env env, const TupleLayout& layout, const VerifyResult& result) {
-  return result.bad == 0 && result.checked == layout.intervals ? nullptr
-                                                               : static_cast<napi_value>(to_js(env, result));
+  if (result.bad != 0 || result.checked != layout.intervals) return to_js(env, result);
+  return Napi::Number::New(env, static_cast<double>(layout.intervals));
 }
 
 // to_bytes() where that would not throw, without its look at the buffer: until this call returns none shrinks
@@ -164,10 +164,7 @@ class VerifyJob final : public PlannedJob<VerifyPlan> {
         [&](const Part& part, auto data, auto metadata) { return verified.verify(part, data, metadata); });
     result_ = std::move(verified.result());
   }
-  Napi::Value answer(Napi::Env env) override {
-    const napi_value answer = answer_of(env, layout_, result_);
-    return answer == nullptr ? env.Undefined() : Napi::Value(env, answer);
-  }
+  Napi::Value answer(Napi::Env env) override { return {env, answer_of(env, layout_, result_)}; }
 
  private:
   VerifyResult result_;

@@ -86,8 +86,7 @@ export function prepareVerify(works: Works, given: VerifyOptions): PreparedVerif
   let planOfBlocks: NativePlan<'verify'> | null | undefined;
   return {
     verify(data, metadata, seed = options.seed) {
-      const intervals = fit(profile, layout, data, metadata);
-      requireNumbered(intervals, startInterval);
+      requireNumbered(fit(profile, layout, data, metadata), startInterval);
       requireTagCounter(seed, 'seed');
       plan ??= works.verifyPlan(options, layout);
       if (plan === null) return verifyPlain(place(profile, layout, data, metadata), { ...options, seed });
@@ -95,18 +94,17 @@ export function prepareVerify(works: Works, given: VerifyOptions): PreparedVerif
         metadata === null
           ? native().runVerify(plan, seed, data)
           : native().runVerify(plan, seed, data, metadata);
-      if (verdict === undefined) return goodResult(intervals);
+      if (typeof verdict === 'number') return goodResult(verdict);
       return resultOf(verdict, place(profile, layout, data, metadata), options, seed);
     },
     strip(blocks, data, seed = options.seed) {
       requireInterleaved(layout);
-      const intervals = fitBlocks(profile, data, blocks);
-      requireNumbered(intervals, startInterval);
+      requireNumbered(fitBlocks(profile, data, blocks), startInterval);
       requireTagCounter(seed, 'seed');
       planOfBlocks ??= works.verifyPlan(options, 'blocks');
       if (planOfBlocks === null) return stripPlain(placeBlocks(profile, data, blocks), { ...options, seed });
       const verdict = native().runStrip(planOfBlocks, seed, data, blocks);
-      if (verdict === undefined) return goodResult(intervals);
+      if (typeof verdict === 'number') return goodResult(verdict);
       return resultOf(verdict, placeBlocks(profile, data, blocks), options, seed);
     },
     async verifyAsync(data, metadata, { seed = options.seed, signal } = {}) {
@@ -120,7 +118,7 @@ export function prepareVerify(works: Works, given: VerifyOptions): PreparedVerif
         return verifyPlain(placement, { ...options, seed });
       }
       const verdict = await ended(native().startVerify(plan, seed, ...buffers(data, metadata)), signal);
-      if (verdict === undefined) return goodResult(placement.intervals);
+      if (typeof verdict === 'number') return goodResult(verdict);
       return resultOf(verdict, placement, options, seed);
     },
   };

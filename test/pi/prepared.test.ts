@@ -410,3 +410,15 @@ t.test('memory that was fit before, and is detached since', async (t) => {
     t.throws(() => checker.verify(blocks, null), { code: 'ERR_USAGE', message: /detached/ }, name);
   }
 });
+
+t.test('a length that is not true: what was looked at is told, not what was said', async (t) => {
+  class Longer extends Uint8Array {
+    override get length() {
+      return 4 * this.byteLength;
+    }
+  }
+  const options = { profile: TYPE1, layout: 'interleaved', seed: 0n } as const;
+  const blocks = nativeEngine.generate(new Uint8Array(1024).fill(1), { ...options, type3Ref: 'zero' });
+  const { verify } = nativeEngine.prepareVerify(options);
+  t.match(verify(new Longer(blocks), null), { ok: true, intervals: 2, checked: 2 });
+});
