@@ -1,71 +1,167 @@
 /**
- * Scrub of a whole scsi_debug disk beside fio's sequential read of it in the same kernel: io_uring with tuples where the kernel has that, else reads
- * through the block layer, whose kernel checks them. fio's are reads through the block layer: the same bytes, and the kernel's check with them. Needs
- * root and a kernel with scsi_debug:
+ * Scrub of whole disks beside fio's sequential read of the same disk in the same kernel, with the same transfers, as many under way. Needs root
+ * and a kernel with scsi_debug, NVMe and TCMU; what is not there is named, and not measured. Without names all of TARGETS:
  *
- *   blk-integrity testbed vm --install --kernel newest -- node bench/scrub.js
+ *   blk-integrity testbed vm --install --nvme size=128 --nvme block=4096,size=128 -- node bench/scrub.js [NAME…]
  *
  * Figures are the best of ROUNDS, in turns; only the ratios travel from machine to machine.
  */
-import { execFileSync } from 'node:child_process';
-import { createScsiDebug, openDevice, scrub } from 'blk-integrity';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { createScsiDebug, IntegrityError, interpret, openDevice, readSnapshot, scrub } from 'blk-integrity';
+import { NVME_SERIAL } from '../lib/testbed/vm/nvme.js';
 
 const ROUNDS = 5;
 const QUEUE_DEPTH = 8;
-const TRANSFER = 256 * 1024;
 const SIZE_MIB = 128;
 
-/** MiB a second of one scrub of the whole disk. */
+/** A disk of this machine that is not there. */
+class Missing extends Error {}
+
+const run = (program, ...args) =>
+  execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+
+/** Full of what does not look alike anywhere; the kernel makes the tuples. */
+function fill(device, mib) {
+  run('dd', 'if=/dev/urandom', `of=${device}`, 'bs=1M', `count=${mib}`, 'oflag=direct');
+}
+
+const scsiDebug = (options) => async () => {
+  const made = await createScsiDebug({ ...options, sizeMiB: SIZE_MIB });
+  fill(made.device, SIZE_MIB);
+  return { device: made.device, remove: () => made[Symbol.asyncDispose]() };
+};
+
+const SCAN_MS = 2000;
+
+/** A namespace of the testbed's own controller, with tuples alone as metadata: nobody else's is written. */
+const nvme = (blockSize) => async () => {
+  run('modprobe', 'nvme');
+  await delay(SCAN_MS);
+  const found = interpret(await readSnapshot()).find(
+    ({ kind, name, logicalBlockSize, integrity }) =>
+      kind === 'nvme' &&
+      logicalBlockSize === blockSize &&
+      integrity.format === 'T10-DIF-TYPE1-CRC' &&
+      readFileSync(`/sys/block/${name}/device/serial`, 'utf8').trim() === NVME_SERIAL,
+  );
+  if (found === undefined) throw new Missing(`no testbed vm --nvme block=${blockSize},size=${SIZE_MIB}`);
+  const device = `/dev/${found.name}`;
+  fill(device, Number(found.blocks) * (blockSize / 2 ** 20));
+  return { device, remove: async () => {} };
+};
+
+const MEMORY_UNIT = fileURLToPath(new URL('./memory-unit.js', import.meta.url));
+
+/** The unit of memory-unit.js, named by its sg node (0) or its bsg node (1); each READ takes so long. */
+const memoryUnit = (named, readMs) => async () => {
+  const program = [MEMORY_UNIT, SIZE_MIB, readMs];
+  const child = spawn(process.execPath, program, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const exit = once(child, 'exit');
+  const said = await Promise.race([once(child.stdout.setEncoding('utf8'), 'data'), exit]);
+  if (child.exitCode !== null) throw new Missing('TCMU or tcm_loop is not there');
+  const remove = async () => {
+    child.stdin.end();
+    await exit;
+  };
+  return { device: said[0].trim().split(' ')[named], remove };
+};
+
+const TARGETS = {
+  'scsi_debug type 1, 512': scsiDebug({ dif: 1 }),
+  'scsi_debug type 3, 512': scsiDebug({ dif: 3 }),
+  'scsi_debug type 1, 4096': scsiDebug({ dif: 1, sectorSize: 4096 }),
+  'scsi_debug type 1, 512, without DIX': scsiDebug({ dif: 1, dix: 0 }),
+  'NVMe type 1, 512': nvme(512),
+  'NVMe type 1, 4096': nvme(4096),
+  'memory behind TCMU, type 1, 512': memoryUnit(0, 0),
+  'memory behind TCMU, by its bsg node': memoryUnit(1, 0),
+  'memory behind TCMU, 60 ms a READ': memoryUnit(0, 60),
+};
+
+/** fio's arguments for the same path. Its sg engine sends the commands of a queue by write(2), for which the node must be open for writing. */
+const throughBlockLayer = ({ device }) => [
+  '--ioengine=io_uring',
+  '--direct=1',
+  '--readonly',
+  `--filename=${device}`,
+];
+const PEERS = {
+  'block-pi': throughBlockLayer,
+  block: throughBlockLayer,
+  passthrough: ({ device, sysfs }) => [
+    '--ioengine=sg',
+    `--filename=${sysfs.sg ? `/dev/${sysfs.sg.name}` : device}`,
+  ],
+};
+
+/** MiB a second of one scrub of the whole disk, and how it was read. */
 async function ours(device) {
   const disk = await openDevice(device, { queueDepth: QUEUE_DEPTH });
   try {
-    const { bytesPerSecond, ended, path, checker } = await scrub(disk);
-    if (ended !== 'finished') throw new Error(ended);
-    return { rate: bytesPerSecond / 2 ** 20, path, checker };
+    const { bytesPerSecond, ended, path, by, findings } = await scrub(disk);
+    if (ended !== 'finished' || findings.length > 0) throw new Error(`${ended}, ${findings.length} findings`);
+    return { rate: bytesPerSecond / 2 ** 20, path, by, disk };
   } finally {
     await disk.close();
   }
 }
 
-/** The same disk from its beginning to its end, with the same transfers under way. */
-function fio(device, engine, bs) {
-  const said = execFileSync(
+/** The same of fio, from the beginning of the disk to its end. */
+function fio({ path, disk }) {
+  const { blocks, blockSize, transferBlocksMax } = disk;
+  const said = run(
     'fio',
-    ['--name=seq', `--filename=${device}`, '--rw=read', '--direct=1', '--thread', '--readonly'].concat(
-      [`--ioengine=${engine}`, `--bs=${bs}`, `--iodepth=${QUEUE_DEPTH}`, `--size=${SIZE_MIB}m`],
-      ['--allow_file_create=0', '--output-format=json'],
-    ),
-    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] },
+    ...['--name=seq', '--rw=read', '--thread', '--allow_file_create=0', '--output-format=json'],
+    ...[`--iodepth=${QUEUE_DEPTH}`, `--bs=${transferBlocksMax * blockSize}`],
+    ...[`--size=${Number(blocks) * blockSize}`, ...PEERS[path](disk)],
   );
-  return JSON.parse(said.slice(said.indexOf('{'))).jobs[0].read.bw_bytes / 2 ** 20;
+  const { error, read } = JSON.parse(said.slice(said.indexOf('{'))).jobs[0];
+  if (error !== 0) throw new Error(`fio: errno ${error}`);
+  return { rate: read.bw_bytes / 2 ** 20, by: PEERS[path](disk)[0] };
+}
+
+/** The best of both. */
+async function measure(device) {
+  const best = { ours: { rate: 0 }, fio: { rate: 0 } };
+  for (let round = 0; round < ROUNDS; round++) {
+    const one = await ours(device);
+    if (one.rate > best.ours.rate) best.ours = one;
+    const other = fio(one);
+    if (other.rate > best.fio.rate) best.fio = other;
+  }
+  return best;
 }
 
 const rows = [];
-for (const [what, options] of [
-  ['scsi_debug type 1', { dif: 1 }],
-  ['scsi_debug type 3', { dif: 3 }],
-  ['scsi_debug type 1, 4096', { dif: 1, sectorSize: 4096 }],
-]) {
-  const made = await createScsiDebug({ ...options, sizeMiB: SIZE_MIB });
-  execFileSync('dd', ['if=/dev/urandom', `of=${made.device}`, 'bs=1M', `count=${SIZE_MIB}`, 'oflag=direct'], {
-    stdio: 'ignore',
-  });
-  const best = { ours: { rate: 0 }, fio: 0 };
-  for (let round = 0; round < ROUNDS; round++) {
-    const one = await ours(made.device);
-    if (one.rate > best.ours.rate) best.ours = one;
-    best.fio = Math.max(best.fio, fio(made.device, 'io_uring', TRANSFER));
+for (const name of process.argv.length > 2 ? process.argv.slice(2) : Object.keys(TARGETS)) {
+  if (!(name in TARGETS)) throw new Error(`${name}: one of ${Object.keys(TARGETS).join('; ')}`);
+  let target;
+  try {
+    target = await TARGETS[name]();
+  } catch (error) {
+    if (!(error instanceof Missing || error instanceof IntegrityError)) throw error;
+    console.log(`${name}: not measured: ${error.message}`);
+    continue;
   }
-  await made[Symbol.asyncDispose]();
-  const { rate, path, checker } = best.ours;
-  rows.push({
-    what,
-    path,
-    checker,
-    'scrub MiB/s': Math.round(rate),
-    'fio MiB/s': Math.round(best.fio),
-    'ours to it': Number((rate / best.fio).toFixed(2)),
-  });
+  try {
+    const best = await measure(target.device);
+    rows.push({
+      disk: name,
+      path: `${best.ours.path}: ${best.ours.by}`,
+      'scrub MiB/s': Math.round(best.ours.rate),
+      'beside it': `fio ${best.fio.by}`,
+      'its MiB/s': Math.round(best.fio.rate),
+      ratio: Number((best.ours.rate / best.fio.rate).toFixed(2)),
+    });
+  } finally {
+    await target.remove();
+  }
 }
+console.log(`Linux ${release()}, Node ${process.version}; best of ${ROUNDS} rounds`);
 console.table(rows);
 console.log(JSON.stringify(rows));
