@@ -45,6 +45,9 @@ const attached = await attachLogicalUnit(unit, {
   blockSize: BLOCK,
   sd: false,
   onAttached: () => disk.concealProtection(false),
+}).catch(({ message }) => {
+  console.error(message);
+  process.exit(1);
 });
 console.log(attached.sg, `/dev/bsg/${attached.hctl}`);
 for await (const _ of process.stdin);
