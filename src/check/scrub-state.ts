@@ -114,8 +114,10 @@ export class StateFile implements AsyncDisposable {
 }
 
 async function lockBeside(path: string): Promise<FileLock> {
-  const lock = await FileLock.take(`${path}.lock`, (beside, why, cause) =>
-    cause === undefined ? notOurs(beside, why) : failed(beside, 'locked', cause),
+  const lock = await FileLock.take(
+    `${path}.lock`,
+    (beside, why, cause) => (cause === undefined ? notOurs(beside, why) : failed(beside, 'locked', cause)),
+    constants.O_NOFOLLOW,
   );
   if (lock !== null) return lock;
   throw new IntegrityError('ERR_BUSY', `state ${path} is that of a scrub that is running`, {

@@ -332,6 +332,10 @@ t.test('what lies under the name of the lock is neither waited for nor taken awa
   writeFileSync(`${state}.lock`, 'precious');
   t.match(await scrub(filled.disk, { state }), { ended: 'finished' });
   t.equal(readFileSync(`${state}.lock`, 'utf8'), 'precious');
+  const [link, target] = [newFile(), newFile()];
+  symlinkSync(target, `${link}.lock`);
+  await t.rejects(scrub(filled.disk, { state: link }), { code: 'ERR_IO', message: /ELOOP/ });
+  t.notOk(existsSync(target), 'nothing is made where a link points');
 });
 
 t.test('more transfers than a sample has', async (t) => {

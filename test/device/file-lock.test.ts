@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { constants, existsSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
@@ -35,4 +35,27 @@ t.test('one at a time, also where each takes the file away', async (t) => {
 t.test('what cannot be locked', async (t) => {
   await t.rejects(FileLock.take(dir, unusable), { message: /no regular file/ });
   await t.rejects(FileLock.take(join(dir, 'none', 'lock'), unusable), { message: /ENOENT/ });
+});
+
+t.test('a link: followed where it may be one, and nothing is made where it points', async (t) => {
+  const [link, target] = [join(dir, 'link'), join(dir, 'target')];
+  symlinkSync(target, link);
+  await t.rejects(FileLock.take(link, unusable, constants.O_NOFOLLOW), { message: /ELOOP/ });
+  t.notOk(existsSync(target));
+  const lock = await FileLock.take(link, unusable);
+  t.equal(await FileLock.take(target, unusable), null);
+  await lock?.release();
+});
+
+t.test('a file that has taken the name is not taken away', async (t) => {
+  const path = join(dir, 'taken');
+  const lock = (await FileLock.take(path, unusable))!;
+  t.equal(await lock.isNamed(), true);
+  renameSync(path, `${path}.old`);
+  t.equal(await lock.isNamed(), false);
+  writeFileSync(path, '');
+  t.equal(await lock.isNamed(), false);
+  await lock.remove();
+  t.ok(existsSync(path));
+  rmSync(path);
 });
