@@ -49,7 +49,9 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
 
 /** `EILSEQ (Invalid or incomplete multibyte or wide character)` helps nobody: the name alone, in the kernel's spelling. */
 export function errnoName(errno: number): string {
-  return getSystemErrorMap().get(-errno)?.[0] ?? `errno ${errno}`;
+  // libuv knows fewer: ENOLCK is none of its own.
+  const others = Object.entries(ERRNO).find(([, value]) => value === errno);
+  return getSystemErrorMap().get(-errno)?.[0] ?? others?.[0] ?? `errno ${errno}`;
 }
 
 /** The error for a system call on a disk that failed with `errno` (positive). */

@@ -5,7 +5,7 @@ import { type NativeHandle, native } from '../binding.js';
 import type { IntegrityError } from '../errors.js';
 import { ERRNO, errnoName } from './errno.js';
 
-/** The error for a file that cannot be locked. */
+/** The error for a file that cannot be locked; of a system call that failed, `cause` has the errno's name as its `code`. */
 export type Unusable = (path: string, why: string, cause?: unknown) => IntegrityError;
 
 export class FileLock {
@@ -38,7 +38,10 @@ export class FileLock {
     if (errno === 0 && isSame(own, await named(path))) return new FileLock(path, handle, own);
     await handle.close();
     if (errno === ERRNO.EWOULDBLOCK) return null;
-    if (errno !== 0) throw unusable(path, errnoName(errno));
+    if (errno !== 0) {
+      const code = errnoName(errno);
+      throw unusable(path, code, Object.assign(new Error(code), { code }));
+    }
     // Whoever had it has just taken it away.
     return FileLock.take(path, unusable, flags);
   }

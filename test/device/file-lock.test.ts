@@ -2,6 +2,8 @@ import { constants, existsSync, readdirSync, renameSync, rmSync, symlinkSync, wr
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import t from 'tap';
+import { native } from '../../src/binding.js';
+import { ERRNO } from '../../src/device/errno.js';
 import { FileLock, type Unusable } from '../../src/device/file-lock.js';
 import { IntegrityError } from '../../src/errors.js';
 
@@ -35,6 +37,30 @@ t.test('one at a time, also where each takes the file away', async (t) => {
 t.test('what cannot be locked', async (t) => {
   await t.rejects(FileLock.take(dir, unusable), { message: /no regular file/ });
   await t.rejects(FileLock.take(join(dir, 'none', 'lock'), unusable), { message: /ENOENT/ });
+});
+
+t.test('a system call that fails is told by its name, of whichever step', async (t) => {
+  const path = join(dir, 'refused');
+  const { Handle } = native();
+  for (const [step, code] of [
+    ['open', 'EACCES'],
+    ['lockExclusive', 'ENOLCK'],
+  ] as const) {
+    const refuse = async () => ({ errno: ERRNO[code] });
+    t.intercept(native(), 'Handle', {
+      value: function Refusing() {
+        return Object.defineProperty(new Handle(), step, { value: refuse });
+      },
+    });
+    const causes: unknown[] = [];
+    const refused = FileLock.take(path, (name, why, cause) => {
+      causes.push(cause);
+      return unusable(name, why);
+    });
+    await t.rejects(refused, { message: `${path}: ${code}` });
+    t.match(causes, [{ code }]);
+  }
+  rmSync(path);
 });
 
 t.test('a link: followed where it may be one, and nothing is made where it points', async (t) => {
