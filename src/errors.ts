@@ -76,7 +76,7 @@ export class IntegrityError extends Error {
 const DENIED: readonly unknown[] = ['EACCES', 'EPERM', 'EROFS'];
 
 /** Of a system call on a file of the user's that failed. A disk's node has errnoError. */
-export function fileErrorCode(cause: unknown): ErrorCode {
+export function fileErrorCode(cause: unknown): 'ERR_PERMISSION' | 'ERR_IO' {
   return DENIED.includes((cause as NodeJS.ErrnoException).code) ? 'ERR_PERMISSION' : 'ERR_IO';
 }
 

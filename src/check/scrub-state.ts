@@ -2,7 +2,8 @@
  * How far a scrub is, in a file: after a crash it goes on from there. What stands in it is done, whatever happens while it is written.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { Disk } from '../device/disk.js';
 import { FileLock } from '../device/file-lock.js';
 import { syncFolderOf } from '../device/sync-folder.js';
@@ -41,6 +42,13 @@ interface Subject {
 const VERB = 'blk-integrity scrub';
 const VERSION = 2;
 
+/** How each state begins. */
+const BEGIN = `{"file":"${VERB}"`;
+
+/** What lies beside a state: no state may have such a name. */
+const NEXT = '.new';
+const LOCK = '.lock';
+
 /** The state of one scrub, which alone works with it as long as it is open. Declare it with `await using`. */
 export class StateFile implements AsyncDisposable {
   /** What was in the file; null where there was none. */
@@ -57,7 +65,10 @@ export class StateFile implements AsyncDisposable {
     this.#lock = lock;
   }
 
-  /** @throws ERR_USAGE for a file that is something else, or of another scrub; ERR_BUSY for one of a scrub that runs; ERR_IO, ERR_PERMISSION. */
+  /**
+   * @throws ERR_USAGE for a name that is none of a state, and a file that is something else, or of another scrub; ERR_BUSY for one of a scrub
+   * that runs; ERR_IO, ERR_PERMISSION.
+   */
   static async open(
     path: string,
     disk: Disk,
@@ -66,6 +77,7 @@ export class StateFile implements AsyncDisposable {
     sample: Sample | null,
     plan: ScrubPlan,
   ): Promise<StateFile> {
+    requireName(path);
     const subject = subjectOf(disk, way, range, sample);
     const stats = await told(path, 'looked at', () => lstat(path).catch(unlessMissing));
     if (stats !== null && !stats.isFile()) throw notOurs(path, 'it is no regular file');
@@ -75,7 +87,7 @@ export class StateFile implements AsyncDisposable {
       const state = found === null ? null : parse(path, found, subject, plan);
       const file = new StateFile(path, subject, state, lock);
       // That it can be written is known before hours have gone by.
-      if (state === null) await file.write({ transfers: 0, blocks: 0, counts: noCounts(), ...NO_FINDINGS });
+      await file.write(state ?? { transfers: 0, blocks: 0, counts: noCounts(), ...NO_FINDINGS });
       return file;
     } catch (error) {
       await lock.remove();
@@ -87,51 +99,104 @@ export class StateFile implements AsyncDisposable {
     await this.#lock.remove();
   }
 
-  /** Whole, or as it was before: under another name first, on the medium before it is renamed, and the name as well. */
+  /**
+   * Whole, or as it was before: under another name first, on the medium before it is renamed, and the name as well.
+   *
+   * @throws ERR_BUSY when the lock is no longer where others look for it; ERR_USAGE when something else has the other name; ERR_IO, ERR_PERMISSION
+   */
   async write(state: ScrubState): Promise<void> {
     const text = `${JSON.stringify({ file: VERB, version: VERSION, ...this.#subject, state })}\n`;
-    const partial = `${this.#path}.new`;
+    const next = this.#path + NEXT;
     await told(this.#path, 'written', async () => {
-      // What lies there may be anything: a FIFO would hold the open until somebody reads it, another name of a file would empty that one.
-      const { O_WRONLY, O_CREAT, O_NONBLOCK, O_NOFOLLOW } = constants;
-      await synced(await open(partial, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOFOLLOW, 0o644), async (file) => {
-        const stats = await file.stat();
-        if (!stats.isFile() || stats.nlink !== 1) throw notOurs(partial, 'it is no regular file of one name');
+      await this.#requireLock();
+      await using file = await openNext(this.#path);
+      try {
         await file.truncate();
         await file.writeFile(text);
-      });
-      await rename(partial, this.#path);
+        await file.sync();
+        await rename(next, this.#path);
+      } catch (error) {
+        await rm(next, { force: true }).catch(() => {});
+        throw error;
+      }
       await syncFolderOf(this.#path);
     });
   }
 
+  /** @throws as write() does */
   async remove(): Promise<void> {
     await told(this.#path, 'removed', async () => {
+      await this.#requireLock();
       await rm(this.#path, { force: true });
       await syncFolderOf(this.#path);
     });
   }
+
+  async #requireLock(): Promise<void> {
+    if (await this.#lock.isNamed()) return;
+    // Where the folder has gone as well, nobody has taken the state over: the system call's error says what is wrong.
+    await stat(dirname(this.#path));
+    throw new IntegrityError(
+      'ERR_BUSY',
+      `state ${this.#path} can be another scrub's by now: its lock, ${this.#path + LOCK}, was taken away while this one ran`,
+      { advice: 'See that no other scrub runs with it, and leave the lock alone: it goes by itself.' },
+    );
+  }
+}
+
+/** A state that is there under such a name may be what lies beside another one. */
+function requireName(path: string): void {
+  if (path === '') throw new IntegrityError('ERR_USAGE', "a state of the name '' is no file");
+  const beside = [NEXT, LOCK].find((ending) => path.endsWith(ending));
+  if (beside === undefined) return;
+  throw new IntegrityError(
+    'ERR_USAGE',
+    `state ${path} cannot end in ${beside}: that is what lies beside the state ${path.slice(0, -beside.length)}`,
+    { advice: 'Name another file.' },
+  );
+}
+
+/** The file that a state is first written to, empty or of a crash. */
+async function openNext(path: string): Promise<FileHandle> {
+  // What lies there may be anything: a FIFO would hold the open until somebody reads it, another name of a file would empty that one.
+  const { O_WRONLY, O_CREAT, O_NONBLOCK, O_NOFOLLOW } = constants;
+  const next = path + NEXT;
+  const file = await open(next, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOFOLLOW, 0o644);
+  try {
+    const stats = await file.stat();
+    if (!stats.isFile() || stats.nlink !== 1) throw inTheWay(path, next, 'it is no regular file of one name');
+    if (!(await isRemainder(file))) throw inTheWay(path, next, 'it is no state of a scrub');
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Whether a file is what a crash leaves of a state: some of it from the first byte on, or nothing. */
+async function isRemainder(file: FileHandle): Promise<boolean> {
+  await using reader = await open(`/proc/self/fd/${file.fd}`);
+  const { buffer, bytesRead } = await reader.read(Buffer.alloc(BEGIN.length));
+  return BEGIN.startsWith(buffer.toString('latin1', 0, bytesRead));
+}
+
+function inTheWay(path: string, beside: string, why: string): IntegrityError {
+  return new IntegrityError('ERR_USAGE', `state ${path} cannot use ${beside}: ${why}`, {
+    advice: `Name another file, or move ${beside} away.`,
+  });
 }
 
 async function lockBeside(path: string): Promise<FileLock> {
   const lock = await FileLock.take(
-    `${path}.lock`,
-    (beside, why, cause) => (cause === undefined ? notOurs(beside, why) : failed(beside, 'locked', cause)),
+    path + LOCK,
+    (beside, why, cause) =>
+      cause === undefined ? inTheWay(path, beside, why) : failed(path, `locked by ${beside}`, cause),
     constants.O_NOFOLLOW,
   );
   if (lock !== null) return lock;
   throw new IntegrityError('ERR_BUSY', `state ${path} is that of a scrub that is running`, {
     advice: 'Wait until it has ended, or name another file.',
   });
-}
-
-async function synced(handle: FileHandle, write: (handle: FileHandle) => Promise<void>): Promise<void> {
-  try {
-    await write(handle);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 function subjectOf(disk: Disk, way: ScrubWay, range: BlockRange, sample: Sample | null): Subject {
@@ -168,8 +233,12 @@ function parse(path: string, text: string, subject: Subject, plan: ScrubPlan): S
   } catch {
     throw notOurs(path, 'it is no JSON');
   }
-  if (found?.['file'] !== VERB || found['version'] !== VERSION)
-    throw notOurs(path, 'it is no state of a scrub');
+  const version = found?.['version'];
+  if (found?.['file'] !== VERB || !isNatural(version)) throw notOurs(path, 'it is no state of a scrub');
+  if (version !== VERSION) {
+    const whose = (version as number) < VERSION ? 'an earlier' : 'a later';
+    throw notOurs(path, `it is a state of version ${version}, of ${whose} blk-integrity`);
+  }
   for (const [name, wanted] of Object.entries(subject)) {
     if (found[name] === wanted) continue;
     throw notOurs(
@@ -284,7 +353,17 @@ async function told<T>(path: string, done: string, job: () => Promise<T>): Promi
   }
 }
 
+const ADVICE: Readonly<Record<ReturnType<typeof fileErrorCode>, string>> = {
+  ERR_PERMISSION:
+    'Name a file in a folder where you may write. What another user left there, FILE.lock of a killed scrub as well, remove by hand, or run as that user.',
+  ERR_IO: 'Name a file in a folder that is there, and has room.',
+};
+
 function failed(path: string, done: string, cause: unknown): IntegrityError {
   const { message } = cause as Error;
-  return new IntegrityError(fileErrorCode(cause), `state ${path} cannot be ${done}: ${message}`, { cause });
+  const code = fileErrorCode(cause);
+  return new IntegrityError(code, `state ${path} cannot be ${done}: ${message}`, {
+    advice: ADVICE[code],
+    cause,
+  });
 }

@@ -1,21 +1,26 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chmodSync,
   existsSync,
   linkSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import t from 'tap';
+import { native } from '../../src/binding.js';
 import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
+import { ERRNO } from '../../src/device/errno.js';
 import type { ScrubFinding, ScrubReport } from '../../src/report/model.js';
 import { FilledDisk } from '../support/filled-disk.js';
 
@@ -151,6 +156,7 @@ t.test('what is no state is refused, and what cannot be written is known before 
     ['a list', '[]'],
     ['other JSON', '{"file":"other"}'],
     ['another version', JSON.stringify({ ...good, version: 99 })],
+    ['a version that is none', JSON.stringify({ ...good, version: '1' })],
     ['half', readFileSync(state, 'utf8').slice(0, 200)],
     ['too many transfers', JSON.stringify(spoilt({ transfers: 1e6 }))],
     ['a fraction', JSON.stringify(spoilt({ transfers: 0.5 }))],
@@ -326,7 +332,7 @@ t.test('what lies under the name of the lock is neither waited for nor taken awa
   execFileSync('mkfifo', [`${fifo}.lock`]);
   await t.rejects(scrub(filled.disk, { state: fifo }), {
     code: 'ERR_USAGE',
-    message: /lock.* no regular file/,
+    message: `state ${fifo} cannot use ${fifo}.lock: it is no regular file`,
   });
   const state = newFile();
   writeFileSync(`${state}.lock`, 'precious');
@@ -336,6 +342,103 @@ t.test('what lies under the name of the lock is neither waited for nor taken awa
   symlinkSync(target, `${link}.lock`);
   await t.rejects(scrub(filled.disk, { state: link }), { code: 'ERR_IO', message: /ELOOP/ });
   t.notOk(existsSync(target), 'nothing is made where a link points');
+});
+
+t.test('a lock that may not be opened: whose state it is, and what to do', async (t) => {
+  await using filled = await subject();
+  const folder = mkdtempSync(join(tmpdir(), 'scrub-state-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  chmodSync(folder, 0o777);
+  const state = join(folder, 'state');
+  writeFileSync(`${state}.lock`, '');
+  chmodSync(`${state}.lock`, 0);
+  const root = process.geteuid?.() === 0;
+  if (root) process.seteuid?.(65534);
+  const refused = await scrub(filled.disk, { state }).catch((error) => error);
+  if (root) process.seteuid?.(0);
+  t.match(refused, {
+    code: 'ERR_PERMISSION',
+    message: `state ${state} cannot be locked by ${state}.lock: EACCES`,
+    advice: /FILE\.lock of a killed scrub/,
+  });
+  t.same(readdirSync(folder), ['state.lock']);
+});
+
+t.test('a folder that is not there, or a file system without locks', async (t) => {
+  await using filled = await subject();
+  const nowhere = join(dir, 'none', 'state');
+  const state = newFile();
+  const advice = /folder that is there/;
+  await t.rejects(scrub(filled.disk, { state: nowhere }), {
+    code: 'ERR_IO',
+    message: `state ${nowhere} cannot be locked by ${nowhere}.lock: ENOENT`,
+    advice,
+  });
+  const Lockless = class extends native().Handle {
+    override lockExclusive = async () => ({ errno: ERRNO.ENOLCK });
+  };
+  t.intercept(native(), 'Handle', { value: Lockless });
+  await t.rejects(scrub(filled.disk, { state }), {
+    code: 'ERR_IO',
+    message: `state ${state} cannot be locked by ${state}.lock: ENOLCK`,
+    advice,
+  });
+  rmSync(`${state}.lock`);
+});
+
+t.test('a lock that is taken away: the state is left to whoever has it now', async (t) => {
+  await using filled = await subject();
+  for (const [name, blocks, replaced] of [
+    ['interrupted', 1000, true],
+    ['finished', BLOCKS, true],
+    ['nobody has it', BLOCKS, false],
+  ] as const) {
+    const state = newFile();
+    const controller = new AbortController();
+    const report = await scrub(filled.disk, {
+      state,
+      signal: controller.signal,
+      onProgress: ({ done }) => {
+        if (done < blocks || controller.signal.aborted) return;
+        rmSync(`${state}.lock`);
+        if (replaced) writeFileSync(`${state}.lock`, '');
+        writeFileSync(state, 'theirs');
+        if (blocks < BLOCKS) controller.abort();
+      },
+    });
+    t.match(report, { ended: 'failed', reason: `state ${state} can be another scrub's by now` }, name);
+    t.equal(readFileSync(state, 'utf8'), 'theirs', name);
+    t.same(leftOf(state), [basename(state), ...(replaced ? [`${basename(state)}.lock`] : [])], name);
+  }
+});
+
+t.test('names that are none of a state', async (t) => {
+  await using filled = await subject();
+  const before = readdirSync(dir);
+  for (const [state, message] of [
+    ['', /'' is no file/],
+    [join(dir, 'other.new'), /cannot end in \.new: that is what lies beside the state .*other$/],
+    [join(dir, 'other.lock'), /cannot end in \.lock/],
+  ] as const)
+    await t.rejects(scrub(filled.disk, { state }), { code: 'ERR_USAGE', message }, state);
+  t.same(readdirSync(dir), before);
+  t.notOk(existsSync('.lock') || existsSync('.new'));
+});
+
+t.test('a state of another version', async (t) => {
+  await using filled = await subject();
+  const state = newFile();
+  for (const [version, whose] of [
+    [1, 'an earlier'],
+    [99, 'a later'],
+  ] as const) {
+    writeFileSync(state, JSON.stringify({ file: 'blk-integrity scrub', version }));
+    await t.rejects(scrub(filled.disk, { state }), {
+      code: 'ERR_USAGE',
+      message: `it is a state of version ${version}, of ${whose} blk-integrity`,
+      advice: /remove this one to begin anew/,
+    });
+  }
 });
 
 t.test('more transfers than a sample has', async (t) => {
@@ -359,4 +462,59 @@ t.test('what lies under the name of the next state is not waited for, and not em
   linkSync(other, `${state}.new`);
   await t.rejects(scrub(filled.disk, { state }), { code: 'ERR_USAGE', message: /of one name/ });
   t.equal(readFileSync(other, 'utf8'), 'precious');
+});
+
+t.test(
+  'a file under the name of the next state: written over only where it is the remainder of one',
+  async (t) => {
+    await using filled = await subject();
+    const state = newFile();
+    const next = `${state}.new`;
+    const refusal = {
+      code: 'ERR_USAGE',
+      message: `state ${state} cannot use ${next}: it is no state of a scrub`,
+      advice: `Name another file, or move ${next} away.`,
+    };
+    for (const precious of [
+      'precious',
+      '{"file":"other"}',
+      '{"file":"blk-integrity other, of more bytes"}',
+    ]) {
+      writeFileSync(next, precious);
+      await t.rejects(scrub(filled.disk, { state }), refusal, precious);
+      t.equal(readFileSync(next, 'utf8'), precious);
+      t.same(leftOf(state), [basename(next)]);
+    }
+    rmSync(next);
+    await until(filled, 1000, { state });
+    const whole = readFileSync(state, 'utf8');
+    for (const remainder of ['', whole.slice(0, 5), whole]) {
+      writeFileSync(next, remainder);
+      await until(filled, 1000, { state });
+      t.same(leftOf(state), [basename(state)]);
+    }
+    writeFileSync(next, 'precious');
+    const kept = readFileSync(state, 'utf8');
+    await t.rejects(scrub(filled.disk, { state }), refusal, 'before it is gone on with');
+    t.equal(readFileSync(state, 'utf8'), kept);
+    t.equal(readFileSync(next, 'utf8'), 'precious');
+  },
+);
+
+t.test('a state that cannot take its name leaves nothing under the other one', async (t) => {
+  await using filled = await subject();
+  const state = newFile();
+  const controller = new AbortController();
+  const report = await scrub(filled.disk, {
+    state,
+    signal: controller.signal,
+    onProgress: () => {
+      if (controller.signal.aborted) return;
+      rmSync(state);
+      mkdirSync(state);
+      controller.abort();
+    },
+  });
+  t.match(report, { ended: 'failed', reason: /cannot be written: EISDIR/ });
+  t.same(leftOf(state), [basename(state)]);
 });
