@@ -23,11 +23,14 @@ export interface ScrubOptions {
   /** Bytes of data a second at most, from one block on. Default: as fast as it goes. */
   readonly rate?: number | undefined;
   /**
-   * A file that says how far it is. One that is there is gone on from, if it is of this disk and these options; ERR_USAGE if not, and ERR_BUSY
-   * while another scrub works with it. It is removed when the scrub has finished.
+   * A file that says how far it is, with FILE.lock beside it and, while it is written, FILE.new. One that is there is gone on from, if it is
+   * of this disk and these options; ERR_USAGE if not, and ERR_BUSY while another scrub works with it. It is removed when the scrub has finished.
    */
   readonly state?: string | undefined;
-  /** Aborted, it ends with what is done: the report says so. Before it has begun there is nothing to report: then the signal's reason is thrown. */
+  /**
+   * Aborted, it ends with what is done: the report says so. Before it has begun there is nothing to report: then the signal's reason is
+   * thrown.
+   */
   readonly signal?: AbortSignal | undefined;
   /** Told of each range of blocks that are bad alike, when it has ended. */
   readonly onFinding?: ((finding: ScrubFinding) => void) | undefined;
