@@ -5,6 +5,7 @@
 import { defaultEngine } from '../pi/engine.js';
 import { deinterleave } from '../pi/interleave.js';
 import type { Profile } from '../pi/profile.js';
+import { isEscaped, readTuple, viewOf } from '../pi/tuple.js';
 import { readCdb, type TransferCdbSize } from '../scsi/cdb.js';
 import { describeOutcome } from '../scsi/outcome.js';
 import { alignedBuffer, isPoison, poison } from './buffers.js';
@@ -85,16 +86,12 @@ export function judgeInterleaved(
   }
   if (inOnePiece) return { result: 'absent', text: 'accepts RDPROTECT, transfers no tuples' };
   const bad = new Set(findings.map(({ interval }) => interval));
+  const view = viewOf(tuples);
   const isTelling = (i: number) => {
-    const [start, tuple] = [i * profile.interval, tuples.subarray(i * 8, (i + 1) * 8)];
-    const dataHere = data.subarray(start, start + profile.interval);
-    const escaped = tuple[2] === 0xff && tuple[3] === 0xff;
-    return (
-      !bad.has(i) &&
-      !escaped &&
-      tuple.some((byte, at) => at < 2 && byte !== 0) &&
-      same(dataHere, plain.subarray(start, start + profile.interval))
-    );
+    const tuple = readTuple(view, i * 8, 8);
+    const [from, to] = [i * profile.interval, (i + 1) * profile.interval];
+    const fits = !bad.has(i) && !isEscaped(profile, 8, tuple) && tuple.guard !== 0;
+    return fits && same(data.subarray(from, to), plain.subarray(from, to));
   };
   const telling = Array.from({ length: intervals }, (_, i) => i).filter(isTelling).length;
   // No target makes tuples up that fit: where most do, they came, and the others are damaged or say nothing.
