@@ -65,32 +65,44 @@ export interface NativeReadVerdict extends Pick<NativeVerifyResult, 'checked' | 
   readonly badIntervals: Uint32Array;
 }
 
-/** A READ whose bytes, data and tuples interleaved, stay in the addon. */
+/**
+ * What a run of reads came to whose bytes stay in the addon. One is begun when those before it are clean: whole, and no interval bad. After a
+ * tenth of a second none is begun any more.
+ */
+export interface NativeRunVerdict {
+  /** Of the clean ones together; of the first alone where it is not clean: null when not all of it came. */
+  readonly verified: NativeReadVerdict | null;
+  /** Reads that the verdict is of. */
+  readonly reads: number;
+}
+
+/** READs of neighbouring blocks, 1 to 1024, whose bytes, data and tuples interleaved, stay in the addon. */
 export interface SgVerifyRequest {
-  readonly cdb: Uint8Array;
+  readonly cdbs: readonly Uint8Array[];
+  /** Of each. */
   readonly bytes: number;
+  /** Of each. */
   readonly timeoutMs: number;
+  /** Of the first; the others go on from its reference tags. */
   readonly rule: NativeReadRule;
 }
 
-export interface SgVerifyResult extends SgResult {
-  /** Null unless all of it came: GOOD without sense and residue, and every tuple written to. */
-  readonly verified: NativeReadVerdict | null;
-}
+/** All is there when a command is GOOD without sense and residue, and has written to every tuple. The other members are of the last one sent. */
+export interface SgVerifyResult extends SgResult, NativeRunVerdict {}
 
-/** An io_uring read with tuples whose bytes stay in the addon. */
+/** Neighbouring io_uring reads with tuples, 1 to 1024, whose bytes stay in the addon. */
 export interface PiVerifyRequest extends Pick<PiAttribute, 'flags' | 'seed'> {
   readonly offset: bigint;
-  /** Of data, and of tuples. */
+  /** Of data, and of tuples, of each. */
   readonly bytes: number;
   readonly tupleBytes: number;
+  readonly reads: number;
+  /** Of the first; the others go on from its reference tags. */
   readonly rule: NativeReadRule;
 }
 
-export interface PiVerifyResult extends TransferResult {
-  /** Null unless all of it came. */
-  readonly verified: NativeReadVerdict | null;
-}
+/** The other members are of the last one. */
+export interface PiVerifyResult extends TransferResult, NativeRunVerdict {}
 
 /** struct logical_block_metadata_cap of FS_IOC_GETLBMD_CAP (Linux 6.17). */
 export interface LbmdCapability {
@@ -186,12 +198,15 @@ export interface NativeHandle {
   sgIo(request: SgRequest): Promise<SgResult>;
   /** SG_IO version 4, on a bsg node. */
   bsgIo(request: SgRequest): Promise<SgResult>;
-  /** The same, with the bytes verified on the thread that read them: the verdict alone comes back. */
+  /** Several of the same, with the bytes verified on the thread that read them: the verdict alone comes back. */
   sgVerify(request: SgVerifyRequest): Promise<SgVerifyResult>;
   bsgVerify(request: SgVerifyRequest): Promise<SgVerifyResult>;
   verifyWithPi(request: PiVerifyRequest): Promise<PiVerifyResult>;
-  /** pread(2) of bytes that nobody here looks at: others check them on their way. */
-  readThrough(bytes: number, offset: bigint): Promise<TransferResult>;
+  /**
+   * Neighbouring reads, 1 to 1024 of so many bytes each, by pread(2), that nobody here looks at: others check them on their way. They end as
+   * a {@link NativeRunVerdict} does; `bytes` came of all.
+   */
+  readThrough(bytes: number, offset: bigint, reads: number): Promise<TransferResult>;
   /** pread(2) and pwrite(2) at `offset` bytes. */
   read(buffer: Uint8Array, offset: bigint): Promise<TransferResult>;
   write(buffer: Uint8Array, offset: bigint): Promise<TransferResult>;

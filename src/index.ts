@@ -53,7 +53,7 @@ export { alignedBuffer } from './device/buffers.js';
 export { type Disk, type OpenDiskOptions, openDevice } from './device/disk.js';
 export type { DiskFacts } from './device/facts.js';
 export { type Proof, proveTuplesCross } from './device/proof.js';
-export type { ReadVerdict } from './device/read-verdict.js';
+export type { BlocksJudged, ReadVerdict } from './device/read-verdict.js';
 export { type AlteringCommand, sendHeld } from './device/safeguard/alter.js';
 export { type ClaimOptions, claimRegion } from './device/safeguard/claim.js';
 export { type TestbedKind, testbedKind } from './device/safeguard/ours.js';
@@ -64,7 +64,7 @@ export type { RegionRange, Restored } from './device/safeguard/saved-region.js';
 export { type OnCommand, type TracedCommand, traceText } from './device/trace.js';
 export type {
   DiskTransport,
-  JudgedCommand,
+  JudgedCommands,
   JudgedReply,
   ScsiCommand,
   ScsiReply,

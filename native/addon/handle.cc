@@ -61,6 +61,7 @@ namespace {
 
 constexpr std::size_t kQueueMax = 64;
 constexpr std::size_t kThreadsMax = 128;
+constexpr std::size_t kRunMax = 1024;
 
 Napi::Object with_errno(Napi::Env env, int error) {
   Napi::Object result = Napi::Object::New(env);
@@ -117,12 +118,14 @@ Napi::Value to_js(Napi::Env env, const SgVerifyAnswer& answer) {
   auto result = to_js(env, answer.sg).As<Napi::Object>();
   result.Set("errno", answer.error);
   result.Set("verified", to_js(env, answer.verified));
+  result.Set("reads", static_cast<double>(answer.reads));
   return result;
 }
 
 Napi::Value to_js(Napi::Env env, const PiVerifyAnswer& answer) {
   auto result = to_js(env, Transfer{.error = answer.error, .bytes = answer.bytes}).As<Napi::Object>();
   result.Set("verified", to_js(env, answer.verified));
+  result.Set("reads", static_cast<double>(answer.reads));
   return result;
 }
 
@@ -233,11 +236,23 @@ std::uint32_t to_timeout(const Napi::Object& request) {
       to_integer(request.Get("timeoutMs"), "request.timeoutMs", 1, std::numeric_limits<std::int32_t>::max()));
 }
 
-std::vector<std::uint8_t> to_cdb(const Napi::Object& request) {
-  const auto cdb = to_bytes(request.Get("cdb"), "request.cdb");
+std::vector<std::uint8_t> to_cdb(Napi::Value value, const std::string& name) {
+  const auto cdb = to_bytes(value, name);
   if (cdb.size() < kCdbBytesMin || cdb.size() > kCdbBytesMax)
-    throw out_of_range(request.Env(), "request.cdb", "6 to 32 bytes long");
+    throw out_of_range(value.Env(), name, "6 to 32 bytes long");
   return {cdb.begin(), cdb.end()};
+}
+
+std::vector<std::vector<std::uint8_t>> to_cdbs(const Napi::Object& request) {
+  const Napi::Value value = request.Get("cdbs");
+  if (!value.IsArray()) throw wrong_type(request.Env(), "request.cdbs", "an array");
+  const auto array = value.As<Napi::Array>();
+  const std::size_t count = array.Length();
+  if (count == 0 || count > kRunMax) throw out_of_range(request.Env(), "request.cdbs", "1 to 1024 commands");
+  std::vector<std::vector<std::uint8_t>> cdbs(count);
+  for (std::uint32_t i = 0; i < count; ++i)
+    cdbs[i] = to_cdb(array.Get(i), "request.cdbs[" + std::to_string(i) + "]");
+  return cdbs;
 }
 
 std::uint64_t to_offset(Napi::Value value, std::size_t bytes) {
@@ -276,6 +291,10 @@ struct PiTransfer {
   PiAttribute pi;  // Its tuples are those above.
   Napi::Object tuples_array;
 };
+
+std::size_t to_reads(Napi::Value value, const char* name) {
+  return static_cast<std::size_t>(to_integer(value, name, 1, kRunMax));
+}
 
 std::size_t to_length(Napi::Value value, const char* name) {
   return static_cast<std::size_t>(to_integer(value, name, 1, kTransferBytesMax));
@@ -333,8 +352,7 @@ Napi::Function Handle::define(Napi::Env env) {
 }
 
 Handle::Handle(const Napi::CallbackInfo& info)
-    : Napi::ObjectWrap<Handle>(info),
-      instance_(instance_of(info.Env())) {
+    : Napi::ObjectWrap<Handle>(info), instance_(instance_of(info.Env())) {
   const std::size_t threads =
       info[0].IsUndefined() ? 1 : static_cast<std::size_t>(to_integer(info[0], "threads", 1, kThreadsMax));
   const bool idle = !info[1].IsUndefined() && to_boolean(info[1], "idle");
@@ -419,7 +437,10 @@ Napi::Value Handle::bsg_io(const Napi::CallbackInfo& info) { return pass_through
 Napi::Value Handle::pass_through(const Napi::CallbackInfo& info, SgSend send) {
   const Napi::Env env = info.Env();
   const Napi::Object request = to_object(info[0], "request");
-  SgCommand command{.cdb = to_cdb(request), .direction = Direction::kNone, .data = {}, .timeout_ms = 0};
+  SgCommand command{.cdb = to_cdb(request.Get("cdb"), "request.cdb"),
+                    .direction = Direction::kNone,
+                    .data = {},
+                    .timeout_ms = 0};
   constexpr Direction kDirections[] = {Direction::kNone, Direction::kFromDevice, Direction::kToDevice};
   command.direction = kDirections[to_choice(request.Get("direction"), "request.direction",
                                             {"none", "from-device", "to-device"})];
@@ -427,8 +448,7 @@ Napi::Value Handle::pass_through(const Napi::CallbackInfo& info, SgSend send) {
   const Napi::Value data = request.Get("data");
   if (command.direction == Direction::kNone) {
     if (!data.IsNull()) throw wrong_type(env, "request.data", "null with direction 'none'");
-    return start(env,
-                 [send, command = std::move(command)](Lane& lane) { return send(lane.fd(), command); });
+    return start(env, [send, command = std::move(command)](Lane& lane) { return send(lane.fd(), command); });
   }
   const auto bytes = to_bytes(data, "request.data");
   if (bytes.size() > std::numeric_limits<std::uint32_t>::max()) {
@@ -458,10 +478,12 @@ Napi::Value Handle::verify_through(const Napi::CallbackInfo& info, SgSend send) 
   const std::size_t bytes = to_length(request.Get("bytes"), "request.bytes");
   ReadRule rule = to_read_rule(request, bytes, 0);
   const std::uint32_t timeout_ms = to_timeout(request);
-  SgCommand command{
-      .cdb = to_cdb(request), .direction = Direction::kFromDevice, .data = {}, .timeout_ms = timeout_ms};
-  return start(env, [send, bytes, rule = std::move(rule), command = std::move(command)](Lane& lane) {
-    return sg_read_verify(lane.fd(), send, command, bytes, rule, lane.data);
+  return start(env, [send, bytes, rule = std::move(rule), cdbs = to_cdbs(request), timeout_ms](Lane& lane) {
+    return verify_run(cdbs.size(), [&](std::size_t i) {
+      const SgCommand command{
+          .cdb = cdbs[i], .direction = Direction::kFromDevice, .data = {}, .timeout_ms = timeout_ms};
+      return sg_read_verify(lane.fd(), send, command, bytes, rule.behind(i), lane.data);
+    });
   });
 }
 
@@ -470,22 +492,27 @@ Napi::Value Handle::verify_with_pi(const Napi::CallbackInfo& info) {
   const std::size_t data_bytes = to_length(request.Get("bytes"), "request.bytes");
   const std::size_t tuple_bytes = to_length(request.Get("tupleBytes"), "request.tupleBytes");
   ReadRule rule = to_read_rule(request, data_bytes, tuple_bytes);
+  const std::size_t reads = to_reads(request.Get("reads"), "request.reads");
   const PiRead read{
-      .offset = to_offset(request.Get("offset"), data_bytes),
+      .offset = to_offset(request.Get("offset"), reads * data_bytes),
       .data_bytes = data_bytes,
       .tuple_bytes = tuple_bytes,
       .flags = static_cast<std::uint16_t>(to_integer(request.Get("flags"), "request.flags", 0, 7)),
       .seed = to_bigint(request.Get("seed"), "request.seed", std::numeric_limits<std::uint64_t>::max())};
-  return start(info.Env(), [read, rule = std::move(rule)](Lane& lane) {
-    return pi_read_verify(lane.fd(), lane.ring, read, rule, lane.data, lane.tuples);
+  return start(info.Env(), [read, reads, rule = std::move(rule)](Lane& lane) {
+    return verify_run(reads, [&](std::size_t i) {
+      return pi_read_verify(lane.fd(), lane.ring, read.behind(i, rule.layout.intervals), rule.behind(i),
+                            lane.data, lane.tuples);
+    });
   });
 }
 
 Napi::Value Handle::read_through(const Napi::CallbackInfo& info) {
   const std::size_t bytes = to_length(info[0], "bytes");
-  const auto offset = to_offset(info[1], bytes);
-  return start(info.Env(), [bytes, offset](Lane& lane) {
-    return blkint::read_through(lane.fd(), offset, bytes, lane.data);
+  const std::size_t reads = to_reads(info[2], "reads");
+  const auto offset = to_offset(info[1], reads * bytes);
+  return start(info.Env(), [bytes, reads, offset](Lane& lane) {
+    return blkint::read_through(lane.fd(), offset, bytes, reads, lane.data);
   });
 }
 
@@ -495,11 +522,10 @@ Napi::Value Handle::read(const Napi::CallbackInfo& info) {
   // The caller's bytes go along: what the read does not touch stays as it was.
   PageBuffer memory(buffer);
   const Destination destination{info[0].As<Napi::Object>(), memory.bytes()};
-  return start(info.Env(),
-               [memory = std::move(memory), offset](Lane& lane) {
-                 return read_at(lane.fd(), memory.bytes(), offset);
-               },
-               {destination});
+  return start(
+      info.Env(),
+      [memory = std::move(memory), offset](Lane& lane) { return read_at(lane.fd(), memory.bytes(), offset); },
+      {destination});
 }
 
 Napi::Value Handle::write(const Napi::CallbackInfo& info) {
@@ -516,9 +542,7 @@ Napi::Value Handle::read_with_pi(const Napi::CallbackInfo& info) {
   const Destination tuples{asked.tuples_array, asked.tuples.bytes()};
   return start(info.Env(),
                [buffer = std::move(asked.buffer), kept = std::move(asked.tuples), offset = asked.offset,
-                pi = asked.pi](Lane& lane) {
-                 return lane.ring.read(lane.fd(), buffer.bytes(), offset, pi);
-               },
+                pi = asked.pi](Lane& lane) { return lane.ring.read(lane.fd(), buffer.bytes(), offset, pi); },
                {data, tuples});
 }
 
@@ -557,18 +581,16 @@ Napi::Value Handle::nvme_io(const Napi::CallbackInfo& info) {
   if (data.size() > kTransferBytesMax) throw out_of_range(env, "request.data", "at most 7FFFF000h bytes");
   if (metadata.size() > kTransferBytesMax)
     throw out_of_range(env, "request.metadata", "at most 7FFFF000h bytes");
-  // Copies, so every page has been written to: Linux 6.12 maps the metadata of a read as if it were only read from,
-  // and what lands in a page that nobody has written to is lost.
+  // Copies, so every page has been written to: Linux 6.12 maps the metadata of a read as if it were only read
+  // from, and what lands in a page that nobody has written to is lost.
   PageBuffer own_data(data);
   PageBuffer own_metadata(metadata);
   transfer.data = own_data.bytes();
   transfer.metadata = own_metadata.bytes();
   const Destination data_destination{data_array.As<Napi::Object>(), transfer.data};
   const Destination metadata_destination{metadata_array.As<Napi::Object>(), transfer.metadata};
-  auto work = [transfer, kept_data = std::move(own_data),
-               kept_metadata = std::move(own_metadata)](Lane& lane) {
-    return blkint::nvme_io(lane.fd(), transfer);
-  };
+  auto work = [transfer, kept_data = std::move(own_data), kept_metadata = std::move(own_metadata)](
+                  Lane& lane) { return blkint::nvme_io(lane.fd(), transfer); };
   return transfer.opcode == NvmeOpcode::kRead
              ? start(env, std::move(work), {data_destination, metadata_destination})
              : start(env, std::move(work));
@@ -577,8 +599,8 @@ Napi::Value Handle::nvme_io(const Napi::CallbackInfo& info) {
 Napi::Value Handle::nvme_identify(const Napi::CallbackInfo& info) {
   const Napi::Object request = to_object(info[0], "request");
   constexpr NvmeIdentify kStructures[] = {NvmeIdentify::kNamespace, NvmeIdentify::kCommandSetNamespace};
-  const NvmeIdentify what = kStructures[to_choice(request.Get("structure"), "request.structure",
-                                                  {"namespace", "nvm-namespace"})];
+  const NvmeIdentify what =
+      kStructures[to_choice(request.Get("structure"), "request.structure", {"namespace", "nvm-namespace"})];
   return start(info.Env(), [what, timeout_ms = to_timeout(request)](Lane& lane) {
     return blkint::nvme_identify(lane.fd(), what, timeout_ms);
   });

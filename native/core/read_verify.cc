@@ -51,6 +51,19 @@ PageBuffer& ReadMemory::of(std::size_t bytes) {
   return *buffer_;
 }
 
+ReadRule ReadRule::behind(std::size_t reads) const {
+  ReadRule rule = *this;
+  rule.layout.seed = (layout.seed + reads * layout.intervals) & ref_escape(layout.guard);
+  return rule;
+}
+
+PiRead PiRead::behind(std::size_t reads, std::size_t intervals) const noexcept {
+  PiRead read = *this;
+  read.offset += reads * data_bytes;
+  read.seed += reads * intervals;
+  return read;
+}
+
 SgVerifyAnswer sg_read_verify(int fd, SgSend send, const SgCommand& command, std::size_t bytes,
                               const ReadRule& rule, ReadMemory& memory) {
   PageBuffer& buffer = memory.of(bytes);
@@ -81,8 +94,17 @@ PiVerifyAnswer pi_read_verify(int fd, PiRing& ring, const PiRead& read, const Re
   return answer;
 }
 
-Transfer read_through(int fd, std::uint64_t offset, std::size_t bytes, ReadMemory& memory) {
-  return read_at(fd, memory.of(bytes).bytes(), offset);
+Transfer read_through(int fd, std::uint64_t offset, std::size_t bytes, std::size_t reads,
+                      ReadMemory& memory) {
+  const auto into = memory.of(bytes).bytes();
+  const RunTime time;
+  Transfer run;
+  for (std::size_t i = 0; i < reads && (i == 0 || !time.is_over()); ++i) {
+    const Transfer one = read_at(fd, into, offset + run.bytes);
+    run = {.error = one.error, .bytes = run.bytes + one.bytes};
+    if (one.bytes < bytes) break;
+  }
+  return run;
 }
 
 }  // namespace blkint

@@ -1,5 +1,6 @@
 /**
- * One transfer of a scrub in which something may be wrong: which of its blocks, what is wrong with them, and why. Reads only.
+ * One transfer of a scrub in which something may be wrong: which of its blocks, what is wrong with them, and why. Or several that are clean. Reads
+ * only.
  */
 import { type Answer, type BlocksRead, GOOD } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
@@ -21,7 +22,7 @@ import {
 import type { BlockRange } from './ranges.js';
 import { isOfBlock } from './read.js';
 import { runsBetween, slice } from './runs.js';
-import { intervalsPerBlock, type Look, type ScrubWay, verifyByDisk } from './scrub-way.js';
+import { intervalsPerBlock, type ScrubWay, type Verdict, verifyByDisk } from './scrub-way.js';
 import { settle } from './settle.js';
 
 export type Counts = { -readonly [Name in keyof ScrubCounts]: ScrubCounts[Name] };
@@ -75,17 +76,17 @@ export class ScrubTransfer {
   }
 
   /** Throws when the disk is gone, when nothing more can be sent and when the caller gave up. */
-  async examine(look: Look): Promise<ScrubFinding[]> {
-    await this.#examine(this.#range, look);
+  async examine(verdict: Verdict): Promise<ScrubFinding[]> {
+    await this.#examine(this.#range, verdict);
     const findings = [...(await this.#diagnosed()), ...this.#others];
     return findings.sort((a, b) => a.lba - b.lba);
   }
 
   /** Of blocks that are well the counts, else where they are bad; in halves, until it is known. */
-  async #examine(range: BlockRange, look: Look): Promise<void> {
-    if (this.#passes(range, look)) return;
+  async #examine(range: BlockRange, verdict: Verdict): Promise<void> {
+    if (this.#passes(range, verdict)) return;
     const { lba, blocks } = range;
-    const suspects = await this.#suspects(range, look);
+    const suspects = await this.#suspects(range, verdict);
     if (suspects === null) return;
     if (suspects.length === 0 && blocks > 1) {
       const half = blocks >> 1;
@@ -100,18 +101,18 @@ export class ScrubTransfer {
 
   async #look(range: BlockRange): Promise<void> {
     const { way, signal } = this.#tools;
-    await this.#examine(range, await way.look(range.lba, range.blocks, signal));
+    await this.#examine(range, (await way.look(range.lba, range.blocks, signal)).verdict);
   }
 
-  #passes({ blocks }: BlockRange, look: Look): boolean {
-    if (look === null) return false;
-    if (look === 'passed') {
+  #passes({ blocks }: BlockRange, verdict: Verdict): boolean {
+    if (verdict === null) return false;
+    if (verdict === 'passed') {
       this.#let(blocks);
       return true;
     }
-    if (look.bad > 0) return false;
-    this.counts.escaped += look.escaped;
-    this.counts.ok += look.checked;
+    if (verdict.bad > 0) return false;
+    this.counts.escaped += verdict.escaped;
+    this.counts.ok += verdict.checked;
     return true;
   }
 
@@ -127,10 +128,10 @@ export class ScrubTransfer {
   }
 
   /** The blocks that the software found bad; none where only somebody's refusal is known; null when all is counted. */
-  async #suspects({ lba, blocks }: BlockRange, look: Look): Promise<bigint[] | null> {
+  async #suspects({ lba, blocks }: BlockRange, verdict: Verdict): Promise<bigint[] | null> {
     const { disk, way, rules, signal } = this.#tools;
-    if (look !== null && look !== 'passed') {
-      return distinct(look.badIntervals.map((i) => lba + BigInt(Math.floor(i / this.#perBlock))));
+    if (verdict !== null && verdict !== 'passed') {
+      return distinct(verdict.badIntervals.map((i) => lba + BigInt(Math.floor(i / this.#perBlock))));
     }
     if (way.checker !== 'software') return [];
     const read = await disk.read(way.path, lba, blocks, signal);

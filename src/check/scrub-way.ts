@@ -11,8 +11,14 @@ import { encodeCdb } from '../scsi/commands.js';
 import type { Check, Checker, PathName } from '../words.js';
 import { type Claims, claimsOf, deviceChecks } from './claims.js';
 
-/** A first look at a transfer: the software's verdict; `passed` by a checker who was silent; null when it must be looked at again. */
-export type Look = ReadVerdict | 'passed' | null;
+/** What a first look said: the software's verdict; `passed` by a checker who was silent; null when it must be looked at again. */
+export type Verdict = ReadVerdict | 'passed' | null;
+
+/** Of the first blocks of those that were to be looked at: of one transfer, or of several that are clean. */
+export interface Look {
+  readonly blocks: number;
+  readonly verdict: Verdict;
+}
 
 export interface ScrubWay {
   readonly checker: Extract<Checker, 'software' | 'kernel' | 'device'>;
@@ -82,7 +88,12 @@ function byBlockPath(
     checks,
     by: 'reads through the block layer',
     notSoftware,
-    look: async (lba, blocks, signal) => ((await disk.readThrough(lba, blocks, signal)) ? 'passed' : null),
+    look: async (lba, blocks, signal) => {
+      const came = await disk.readThrough(lba, blocks, signal);
+      return came > 0
+        ? { blocks: came, verdict: 'passed' }
+        : { blocks: oneTransfer(disk, blocks), verdict: null };
+    },
   };
 }
 
@@ -97,10 +108,15 @@ function byVerify(disk: Disk, notSoftware: string): ScrubWay | null {
     checks,
     by: `VERIFY(${size}) with VRPROTECT 001b`,
     notSoftware,
-    look: async (lba, blocks, signal) =>
-      (await verifyByDisk(disk, lba, blocks, signal)).kind === 'good' ? 'passed' : null,
+    look: async (lba, all, signal) => {
+      const blocks = oneTransfer(disk, all);
+      const { kind } = await verifyByDisk(disk, lba, blocks, signal);
+      return { blocks, verdict: kind === 'good' ? 'passed' : null };
+    },
   };
 }
+
+const oneTransfer = ({ transferBlocksMax }: Disk, blocks: number) => Math.min(blocks, transferBlocksMax);
 
 /** Has the disk check blocks by itself. Throws when it is gone. */
 export async function verifyByDisk(

@@ -11,7 +11,7 @@ import { type BlockRange, namedRange } from './ranges.js';
 import { NO_FINDINGS, ScrubFindings } from './scrub-findings.js';
 import { planScrub, type Sample, type ScrubPlan } from './scrub-plan.js';
 import { type ScrubState, StateFile } from './scrub-state.js';
-import { addCounts, type Counts, noCounts, ScrubTransfer } from './scrub-transfer.js';
+import { addCounts, type Counts, noCounts, type ScrubTools, ScrubTransfer } from './scrub-transfer.js';
 import { type Look, type ScrubWay, wayOf } from './scrub-way.js';
 import { summarise } from './summary.js';
 
@@ -34,9 +34,15 @@ export interface ScrubOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told of each range of blocks that are bad alike, when it has ended. */
   readonly onFinding?: ((finding: ScrubFinding) => void) | undefined;
-  /** Told after each transfer. */
+  /** Told after each few transfers. */
   readonly onProgress?: ((progress: ScrubProgress) => void) | undefined;
 }
+
+/** So many transfers side by side are one job of the disk's at most, which needs JavaScript once. */
+const STRETCH_TRANSFERS_MAX = 8;
+
+/** Each of the jobs at once has so many stretches at least, or they would not end together. */
+const STRETCHES_MIN = 8;
 
 /** How often the state is written. */
 const STATE_MS = 5_000;
@@ -65,11 +71,33 @@ export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<Scr
 
 type Ending = Pick<ScrubReport, 'ended' | 'reason'>;
 
-/** A transfer that is not counted yet. */
-interface Judged {
+/** The looks at a stretch of transfers, from its first block on: to its end, to one without a verdict, or to what failed. */
+interface Seen {
+  readonly looks: readonly Look[];
+  readonly failure: { readonly reason: unknown } | null;
+}
+
+/** A stretch that is not counted yet: as many of its transfers as are judged, from the first on. */
+class Judged {
   readonly range: BlockRange;
-  readonly findings: readonly ScrubFinding[];
-  readonly counts: Counts;
+  readonly counts: Counts = noCounts();
+  readonly findings: ScrubFinding[] = [];
+  blocks = 0;
+
+  constructor(range: BlockRange) {
+    this.range = range;
+  }
+
+  /** What follows those that are judged. */
+  get rest(): BlockRange {
+    return { lba: this.range.lba + BigInt(this.blocks), blocks: this.range.blocks - this.blocks };
+  }
+
+  add(blocks: number, findings: readonly ScrubFinding[], counts: Counts): void {
+    this.findings.push(...findings);
+    addCounts(this.counts, counts);
+    this.blocks += blocks;
+  }
 }
 
 class ScrubJob {
@@ -83,6 +111,7 @@ class ScrubJob {
   readonly #way: ScrubWay;
   readonly #plan: ScrubPlan;
   readonly #options: ScrubOptions;
+  readonly #pace: Pace;
   readonly #start: number = performance.now();
   #end: number | null = null;
 
@@ -91,6 +120,7 @@ class ScrubJob {
     this.#way = way;
     this.#plan = plan;
     this.#options = options;
+    this.#pace = new Pace(options.rate);
     this.transfers = earlier?.transfers ?? 0;
     this.blocks = earlier?.blocks ?? 0;
     this.#firstBlocks = this.blocks;
@@ -129,14 +159,9 @@ class ScrubJob {
       witness: new Witness(disk),
       signal,
     };
-    const first = this.transfers;
     const depth = this.#depth;
-    const pace = new Pace(this.#options.rate);
-    const looks = ahead(this.#plan.transfers - first, depth, async (index): Promise<Look> => {
-      const { lba, blocks } = this.#plan.at(first + index);
-      await pace.take(blocks * disk.blockSize, signal);
-      return this.#way.look(lba, blocks, signal);
-    });
+    const stretches = this.#stretches();
+    const looks = ahead(stretches.count, depth, (index) => this.#lookOver(stretches.at(index)));
     // Not those of now: since it was opened, and while it was asked who checks, another may have taken its place.
     let attentions: number | undefined;
     const sameDisk = async () => {
@@ -144,16 +169,16 @@ class ScrubJob {
       if (now !== attentions) await disk.requireSame(signal);
       attentions = now;
     };
-    // Behind a UNIT ATTENTION another disk may answer, and who is told of it may be another command under way: a transfer counts when all
+    // Behind a UNIT ATTENTION another disk may answer, and who is told of it may be another command under way: a stretch counts when all
     // that were under way beside it have ended, and the disk is known to be the same.
     const judged: Judged[] = [];
+    let number = 0;
     let saved = performance.now();
     try {
-      for await (const look of looks) {
-        const range = this.#plan.at(this.transfers + judged.length);
-        const transfer = new ScrubTransfer(tools, range);
-        judged.push({ range, findings: await transfer.examine(look), counts: transfer.counts });
-        await sameDisk();
+      for await (const seen of looks) {
+        const stretch = new Judged(stretches.at(number++));
+        judged.push(stretch);
+        await this.#judge(stretch, seen, tools, sameDisk);
         if (judged.length < depth) continue;
         this.#count(judged.shift()!);
         if (performance.now() - saved < STATE_MS) continue;
@@ -168,6 +193,58 @@ class ScrubJob {
     return { ended: 'finished', reason: null };
   }
 
+  /** What is left of the plan, in stretches of transfers that lie side by side. At a rate, as in a sample, each is by itself. */
+  #stretches(): { readonly count: number; readonly at: (index: number) => BlockRange } {
+    const plan = this.#plan;
+    const first = this.transfers;
+    const left = plan.transfers - first;
+    const { sample, rate } = this.#options;
+    const most = sample || rate ? 1 : STRETCH_TRANSFERS_MAX;
+    const each = Math.max(1, Math.min(most, Math.floor(left / (STRETCHES_MIN * this.#depth))));
+    const at = (index: number) => {
+      const from = first + index * each;
+      const { lba } = plan.at(from);
+      const last = plan.at(Math.min(from + each, plan.transfers) - 1);
+      return { lba, blocks: Number(last.lba - lba) + last.blocks };
+    };
+    return { count: Math.ceil(left / each), at };
+  }
+
+  /** What has no verdict is looked at again before what follows it: it may be the end of all. */
+  async #lookOver({ lba, blocks }: BlockRange): Promise<Seen> {
+    const { signal } = this.#options;
+    const looks: Look[] = [];
+    try {
+      await this.#pace.take(blocks * this.#disk.blockSize, signal);
+      for (let done = 0; done < blocks; ) {
+        const look = await this.#way.look(lba + BigInt(done), blocks - done, signal);
+        looks.push(look);
+        if (look.verdict === null) break;
+        done += look.blocks;
+      }
+      return { looks, failure: null };
+    } catch (reason) {
+      return { looks, failure: { reason } };
+    }
+  }
+
+  async #judge(
+    stretch: Judged,
+    first: Seen,
+    tools: ScrubTools,
+    sameDisk: () => Promise<void>,
+  ): Promise<void> {
+    for (let seen = first; ; seen = await this.#lookOver(stretch.rest)) {
+      for (const { blocks, verdict } of seen.looks) {
+        const transfer = new ScrubTransfer(tools, { lba: stretch.rest.lba, blocks });
+        stretch.add(blocks, await transfer.examine(verdict), transfer.counts);
+        await sameDisk();
+      }
+      if (seen.failure) throw seen.failure.reason;
+      if (stretch.rest.blocks === 0) return;
+    }
+  }
+
   /** Transfers at once. No more than a rate lets begin in a second: what is judged would wait long for those beside it to end. */
   get #depth(): number {
     const { queueDepth, transferBlocksMax, blockSize } = this.#disk;
@@ -175,12 +252,13 @@ class ScrubJob {
     return Math.min(queueDepth, Math.ceil(rate / (transferBlocksMax * blockSize)));
   }
 
-  #count({ range, findings, counts }: Judged): void {
+  #count({ blocks, rest, counts, findings }: Judged): void {
+    if (blocks === 0) return;
     for (const finding of findings) this.findings.add(finding);
-    this.findings.reached(Number(range.lba) + range.blocks);
+    this.findings.reached(Number(rest.lba));
     addCounts(this.counts, counts);
-    this.transfers++;
-    this.blocks += range.blocks;
+    this.transfers += Math.ceil(blocks / this.#disk.transferBlocksMax);
+    this.blocks += blocks;
     this.#options.onProgress?.(this.#progress());
   }
 

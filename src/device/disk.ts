@@ -34,7 +34,7 @@ import {
 } from './paths/passthrough.js';
 import { type BlockRun, type Proof, proveTuplesCross } from './proof.js';
 import { PROTECT, protectedCdbSize } from './protected-range.js';
-import type { ReadVerdict } from './read-verdict.js';
+import type { BlocksJudged, TransferRun } from './read-verdict.js';
 import { type OnCommand, traced } from './trace.js';
 import { type CommandNode, type DiskTransport, SgTransport } from './transport.js';
 
@@ -46,6 +46,9 @@ export const DISK_TYPES: readonly number[] = [0x00, 0x0e, 0x14];
 
 /** Bytes of data that one transfer carries at most: within what every host takes, and enough that calls cost nothing. */
 const TRANSFER_BYTES_MAX = 256 * 1024;
+
+/** Transfers of one call to the addon at most. */
+const RUN_TRANSFERS_MAX = 1024;
 
 /** Kilobytes of one command where no queue says what it takes. */
 const UNTOLD_KB = 1024;
@@ -329,39 +332,48 @@ export class Disk implements AsyncDisposable {
   }
 
   /**
-   * The software's verdict on blocks that are read by a path with tuples, once, and judged where they come in. Null unless all of it came,
-   * GOOD, and as tuples: {@link read} says why. Throws as it does.
+   * The software's verdict on the first of these blocks, which are read by a path with tuples, once, and judged where they come in: as many
+   * transfers as a call may take, as long as they are clean, else one. No verdict unless all of it came, GOOD, and as tuples: {@link read} says why.
+   * Throws as it does.
    */
   async judge(
     path: 'passthrough' | 'block-pi',
     lba: bigint,
     blocks: number,
     signal?: AbortSignal,
-  ): Promise<ReadVerdict | null> {
+  ): Promise<BlocksJudged> {
     signal?.throwIfAborted();
     this.requirePath(path);
     this.requireRange(lba, BigInt(blocks));
-    if (path === 'block-pi') return judgeBlockPi(this.#blockPi(), lba, blocks);
-    this.#requireRead(blocks, PROTECT.checked);
+    const run = this.#transfers(lba, blocks);
+    if (path === 'block-pi') return judgeBlockPi(this.#blockPi(), run);
+    const none = { blocks: run.blocks, verdict: null };
     const proof = await this.proof(signal);
     const holds = () => proof?.unitAttentions === this.transport?.unitAttentions;
-    if (proof?.result !== 'crosses' || !holds() || !this.diskProfile) return null;
-    const verdict = await judgeInterleaved(this.#passthrough(), this.diskProfile, lba, blocks, signal);
+    if (proof?.result !== 'crosses' || !holds() || !this.diskProfile) return none;
+    const judged = await judgeInterleaved(this.#passthrough(), this.diskProfile, run, signal);
     // What came after a UNIT ATTENTION may be another disk's.
-    return holds() ? verdict : null;
+    return holds() ? judged : none;
   }
 
-  /** Whether blocks come whole by the block path. Nobody here looks at them: the kernel checks them on their way. */
-  async readThrough(lba: bigint, blocks: number, signal?: AbortSignal): Promise<boolean> {
+  /**
+   * Reads these blocks by the block path until a transfer does not come whole: so many did, none if it was the first. Nobody here looks at
+   * them: the kernel checks them on their way. It may end earlier, after a while.
+   */
+  async readThrough(lba: bigint, blocks: number, signal?: AbortSignal): Promise<number> {
     signal?.throwIfAborted();
     this.requirePath('block');
     this.requireRange(lba, BigInt(blocks));
-    const length = blocks * this.blockSize;
-    const { errno, bytes } = await (this.#block as NativeHandle).readThrough(
-      length,
-      lba * BigInt(this.blockSize),
-    );
-    return errno === 0 && bytes === length;
+    const { blocks: each, count } = this.#transfers(lba, blocks);
+    const handle = this.#block as NativeHandle;
+    const { bytes } = await handle.readThrough(each * this.blockSize, lba * BigInt(this.blockSize), count);
+    return Math.floor(bytes / (each * this.blockSize)) * each;
+  }
+
+  /** These blocks, or the first of them, as whole transfers. */
+  #transfers(lba: bigint, blocks: number): TransferRun {
+    const each = Math.min(blocks, this.transferBlocksMax);
+    return { lba, blocks: each, count: Math.min(RUN_TRANSFERS_MAX, Math.floor(blocks / each)) };
   }
 
   #blockPi(): BlockPiSource {

@@ -4,7 +4,7 @@
 import type { NativeHandle } from '../binding.js';
 import { cdbFieldsText } from '../scsi/cdb.js';
 import { describeOutcome } from '../scsi/outcome.js';
-import type { DiskTransport, JudgedCommand, JudgedReply, ScsiCommand, ScsiReply } from './transport.js';
+import type { DiskTransport, JudgedCommands, JudgedReply, ScsiCommand, ScsiReply } from './transport.js';
 
 /** One command and what came of it: an answer of the disk's, or an error. */
 export interface TracedCommand {
@@ -46,11 +46,12 @@ class TracedTransport implements DiskTransport {
     );
   }
 
-  judge(command: JudgedCommand): Promise<JudgedReply> {
-    const { cdb, signal } = command;
+  /** One at a time: each is told with its own answer. */
+  judge({ cdbs, ...reads }: JudgedCommands): Promise<JudgedReply> {
+    const [cdb] = cdbs as [Uint8Array];
     return this.#told(
-      { cdb, direction: 'from-device', data: null, signal },
-      () => this.#transport.judge(command),
+      { cdb, direction: 'from-device', data: null, signal: reads.signal },
+      () => this.#transport.judge({ ...reads, cdbs: [cdb] }),
       (reply) => ({ ...reply, retries: [] }),
     );
   }

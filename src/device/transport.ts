@@ -2,14 +2,14 @@
  * SCSI commands over one open node: who refused, what to retry, and a lock on everything that could alter the medium.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { NativeHandle, SgRequest, SgResult } from '../binding.js';
+import type { NativeHandle, SgRequest, SgResult, SgVerifyResult } from '../binding.js';
 import { type ErrorCode, IntegrityError } from '../errors.js';
 import { cdbText, isComparingCdb, isReadOnlyCdb } from '../scsi/cdb.js';
 import { classify, describeOutcome, type ScsiOutcome } from '../scsi/outcome.js';
 import { SENSE_KEY } from '../scsi/sense.js';
 import { ERRNO, errnoError } from './errno.js';
 import { Gate } from './gate.js';
-import { type InterleavedRead, type JudgedResult, type JudgingNode, judgedRead } from './read-verdict.js';
+import { type InterleavedReads, type JudgingNode, judgedReads } from './read-verdict.js';
 import { Slots } from './slots.js';
 
 /** Milliseconds that one command may take: the kernel's own default for a disk. */
@@ -72,20 +72,24 @@ export interface ScsiTransport {
   send(command: ScsiCommand): Promise<ScsiReply>;
 }
 
-/** A READ that is judged where it comes in. */
-export interface JudgedCommand extends Omit<InterleavedRead, 'timeoutMs'> {
+/** READs that are judged where they come in. */
+export interface JudgedCommands extends Omit<InterleavedReads, 'timeoutMs'> {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Of the last one that was sent, and the verdict on those that were clean. */
 export interface JudgedReply {
   readonly outcome: ScsiOutcome;
-  readonly result: JudgedResult;
+  readonly result: SgVerifyResult;
 }
 
 /** The transport of an open disk. */
 export interface DiskTransport extends ScsiTransport {
-  /** Sends a READ once, whose bytes are judged where they come in. Throws as {@link ScsiTransport.send}. */
-  judge(command: JudgedCommand): Promise<JudgedReply>;
+  /**
+   * Sends READs, each once, whose bytes are judged where they come in: the first, and then as many of the others as it pleases, as long as all
+   * are clean. Throws as {@link ScsiTransport.send}.
+   */
+  judge(commands: JudgedCommands): Promise<JudgedReply>;
   /** The same disk, writable, by another descriptor. The disk tells a condition once, whoever asks: each counts for both. */
   writableBy(handle: Pick<NativeHandle, 'sgIo'>): DiskTransport;
   /**
@@ -148,13 +152,15 @@ export class SgTransport implements DiskTransport {
     return this.#slots.use(() => (this.#writable ? send() : this.#seen.gate.pass(send)), signal);
   }
 
-  async judge({ signal, ...read }: JudgedCommand): Promise<JudgedReply> {
-    const { cdb, bytes } = read;
-    if (!isReadOnlyCdb(cdb)) throw this.#altering(cdb);
+  async judge({ signal, ...reads }: JudgedCommands): Promise<JudgedReply> {
+    const { cdbs, bytes } = reads;
+    const altering = cdbs.find((cdb) => !isReadOnlyCdb(cdb));
+    if (altering) throw this.#altering(altering);
     signal?.throwIfAborted();
     const timeoutMs = COMMAND_TIMEOUT_MS;
-    const result = await this.#inTurn(() => judgedRead(this.#handle, { ...read, timeoutMs }), signal);
-    return { result, outcome: this.#outcomeOf(result, cdb, bytes) };
+    const result = await this.#inTurn(() => judgedReads(this.#handle, { ...reads, timeoutMs }), signal);
+    const last = cdbs[Math.min(result.reads, cdbs.length - 1)]!;
+    return { result, outcome: this.#outcomeOf(result, last, bytes) };
   }
 
   #altering(cdb: Uint8Array): IntegrityError {

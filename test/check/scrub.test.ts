@@ -229,8 +229,14 @@ function looking(reader: Reader, paths?: Parameters<typeof fakeDisk>[1]): Disk {
     profileBy: () => disk.profile,
     noBlockPi: null,
     transport: null,
-    judge: async () => null,
-    readThrough: async (lba: bigint, blocks: number) => perfect(lba, blocks, 'block'),
+    judge: async (_: string, __: bigint, blocks: number) => ({
+      blocks: Math.min(blocks, disk.transferBlocksMax),
+      verdict: null,
+    }),
+    readThrough: async (lba: bigint, blocks: number) => {
+      const transfer = Math.min(blocks, disk.transferBlocksMax);
+      return perfect(lba, transfer, 'block') ? transfer : 0;
+    },
   } as unknown as Disk;
 }
 

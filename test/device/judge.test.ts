@@ -1,15 +1,16 @@
 import t from 'tap';
-import type { SgRequest, SgVerifyRequest } from '../../src/binding.js';
+import type { SgRequest, SgResult, SgVerifyRequest } from '../../src/binding.js';
 import { openInProcess } from '../../src/device/in-process.js';
+import { type TracedCommand, traced } from '../../src/device/trace.js';
 import { SgTransport } from '../../src/device/transport.js';
 import { encodeCdb } from '../../src/scsi/commands.js';
 import { InProcessNode } from '../../src/testbed/disk/in-process.js';
 import { TYPE1 } from '../support/disk.js';
 import { FilledDisk } from '../support/filled-disk.js';
-import { GOOD } from '../support/target.js';
+import { checkCondition, GOOD } from '../support/target.js';
 
 const BLOCKS = 2048;
-const READ = { cdb: encodeCdb('READ(16)', { lba: 8n, blocks: 2, protect: 1 }), bytes: 1040 };
+const READ = { cdbs: [encodeCdb('READ(16)', { lba: 8n, blocks: 2, protect: 1 })], bytes: 1040 };
 
 t.test('what is wrong is counted and named', async (t) => {
   await using filled = await FilledDisk.make({
@@ -17,10 +18,8 @@ t.test('what is wrong is counted and named', async (t) => {
     checks: { guard: false, app: false, ref: false },
   });
   t.same(await filled.disk.judge('passthrough', 500n, 16), {
-    checked: 16,
-    escaped: 0,
-    bad: 0,
-    badIntervals: [],
+    blocks: 16,
+    verdict: { checked: 16, escaped: 0, bad: 0, badIntervals: [] },
   });
   for (const lba of [503, 510]) {
     await filled.change(lba, (block) => {
@@ -29,10 +28,13 @@ t.test('what is wrong is counted and named', async (t) => {
   }
   await filled.change(505, (block) => block.fill(0xff, 512));
   t.same(await filled.disk.judge('passthrough', 500n, 16), {
-    checked: 15,
-    escaped: 1,
-    bad: 2,
-    badIntervals: [3, 10],
+    blocks: 16,
+    verdict: { checked: 15, escaped: 1, bad: 2, badIntervals: [3, 10] },
+  });
+  const { transferBlocksMax } = filled.disk;
+  t.match(await filled.disk.judge('passthrough', 600n, BLOCKS - 600), {
+    blocks: transferBlocksMax,
+    verdict: { checked: transferBlocksMax, bad: 0 },
   });
   await t.rejects(filled.disk.judge('block-pi', 0n, 1), { code: 'ERR_NO_PATH' });
   await t.rejects(filled.disk.judge('passthrough', 2047n, 2), { code: 'ERR_OUT_OF_RANGE' });
@@ -43,10 +45,11 @@ t.test('no verdict where tuples do not cross, or are refused', async (t) => {
   await filled.change(500, (block) => {
     block[3]! ^= 1;
   });
-  t.equal(await filled.disk.judge('passthrough', 500n, 1), null, 'the disk refuses it');
+  const none = { blocks: 1, verdict: null };
+  t.same(await filled.disk.judge('passthrough', 500n, 1), none, 'the disk refuses it');
   await using strips = await FilledDisk.make({ blocks: BLOCKS });
   strips.emulated.addFault({ kind: 'strip-pi' });
-  t.equal(await strips.disk.judge('passthrough', 500n, 1), null);
+  t.same(await strips.disk.judge('passthrough', 500n, 1), none);
 });
 
 t.test('a UNIT ATTENTION to another command while it is under way', async (t) => {
@@ -66,7 +69,7 @@ t.test('a UNIT ATTENTION to another command while it is under way', async (t) =>
     }),
   };
   await using disk = await openInProcess('slow', node, { queueDepth: 2 });
-  t.match(await disk.judge('passthrough', 8n, 4), { bad: 0 });
+  t.match(await disk.judge('passthrough', 8n, 4), { blocks: 4, verdict: { bad: 0 } });
   let answer = () => {};
   held = new Promise((resolve) => {
     answer = resolve;
@@ -84,37 +87,65 @@ t.test('a UNIT ATTENTION to another command while it is under way', async (t) =>
   });
   t.match(await asked, { retries: [/power on/i] });
   answer();
-  t.equal(await judged, null);
-  t.match(await disk.judge('passthrough', 8n, 4), { bad: 0 }, 'proved anew');
+  t.same(await judged, { blocks: 4, verdict: null });
+  t.match(await disk.judge('passthrough', 8n, 4), { blocks: 4, verdict: { bad: 0 } }, 'proved anew');
 });
 
-t.test('the node judges where it can', async (t) => {
+/** A node that judges, and says that all were clean but those from the first of `unclean` on. */
+function judgingNode(unclean = Number.POSITIVE_INFINITY, ending: Partial<SgResult> = {}) {
   const asked: SgVerifyRequest[] = [];
-  const verified = { checked: 2, escaped: 0, bad: 1, badIntervals: Uint32Array.of(1) };
-  const node = {
-    sgIo: () => Promise.reject(new Error('not asked')),
-    sgVerify: async (request: SgVerifyRequest) => {
-      asked.push(request);
-      return { ...GOOD, verified };
-    },
+  const sgVerify = async (request: SgVerifyRequest) => {
+    asked.push(request);
+    const reads = Math.min(unclean, request.cdbs.length);
+    const verified = { checked: 2 * reads, escaped: 0, bad: 0, badIntervals: new Uint32Array() };
+    const answer = reads < request.cdbs.length ? { ...GOOD, ...ending } : GOOD;
+    return { ...answer, reads, verified: reads === 0 ? null : verified };
   };
+  return { asked, node: { sgIo: () => Promise.reject(new Error('not asked')), sgVerify } };
+}
+
+const READS = {
+  ...READ,
+  cdbs: [8n, 10n, 12n].map((lba) => encodeCdb('READ(16)', { lba, blocks: 2, protect: 1 })),
+  profile: TYPE1,
+  seed: 8n,
+};
+
+t.test('the node judges where it can', async (t) => {
+  const { asked, node } = judgingNode();
   const transport = new SgTransport(node, '/dev/sdx', false);
-  const { result, outcome } = await transport.judge({ ...READ, profile: TYPE1, seed: 8n });
-  t.match([outcome.kind, result.verdict], ['good', { bad: 1, badIntervals: [1] }]);
+  const { result, outcome } = await transport.judge(READS);
+  t.match([outcome.kind, result], ['good', { reads: 3, verified: { checked: 6 } }]);
   t.match(asked, [
     { bytes: 1040, rule: { interval: 512, metadataSize: 8, guard: 0, seed: 8n, escape: 'app' } },
   ]);
   t.same([...asked[0]!.rule.checks], [2, 0]);
-  await t.rejects(
-    transport.judge({
-      ...READ,
-      cdb: encodeCdb('WRITE(16)', { lba: 8n, blocks: 2 }),
-      profile: TYPE1,
-      seed: 8n,
-    }),
-    { code: 'ERR_READ_ONLY' },
-  );
+  const write = encodeCdb('WRITE(16)', { lba: 8n, blocks: 2 });
+  for (const at of [0, 2]) {
+    const cdbs = READS.cdbs.with(at, write);
+    await t.rejects(transport.judge({ ...READS, cdbs }), { code: 'ERR_READ_ONLY' });
+  }
   t.equal(asked.length, 1);
+});
+
+t.test('the answer to the command that ended them counts, whatever came before it', async (t) => {
+  const transport = new SgTransport(judgingNode(2, checkCondition(0x06, 0x29, 0x00)).node, '/dev/sdx', false);
+  const { result, outcome } = await transport.judge(READS);
+  t.match([outcome.kind, result], ['unit-attention', { reads: 2, verified: { checked: 4 } }]);
+  t.equal(transport.unitAttentions, 1);
+  const gone = new SgTransport(judgingNode(1, { errno: 19 }).node, '/dev/sdx', false);
+  await t.rejects(gone.judge(READS), { code: 'ERR_DEVICE_GONE', cdb: READS.cdbs[1] });
+  const overrun = new SgTransport(judgingNode(1, { overrun: true }).node, '/dev/sdx', false);
+  await t.rejects(overrun.judge(READS), { code: 'ERR_TRANSPORT' });
+});
+
+t.test('each command that is traced is told with its own answer', async (t) => {
+  const { asked, node } = judgingNode();
+  const told: TracedCommand[] = [];
+  const transport = traced(new SgTransport(node, '/dev/sdx', false), (one) => void told.push(one));
+  t.match((await transport.judge(READS)).result, { reads: 1 });
+  t.same(asked[0]?.cdbs, [READS.cdbs[0]]);
+  t.match(told, [{ command: { cdb: READS.cdbs[0] }, reply: { outcome: { kind: 'good' }, retries: [] } }]);
 });
 
 t.test('elsewhere the bytes are brought: what did not come has no verdict', async (t) => {
@@ -125,16 +156,16 @@ t.test('elsewhere the bytes are brought: what did not come has no verdict', asyn
     };
     return new SgTransport({ sgIo }, '/dev/sdx', false).judge({ ...READ, profile: TYPE1, seed: 8n });
   };
-  t.equal((await judged({})).result.verdict, null, 'GOOD, and nothing came');
+  t.equal((await judged({})).result.verified, null, 'GOOD, and nothing came');
   t.equal(
-    (await judged({}, (data) => data.fill(0xff, 0, 1032))).result.verdict,
+    (await judged({}, (data) => data.fill(0xff, 0, 1032))).result.verified,
     null,
     'the last tuple did not',
   );
   const escaped = (data: Uint8Array) => data.fill(0xff);
-  t.match((await judged({}, escaped)).result.verdict, { escaped: 2, checked: 0 });
-  t.equal((await judged({ resid: 8 }, escaped)).result.verdict, null);
-  t.equal((await judged({ status: 2 }, escaped)).result.verdict, null);
+  t.match((await judged({}, escaped)).result.verified, { escaped: 2, checked: 0 });
+  t.equal((await judged({ resid: 8 }, escaped)).result.verified, null);
+  t.equal((await judged({ status: 2 }, escaped)).result.verified, null);
   await t.rejects(judged({ overrun: true }, escaped), { code: 'ERR_TRANSPORT' });
   await t.rejects(judged({ errno: 19 }, escaped), { code: 'ERR_DEVICE_GONE' });
 });

@@ -84,7 +84,7 @@ const RULE: NativeReadRule = {
 };
 
 const sgVerify = (more: Partial<SgVerifyRequest> = {}): SgVerifyRequest => ({
-  cdb: new Uint8Array(16),
+  cdbs: [new Uint8Array(16)],
   bytes: 520,
   timeoutMs: 1000,
   rule: RULE,
@@ -95,6 +95,7 @@ const piVerify = (more: Partial<PiVerifyRequest> = {}): PiVerifyRequest => ({
   offset: 0n,
   bytes: 512,
   tupleBytes: 8,
+  reads: 1,
   flags: 3,
   seed: 0n,
   rule: RULE,
@@ -113,7 +114,7 @@ const calls: Record<string, (handle: NativeHandle) => Promise<{ errno: number }>
   sgVerify: (handle) => handle.sgVerify(sgVerify()),
   bsgVerify: (handle) => handle.bsgVerify(sgVerify()),
   verifyWithPi: (handle) => handle.verifyWithPi(piVerify()),
-  readThrough: (handle) => handle.readThrough(512, 0n),
+  readThrough: (handle) => handle.readThrough(512, 0n, 1),
   lbmdCapability: (handle) => handle.lbmdCapability(),
   nvmeIo: (handle) => handle.nvmeIo(nvmeRead()),
   nvmeIdentify: (handle) => handle.nvmeIdentify({ structure: 'namespace', timeoutMs: 1000 }),
@@ -576,7 +577,9 @@ t.test('what is verified where it came in fits the bytes', async (t) => {
     { bytes: 0 },
     { bytes: 519 },
     { bytes: 1041 },
-    { cdb: new Uint8Array(5) },
+    { cdbs: [] },
+    { cdbs: [new Uint8Array(16), new Uint8Array(5)] },
+    { cdbs: Array<Uint8Array>(1025).fill(new Uint8Array(16)) },
     rule({ interval: 0 }),
     rule({ metadataSize: 7 }),
     rule({ piOffset: 1 }),
@@ -586,14 +589,28 @@ t.test('what is verified where it came in fits the bytes', async (t) => {
   ]) {
     t.throws(() => handle.sgVerify(sgVerify(wrong)), { code: 'ERR_OUT_OF_RANGE' }, Object.keys(wrong).join());
   }
-  for (const wrong of [{ bytes: 511 }, { tupleBytes: 7 }, { bytes: 1024 }, { flags: 8 }]) {
+  for (const wrong of [
+    { bytes: 511 },
+    { tupleBytes: 7 },
+    { bytes: 1024 },
+    { flags: 8 },
+    { reads: 0 },
+    { reads: 1025 },
+  ]) {
     t.throws(() => handle.verifyWithPi(piVerify(wrong)), { code: 'ERR_OUT_OF_RANGE' });
   }
+  const end = 2n ** 63n - 1n - 512n;
+  t.throws(() => handle.verifyWithPi(piVerify({ offset: end, reads: 2 })), { code: 'ERR_OUT_OF_RANGE' });
+  for (const cdbs of [new Uint8Array(16), [null]] as never[])
+    t.throws(() => handle.sgVerify(sgVerify({ cdbs })), { code: 'ERR_INVALID_ARG_TYPE' });
   t.throws(() => handle.sgVerify(sgVerify(rule({ escape: 'none' as 'app' }))), { code: 'ERR_OUT_OF_RANGE' });
-  t.throws(() => handle.readThrough(0, 0n), { code: 'ERR_OUT_OF_RANGE' });
-  t.match(await handle.sgVerify(sgVerify()), { errno: errno.ENOTTY, verified: null });
-  t.same(await handle.readThrough(4096, 0n), { errno: 0, bytes: 4096 });
-  t.same(await handle.readThrough(4096, 512n), { errno: 0, bytes: 3584 }, 'the end of the file');
+  t.throws(() => handle.readThrough(0, 0n, 1), { code: 'ERR_OUT_OF_RANGE' });
+  t.throws(() => handle.readThrough(512, 0n, 0), { code: 'ERR_OUT_OF_RANGE' });
+  t.throws(() => handle.readThrough(512, end, 2), { code: 'ERR_OUT_OF_RANGE' });
+  t.match(await handle.sgVerify(sgVerify()), { errno: errno.ENOTTY, verified: null, reads: 0 });
+  t.same(await handle.readThrough(4096, 0n, 1), { errno: 0, bytes: 4096 });
+  t.same(await handle.readThrough(512, 0n, 8), { errno: 0, bytes: 4096 });
+  t.same(await handle.readThrough(512, 512n, 1024), { errno: 0, bytes: 3584 }, 'the end of the file');
 });
 
 t.test('memory that a read of its own cannot have is an answer', async (t) => {
@@ -601,7 +618,7 @@ t.test('memory that a read of its own cannot have is an answer', async (t) => {
     const { native } = await import(process.argv[1]);
     const handle = new (native().Handle)();
     await handle.open('/dev/zero', 0);
-    console.log((await handle.readThrough(0x7ffff000, 0n)).errno);
+    console.log((await handle.readThrough(0x7ffff000, 0n, 1)).errno);
     await handle.close();`;
   const binding = new URL('../../src/binding.ts', import.meta.url).href;
   const node = [process.execPath, ...process.execArgv, '--input-type=module', '-e', script, binding];

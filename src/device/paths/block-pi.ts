@@ -7,7 +7,7 @@ import { nativeReadRule } from '../../pi/native.js';
 import type { Profile } from '../../pi/profile.js';
 import type { Answer, BlocksRead } from '../blocks.js';
 import { alignedBuffer, isPoison, poison } from '../buffers.js';
-import { BAD_NAMED_MAX, type ReadVerdict, verdictOf } from '../read-verdict.js';
+import { BAD_NAMED_MAX, type BlocksJudged, blocksJudged, type TransferRun } from '../read-verdict.js';
 import { answerOf, type BlockSource } from './block.js';
 
 /** IO_INTEGRITY_CHK_GUARD | IO_INTEGRITY_CHK_REFTAG: what a device that heeds the flags shall check. */
@@ -65,21 +65,17 @@ async function readOnce(
   };
 }
 
-/** Reads data and tuples, once, and judges them where they come in. Null unless all of it came, and GOOD: then a read says why. */
-export async function judgeBlockPi(
-  source: BlockPiSource,
-  lba: bigint,
-  blocks: number,
-): Promise<ReadVerdict | null> {
+/** Reads data and tuples, once, and judges them where they come in. No verdict unless all of it came, and GOOD: then a read says why. */
+export async function judgeBlockPi(source: BlockPiSource, run: TransferRun): Promise<BlocksJudged> {
   const { profile, blockSize, handle } = source;
-  const offset = lba * BigInt(blockSize);
-  const bytes = blocks * blockSize;
+  const offset = run.lba * BigInt(blockSize);
+  const bytes = run.blocks * blockSize;
   const { flags, seed } = attribute(profile, offset, NO_TUPLES);
   const rule = nativeReadRule(profile, seed, BAD_NAMED_MAX);
-  if (rule === null) return null;
+  if (rule === null) return { blocks: run.blocks, verdict: null };
   const tupleBytes = metadataLength(profile, bytes);
-  const { verified } = await handle.verifyWithPi({ offset, bytes, tupleBytes, flags, seed, rule });
-  return verdictOf(verified);
+  const request = { offset, bytes, tupleBytes, reads: run.count, flags, seed, rule };
+  return blocksJudged(run, await handle.verifyWithPi(request));
 }
 
 const NO_TUPLES = new Uint8Array(0);

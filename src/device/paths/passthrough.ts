@@ -9,7 +9,7 @@ import { describeOutcome, type ScsiOutcome } from '../../scsi/outcome.js';
 import { type Answer, type BlocksRead, GOOD } from '../blocks.js';
 import { alignedBuffer, poison } from '../buffers.js';
 import { type ProtectField, protectedForm, protectedLength, seedOf } from '../protected-range.js';
-import type { ReadVerdict } from '../read-verdict.js';
+import { type BlocksJudged, blocksJudged, type TransferRun } from '../read-verdict.js';
 import type { DiskTransport, ScsiReply, ScsiTransport } from '../transport.js';
 
 /** Outcomes that have a code of their own. */
@@ -100,20 +100,22 @@ export function readInterleaved(
 }
 
 /**
- * Reads data and tuples as {@link readInterleaved} does, once, and judges them where they come in. Null unless all of it came, and GOOD:
+ * Reads data and tuples as {@link readInterleaved} does, once, and judges them where they come in. No verdict unless all of it came, and GOOD:
  * then a read says why.
  */
 export async function judgeInterleaved(
   { transport, blockSize }: PassthroughSource & { readonly transport: DiskTransport },
   profile: Profile,
-  lba: bigint,
-  blocks: number,
+  run: TransferRun,
   signal?: AbortSignal,
-): Promise<ReadVerdict | null> {
-  const range = { profile, blockSize, lba, blocks };
-  const cdb = readCdb({ ...protectedForm(range), lba, blocks });
-  const command = { cdb, bytes: protectedLength(range), profile, seed: seedOf(range), signal };
-  return (await transport.judge(command)).result.verdict;
+): Promise<BlocksJudged> {
+  const cdbs = Array.from({ length: run.count }, (_, i) => {
+    const range = { profile, blockSize, lba: run.lba + BigInt(i * run.blocks), blocks: run.blocks };
+    return readCdb({ ...protectedForm(range), lba: range.lba, blocks: range.blocks });
+  });
+  const first = { profile, blockSize, ...run };
+  const commands = { cdbs, bytes: protectedLength(first), profile, seed: seedOf(first), signal };
+  return blocksJudged(run, (await transport.judge(commands)).result);
 }
 
 /**
