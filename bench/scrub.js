@@ -17,7 +17,7 @@ import { NVME_SERIAL } from '../lib/testbed/vm/nvme.js';
 
 const ROUNDS = 5;
 const QUEUE_DEPTH = 8;
-const SIZE_MIB = 128;
+const SIZE_MIB = 384;
 
 /** A disk of this machine that is not there. */
 class Missing extends Error {}

@@ -39,7 +39,7 @@ export interface ScrubOptions {
 }
 
 /** So many transfers side by side are one job of the disk's at most, which needs JavaScript once. */
-const STRETCH_TRANSFERS_MAX = 8;
+const STRETCH_TRANSFERS_MAX = 16;
 
 /** Each of the jobs at once has so many stretches at least, or they would not end together. */
 const STRETCHES_MIN = 8;
