@@ -2,7 +2,7 @@
  * Scrub of whole disks beside fio's sequential read of the same disk in the same kernel, with the same transfers, as many under way. Needs root
  * and a kernel with scsi_debug, NVMe and TCMU; what is not there is named, and not measured. Without names all of TARGETS:
  *
- *   blk-integrity testbed vm --install --nvme size=128 --nvme block=4096,size=128 -- node bench/scrub.js [NAME…]
+ *   blk-integrity testbed vm --install --nvme size=384 --nvme block=4096,size=384 -- node bench/scrub.js [NAME…]
  *
  * Figures are the best of ROUNDS, in turns; only the ratios travel from machine to machine.
  */
