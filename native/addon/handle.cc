@@ -248,7 +248,8 @@ std::vector<std::vector<std::uint8_t>> to_cdbs(const Napi::Object& request) {
   if (!value.IsArray()) throw wrong_type(request.Env(), "request.cdbs", "an array");
   const auto array = value.As<Napi::Array>();
   const std::size_t count = array.Length();
-  if (count == 0 || count > kRunMax) throw out_of_range(request.Env(), "request.cdbs", "1 to 1024 commands");
+  if (count == 0 || count > kRunMax)
+    throw out_of_range(request.Env(), "request.cdbs", "1 to " + std::to_string(kRunMax) + " commands");
   std::vector<std::vector<std::uint8_t>> cdbs(count);
   for (std::uint32_t i = 0; i < count; ++i)
     cdbs[i] = to_cdb(array.Get(i), "request.cdbs[" + std::to_string(i) + "]");

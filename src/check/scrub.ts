@@ -73,6 +73,7 @@ type Ending = Pick<ScrubReport, 'ended' | 'reason'>;
 
 /** The looks at a stretch of transfers, from its first block on: to its end, to one without a verdict, or to what failed. */
 interface Seen {
+  readonly range: BlockRange;
   readonly looks: readonly Look[];
   readonly failure: { readonly reason: unknown } | null;
 }
@@ -112,6 +113,8 @@ class ScrubJob {
   readonly #plan: ScrubPlan;
   readonly #options: ScrubOptions;
   readonly #pace: Pace;
+  /** Behind which it is known to be the same disk. At first none: since it was opened, and while it was asked who checks, another may have come. */
+  #attentions: number | undefined;
   readonly #start: number = performance.now();
   #end: number | null = null;
 
@@ -162,23 +165,15 @@ class ScrubJob {
     const depth = this.#depth;
     const stretches = this.#stretches();
     const looks = ahead(stretches.count, depth, (index) => this.#lookOver(stretches.at(index)));
-    // Not those of now: since it was opened, and while it was asked who checks, another may have taken its place.
-    let attentions: number | undefined;
-    const sameDisk = async () => {
-      const now = disk.transport?.unitAttentions;
-      if (now !== attentions) await disk.requireSame(signal);
-      attentions = now;
-    };
     // Behind a UNIT ATTENTION another disk may answer, and who is told of it may be another command under way: a stretch counts when all
     // that were under way beside it have ended, and the disk is known to be the same.
     const judged: Judged[] = [];
-    let number = 0;
     let saved = performance.now();
     try {
       for await (const seen of looks) {
-        const stretch = new Judged(stretches.at(number++));
+        const stretch = new Judged(seen.range);
         judged.push(stretch);
-        await this.#judge(stretch, seen, tools, sameDisk);
+        await this.#judge(stretch, seen, tools);
         if (judged.length < depth) continue;
         this.#count(judged.shift()!);
         if (performance.now() - saved < STATE_MS) continue;
@@ -188,7 +183,7 @@ class ScrubJob {
       for (const one of judged.splice(0)) this.#count(one);
     } finally {
       // Ended before its end: nothing is under way any more.
-      if (disk.transport?.unitAttentions === attentions) for (const one of judged) this.#count(one);
+      if (disk.transport?.unitAttentions === this.#attentions) for (const one of judged) this.#count(one);
     }
     return { ended: 'finished', reason: null };
   }
@@ -211,7 +206,8 @@ class ScrubJob {
   }
 
   /** What has no verdict is looked at again before what follows it: it may be the end of all. */
-  async #lookOver({ lba, blocks }: BlockRange): Promise<Seen> {
+  async #lookOver(range: BlockRange): Promise<Seen> {
+    const { lba, blocks } = range;
     const { signal } = this.#options;
     const looks: Look[] = [];
     try {
@@ -222,27 +218,28 @@ class ScrubJob {
         if (look.verdict === null) break;
         done += look.blocks;
       }
-      return { looks, failure: null };
+      return { range, looks, failure: null };
     } catch (reason) {
-      return { looks, failure: { reason } };
+      return { range, looks, failure: { reason } };
     }
   }
 
-  async #judge(
-    stretch: Judged,
-    first: Seen,
-    tools: ScrubTools,
-    sameDisk: () => Promise<void>,
-  ): Promise<void> {
+  async #judge(stretch: Judged, first: Seen, tools: ScrubTools): Promise<void> {
     for (let seen = first; ; seen = await this.#lookOver(stretch.rest)) {
       for (const { blocks, verdict } of seen.looks) {
         const transfer = new ScrubTransfer(tools, { lba: stretch.rest.lba, blocks });
         stretch.add(blocks, await transfer.examine(verdict), transfer.counts);
-        await sameDisk();
+        await this.#requireSame();
       }
       if (seen.failure) throw seen.failure.reason;
       if (stretch.rest.blocks === 0) return;
     }
+  }
+
+  async #requireSame(): Promise<void> {
+    const now = this.#disk.transport?.unitAttentions;
+    if (now !== this.#attentions) await this.#disk.requireSame(this.#options.signal);
+    this.#attentions = now;
   }
 
   /** Transfers at once. No more than a rate lets begin in a second: what is judged would wait long for those beside it to end. */

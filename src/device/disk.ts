@@ -347,6 +347,7 @@ export class Disk implements AsyncDisposable {
     this.requireRange(lba, BigInt(blocks));
     const run = this.#transfers(lba, blocks);
     if (path === 'block-pi') return judgeBlockPi(this.#blockPi(), run);
+    this.#requireRead(run.blocks, PROTECT.checked);
     const none = { blocks: run.blocks, verdict: null };
     const proof = await this.proof(signal);
     const holds = () => proof?.unitAttentions === this.transport?.unitAttentions;
