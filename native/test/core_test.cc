@@ -14,6 +14,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -874,6 +875,55 @@ void what_comes_too_much_is_seen() {
   CHECK(memory.of(kFour).is_intact());
 }
 
+// Of one interval, so many bad.
+SgVerifyAnswer verdict_of(std::size_t bad, std::size_t escaped = 0) {
+  return {.verified = VerifyResult{.checked = 1, .escaped = escaped, .bad = bad, .findings = {}}};
+}
+
+void runs_end_with_what_is_not_clean() {
+  std::vector<SgVerifyAnswer> answers{verdict_of(0), verdict_of(0, 2), verdict_of(1), verdict_of(0)};
+  std::size_t sent_reads = 0;
+  const auto run = [&](std::size_t count) {
+    sent_reads = 0;
+    return verify_run(count, [&](std::size_t i) {
+      CHECK(i == sent_reads++);
+      answers.at(i).sg.status = static_cast<std::uint8_t>(i);
+      return answers.at(i);
+    });
+  };
+  const auto holds = [](const SgVerifyAnswer& answer, std::size_t reads, std::size_t last) {
+    return answer.reads == reads && answer.sg.status == last && answer.verified &&
+           answer.verified->checked == reads && answer.verified->bad == 0;
+  };
+  CHECK(holds(run(2), 2, 1) && run(2).verified->escaped == 2 && sent_reads == 2);
+  CHECK(holds(run(4), 2, 2) && sent_reads == 3);
+  answers[1].verified.reset();
+  CHECK(holds(run(4), 1, 1) && sent_reads == 2);
+  // The first that is not clean has a word of its own.
+  answers[0] = verdict_of(1);
+  CHECK(run(4).reads == 1 && run(4).verified->bad == 1 && sent_reads == 1);
+  answers[0].verified.reset();
+  CHECK(run(4).reads == 0 && !run(4).verified && sent_reads == 1);
+}
+
+void runs_end_with_their_time() {
+  const auto slow = verify_run(3, [](std::size_t) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    return verdict_of(0);
+  });
+  CHECK(slow.reads == 1 && slow.verified && slow.verified->checked == 1);
+}
+
+void reads_of_a_run_go_on_from_one_another() {
+  ReadRule rule = four_interleaved({});
+  rule.layout.seed = 0xfffffffa;
+  CHECK(rule.behind(0).layout.seed == 0xfffffffa && rule.behind(1).layout.seed == 0xfffffffe);
+  CHECK(rule.behind(2).layout.seed == 2);
+  const PiRead read{.offset = 512, .data_bytes = 2048, .tuple_bytes = 32, .flags = 3, .seed = 1};
+  const PiRead third = read.behind(2, 4);
+  CHECK(third.offset == 512 + 4096 && third.seed == 9 && third.data_bytes == 2048 && third.flags == 3);
+}
+
 void snapshots_follow_their_patterns() {
   TemporaryFolder tree;
   tree.folder("block");
@@ -1185,6 +1235,9 @@ constexpr std::array kTests{
     Test{"read and verify: where the bytes came in", reads_are_verified_where_they_came_in},
     Test{"read and verify: no verdict on what did not come whole", what_did_not_come_whole_has_no_verdict},
     Test{"read and verify: what comes too much is seen", what_comes_too_much_is_seen},
+    Test{"read and verify: a run ends with what is not clean", runs_end_with_what_is_not_clean},
+    Test{"read and verify: a run ends with its time", runs_end_with_their_time},
+    Test{"read and verify: reads of a run go on from one another", reads_of_a_run_go_on_from_one_another},
     Test{"TCMU: commands go around the ring", tcmu_commands_go_around_the_ring},
     Test{"TCMU: CDBs have the length of their group", tcmu_cdbs_have_the_length_of_their_group},
     Test{"TCMU: data is gathered and scattered", tcmu_data_is_gathered_and_scattered},
