@@ -7,10 +7,11 @@ import { IntegrityError } from '../errors.js';
 import type { NamespaceFormat } from '../nvme/identify.js';
 import type { Profile } from '../pi/profile.js';
 import { type TransferCdbSize, type TransferForm, transferLength } from '../scsi/cdb.js';
-import { type FoundDisk, findDisk, interpret, type SysfsDisk } from '../sysfs/disks.js';
+import { findDisk, interpret, type SysfsDisk } from '../sysfs/disks.js';
 import { readSnapshot } from '../sysfs/snapshot.js';
 import type { PathName } from '../words.js';
 import type { BlocksRead } from './blocks.js';
+import { openCommandNode } from './command-node.js';
 import { errnoName } from './errno.js';
 import {
   type DiskFacts,
@@ -22,7 +23,7 @@ import {
 } from './facts.js';
 import { KernelLog } from './kernel-log.js';
 import { learnNamespaceFormat } from './namespace.js';
-import { deviceNumber, type NodeThreads, openNode, openSg, READ_ONLY, READ_ONLY_DIRECT } from './node.js';
+import { deviceNumber, openNode, READ_ONLY_DIRECT } from './node.js';
 import { type BlockSource, readBlock } from './paths/block.js';
 import { type BlockPiSource, judgeBlockPi, readBlockPi } from './paths/block-pi.js';
 import {
@@ -508,30 +509,6 @@ export function requireQueueDepth(queueDepth: number): void {
   if (Number.isInteger(queueDepth) && queueDepth >= 1 && queueDepth <= QUEUE_DEPTH_MAX) return;
   const message = `a queue depth of ${queueDepth}: it is a whole number from 1 to ${QUEUE_DEPTH_MAX}`;
   throw new IntegrityError('ERR_OUT_OF_RANGE', message);
-}
-
-/**
- * What carries the SCSI commands: the bsg node when it is named; else the sg node, which takes 32-byte commands of those who may write it;
- * else the block node, and where sd has no hand on the disk its bsg node, which every SCSI device has.
- */
-async function openCommandNode(
-  { sg, bsg, hctl }: SysfsDisk,
-  by: FoundDisk['by'],
-  block: NativeHandle | null,
-  keep: (opening: Promise<NativeHandle>) => Promise<NativeHandle>,
-  threads: NodeThreads,
-): Promise<CommandNode | null> {
-  if (sg && by !== 'bsg') return keep(openSg(sg, threads));
-  if (hctl && block && by !== 'bsg') return block;
-  return bsg && bsgNode(await keep(openNode(bsg, READ_ONLY, threads)));
-}
-
-function bsgNode(handle: NativeHandle): CommandNode {
-  return {
-    sgIo: (request) => handle.bsgIo(request),
-    sgVerify: (request) => handle.bsgVerify(request),
-    close: () => handle.close(),
-  };
 }
 
 /** Names come again for other disks, and so do addresses; both at once do not. */

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, open, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -26,6 +26,7 @@ import type { Test } from 'tap';
 import { cli } from './cli.js';
 
 const BLOCKS = 8192;
+const NOBODY = 65534;
 const QUEUE_DEPTH = 8;
 /** With one, several transfers of these disks are one job: some end in the middle. */
 const DEPTHS = [QUEUE_DEPTH, 1];
@@ -67,6 +68,7 @@ async function emulated(t: Test, type: 1 | 2): Promise<void> {
   t.match(clean, { checker: 'software', path: 'passthrough', ended: 'finished' });
   t.same(clean.findings, []);
   t.same(told(clean), { ok: BLOCKS });
+  await t.test('by its nodes', (t) => byNodes(t, disk));
 
   const flip = (at: number) => (block: Uint8Array) => {
     block[at]! ^= 0x10;
@@ -92,6 +94,33 @@ async function emulated(t: Test, type: 1 | 2): Promise<void> {
     t.match(spoilt.findings[1], { stored: 600 ^ 0x10, computed: 600, intervals: 40 });
   }
   if (type === 1) await killed(t, attached.sg, found);
+}
+
+/** Named by sg, READs go by bsg where they can: nobody may send 32 bytes through that, and in the end may not open it. */
+async function byNodes(t: Test, { sysfs }: Disk): Promise<void> {
+  const [sg, bsg] = [sysfs.sg!, sysfs.bsg!].map(({ name }) => `/dev/${name}`) as [string, string];
+  const openNodes = async () => {
+    const links = (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`));
+    return (await Promise.allSettled(links)).map((link) => (link.status === 'fulfilled' ? link.value : ''));
+  };
+  t.equal((await openNodes()).filter((path) => path === bsg).length, 1);
+  for (const node of [sg, bsg]) await chown(node, NOBODY, NOBODY);
+  for (const [mode, open] of [
+    [0o600, 2],
+    [0, 1],
+  ] as const) {
+    await chmod(bsg, mode);
+    process.seteuid!(NOBODY);
+    try {
+      await using disk = await openDevice(sg, { queueDepth: QUEUE_DEPTH });
+      t.equal((await openNodes()).filter((path) => path === bsg).length, open);
+      t.same(told(await scrub(disk)), { ok: BLOCKS });
+    } finally {
+      process.seteuid!(0);
+    }
+  }
+  for (const node of [sg, bsg]) await chown(node, 0, 0);
+  await chmod(bsg, 0o600);
 }
 
 /** A scrub that is killed goes on from its file. */
