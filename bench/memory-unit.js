@@ -1,7 +1,7 @@
 /**
  * A SCSI disk of type 1, whose READ commands are answered from memory, with tuples or without, and cost nothing but the copy: what reads it is
- * measured, and no disk's own work. Everything else the emulated T10 disk answers. It is served by this process, prints its sg node and its bsg node,
- * and goes when standard input ends:
+ * measured, and no disk's own work. Everything else the emulated T10 disk answers. It is served by this process, prints its sg node, and goes when
+ * standard input ends:
  *
  *   node bench/memory-unit.js MIB [MILLISECONDS that each READ takes]
  */
@@ -49,7 +49,7 @@ const attached = await attachLogicalUnit(unit, {
   console.error(message);
   process.exit(1);
 });
-console.log(attached.sg, `/dev/bsg/${attached.hctl}`);
+console.log(attached.sg);
 for await (const _ of process.stdin);
 await attached[Symbol.asyncDispose]();
 await disk.close();
