@@ -44,12 +44,12 @@ function bsgNode(handle: NativeHandle): Verifying {
  * out of them (Linux 6.1 and 7.3, drivers/scsi/sg.c). What `direct` does not take, goes through `node`: it filters commands, and maps no
  * more pages than the host adapter has segments.
  */
-export function judgingThrough(direct: Pick<Verifying, 'sgVerify' | 'close'>, node: Verifying): CommandNode {
+export function judgingThrough(direct: Pick<Verifying, 'sgVerify' | 'close'>, node: Verifying): Verifying {
   return {
     sgIo: (request) => node.sgIo(request),
     async sgVerify(request) {
       const result = await direct.sgVerify(request);
-      return result.errno === 0 ? result : node.sgVerify(request);
+      return result.errno === 0 || result.overrun ? result : node.sgVerify(request);
     },
     async close() {
       await Promise.all([direct.close(), node.close()]);

@@ -152,8 +152,11 @@ export class SgTransport implements DiskTransport {
     return this.#slots.use(() => (this.#writable ? send() : this.#seen.gate.pass(send)), signal);
   }
 
-  async judge({ signal, ...reads }: JudgedCommands): Promise<JudgedReply> {
-    const { cdbs, bytes } = reads;
+  async judge({ signal, ...given }: JudgedCommands): Promise<JudgedReply> {
+    const { bytes } = given;
+    // What is checked is what is sent: the caller's arrays may change while it waits for its turn.
+    const cdbs = Array.from(given.cdbs, (cdb) => Uint8Array.from(cdb));
+    const reads = { ...given, cdbs };
     const altering = cdbs.find((cdb) => !isReadOnlyCdb(cdb));
     if (altering) throw this.#altering(altering);
     signal?.throwIfAborted();

@@ -26,7 +26,7 @@ function node(name: string, calls: string[], answer: Partial<SgVerifyResult> = {
 t.test('what is judged goes through one node, everything else through the other', async (t) => {
   const calls: string[] = [];
   const through = judgingThrough(node('bsg', calls), node('sg', calls));
-  await through.sgVerify!(REQUEST);
+  await through.sgVerify(REQUEST);
   await through.sgIo({ cdb: new Uint8Array(6), direction: 'none', data: null, timeoutMs: 1 });
   await through.close();
   t.same(calls, ['bsg sgVerify', 'sg sgIo', 'bsg close', 'sg close']);
@@ -38,11 +38,15 @@ t.test(
     const calls: string[] = [];
     const sg = node('sg', calls, { reads: 3 });
     const refusing = judgingThrough(node('bsg', calls, { errno: EINVAL, reads: 2 }), sg);
-    t.match(await refusing.sgVerify!(REQUEST), { errno: 0, reads: 3 });
+    t.match(await refusing.sgVerify(REQUEST), { errno: 0, reads: 3 });
     t.same(calls, ['bsg sgVerify', 'sg sgVerify']);
     calls.length = 0;
     const refused = judgingThrough(node('bsg', calls, checkCondition(0x06, 0x29, 0x00)), sg);
-    t.match(await refused.sgVerify!(REQUEST), { status: 2, reads: 0 });
+    t.match(await refused.sgVerify(REQUEST), { status: 2, reads: 0 });
     t.same(calls, ['bsg sgVerify']);
+    calls.length = 0;
+    const overrun = judgingThrough(node('bsg', calls, { errno: EINVAL, overrun: true }), sg);
+    t.match(await overrun.sgVerify(REQUEST), { overrun: true });
+    t.same(calls, ['bsg sgVerify'], 'nothing more is sent');
   },
 );

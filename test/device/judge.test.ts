@@ -128,6 +128,20 @@ t.test('the node judges where it can', async (t) => {
   t.equal(asked.length, 1);
 });
 
+t.test('what was checked is sent, whatever becomes of the arrays while it waits for its turn', async (t) => {
+  const { asked, node } = judgingNode();
+  const transport = new SgTransport(node, '/dev/sdx', false);
+  const mine = Uint8Array.from(READS.cdbs[0]!);
+  const underWay = transport.judge(READS);
+  const waiting = transport.judge({ ...READS, cdbs: [mine] });
+  mine.set(encodeCdb('WRITE SAME(16)', { lba: 8n, blocks: 2 }));
+  await Promise.all([underWay, waiting]);
+  t.same(
+    asked.map(({ cdbs: [first] }) => first),
+    [READS.cdbs[0], READS.cdbs[0]],
+  );
+});
+
 t.test('the answer to the command that ended them counts, whatever came before it', async (t) => {
   const transport = new SgTransport(judgingNode(2, checkCondition(0x06, 0x29, 0x00)).node, '/dev/sdx', false);
   const { result, outcome } = await transport.judge(READS);
