@@ -19,6 +19,21 @@ export interface Claims {
 
 const PLAIN_READ = 'a READ without RDPROTECT transfers no tuples';
 
+/** What the kernel was supposed to check is only so while its switches and the profile stay as they were: those that are not, in words. */
+export async function switchedMeanwhile(
+  disk: Disk,
+  names: readonly ('format' | 'readVerify' | 'writeGenerate')[],
+): Promise<string[]> {
+  const now = await disk.integrityNow();
+  const then = disk.sysfs.integrity;
+  return names
+    .filter((name) => now?.[name] !== then[name])
+    .map(
+      (name) =>
+        `integrity: ${name} was ${then[name]} and is ${now?.[name]}: verdicts of the kernel say nothing`,
+    );
+}
+
 /** By RDPROTECT: the tags that a disk checks of what it sends (SBC-4), or why none. */
 const READ_CHECKS: readonly Claim[] = [
   PLAIN_READ,

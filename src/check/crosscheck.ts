@@ -6,7 +6,7 @@ import type { BlocksRead } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
 import type { CrosscheckReport, Finding, RangeReport } from '../report/model.js';
 import type { PathName, Verdict } from '../words.js';
-import { claimsOf } from './claims.js';
+import { claimsOf, switchedMeanwhile } from './claims.js';
 import { finding, judge, type Reads, type Rules } from './judge.js';
 import type { BlockRange } from './ranges.js';
 import { runsBetween, slice, suspectBlocks } from './runs.js';
@@ -43,7 +43,8 @@ export async function crosscheck(disk: Disk, options: CrosscheckOptions): Promis
     reports.push(report.range);
     findings.push(...report.findings);
   }
-  findings.push(...(await switchedMeanwhile(disk)));
+  const switched = await switchedMeanwhile(disk, ['format', 'readVerify', 'writeGenerate']);
+  findings.push(...switched.map((text) => finding({ kind: 'facts', text })));
   const checked = reports.reduce((sum, range) => sum + checkedIn(range), 0);
   const summary = await summarise(disk, signal);
   return { verb: 'crosscheck', disk: summary, note, ranges: reports, checked, written: null, findings };
@@ -56,20 +57,6 @@ export function checkedIn({ cells }: Pick<RangeReport, 'cells'>): number {
     0,
     ...cells.map(({ counts }) => judged.reduce((sum, verdict) => sum + (counts[verdict] ?? 0), 0)),
   );
-}
-
-/** What the kernel was supposed to check is only so while its switches and the profile stay as they were. */
-async function switchedMeanwhile(disk: Disk): Promise<Finding[]> {
-  const now = await disk.integrityNow();
-  const then = disk.sysfs.integrity;
-  return (['format', 'readVerify', 'writeGenerate'] as const)
-    .filter((name) => now?.[name] !== then[name])
-    .map((name) =>
-      finding({
-        kind: 'facts',
-        text: `integrity: ${name} was ${then[name]} and is ${now?.[name]}: verdicts of the kernel say nothing`,
-      }),
-    );
 }
 
 /** By what the reads of this disk are judged. */

@@ -6,6 +6,7 @@ import type { Disk } from '../device/disk.js';
 import { IntegrityError } from '../errors.js';
 import type { DiskSummary, ScrubFinding, ScrubProgress, ScrubReport } from '../report/model.js';
 import { ahead } from './ahead.js';
+import { switchedMeanwhile } from './claims.js';
 import { rulesOf, Witness } from './crosscheck.js';
 import { type BlockRange, namedRange } from './ranges.js';
 import { NO_FINDINGS, ScrubFindings } from './scrub-findings.js';
@@ -44,6 +45,9 @@ const STRETCH_TRANSFERS_MAX = 16;
 /** Each of the jobs at once has so many stretches at least, or they would not end together. */
 const STRETCHES_MIN = 8;
 
+/** How often it is asked whether all is as it was: what was judged since the last time counts then. */
+const CONFIRM_MS = 1_000;
+
 /** How often the state is written. */
 const STATE_MS = 5_000;
 
@@ -70,6 +74,9 @@ export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<Scr
 }
 
 type Ending = Pick<ScrubReport, 'ended' | 'reason'>;
+
+/** It is another disk, or nobody checks any more: what was judged since that was asked last does not count. */
+class Lapsed extends IntegrityError {}
 
 /** The looks at a stretch of transfers, from its first block on: to its end, to one without a verdict, or to what failed. */
 interface Seen {
@@ -113,8 +120,8 @@ class ScrubJob {
   readonly #plan: ScrubPlan;
   readonly #options: ScrubOptions;
   readonly #pace: Pace;
-  /** Behind which it is known to be the same disk. At first none: since it was opened, and while it was asked who checks, another may have come. */
-  #attentions: number | undefined;
+  /** What is not counted yet. */
+  #judged: Judged[] = [];
   readonly #start: number = performance.now();
   #end: number | null = null;
 
@@ -165,27 +172,52 @@ class ScrubJob {
     const depth = this.#depth;
     const stretches = this.#stretches();
     const looks = ahead(stretches.count, depth, (index) => this.#lookOver(stretches.at(index)));
-    // Behind a UNIT ATTENTION another disk may answer, and who is told of it may be another command under way: a stretch counts when all
-    // that were under way beside it have ended, and the disk is known to be the same.
-    const judged: Judged[] = [];
-    let saved = performance.now();
+    let confirmed = performance.now();
+    let saved = confirmed;
     try {
       for await (const seen of looks) {
         const stretch = new Judged(seen.range);
-        judged.push(stretch);
+        this.#judged.push(stretch);
         await this.#judge(stretch, seen, tools);
-        if (judged.length < depth) continue;
-        this.#count(judged.shift()!);
-        if (performance.now() - saved < STATE_MS) continue;
+        this.#options.onProgress?.(this.#progress());
+        if (performance.now() - confirmed < CONFIRM_MS) continue;
+        await this.#confirm(signal);
+        this.#count();
+        confirmed = performance.now();
+        if (confirmed - saved < STATE_MS) continue;
         await file?.write(this.#state());
-        saved = performance.now();
+        saved = confirmed;
       }
-      for (const one of judged.splice(0)) this.#count(one);
-    } finally {
-      // Ended before its end: nothing is under way any more.
-      if (disk.transport?.unitAttentions === this.#attentions) for (const one of judged) this.#count(one);
+      await this.#confirm(signal);
+    } catch (error) {
+      // Whoever wants no more waits for this all the same; where nobody answers, what is not counted yet stays so.
+      await this.#confirm(undefined).catch((reason: unknown) => {
+        this.#judged = [];
+        if (reason instanceof Lapsed) throw reason;
+      });
+      this.#count();
+      throw error;
     }
+    this.#count();
     return { ended: 'finished', reason: null };
+  }
+
+  /**
+   * That what was looked at until now was this disk, and was checked. Another may answer by the same node, and only one command of all that are sent
+   * to it, anybody's, is told so by a UNIT ATTENTION: so it is asked.
+   */
+  async #confirm(signal: AbortSignal | undefined): Promise<void> {
+    const disk = this.#disk;
+    const { device } = disk;
+    if (!(await disk.isSame(signal))) {
+      throw new Lapsed('ERR_DEVICE_GONE', `${device}: another disk answers`, {
+        disk: device,
+        advice: 'Its name, or how it is formatted, is another than when it was opened.',
+      });
+    }
+    if (this.#way.checker !== 'kernel') return;
+    const [switched] = await switchedMeanwhile(disk, ['format', 'readVerify']);
+    if (switched !== undefined) throw new Lapsed('ERR_NO_PATH', `${device}: ${switched}`, { disk: device });
   }
 
   /** What is left of the plan, in stretches of transfers that lie side by side. At a rate, as in a sample, each is by itself. */
@@ -229,17 +261,10 @@ class ScrubJob {
       for (const { blocks, verdict } of seen.looks) {
         const transfer = new ScrubTransfer(tools, { lba: stretch.rest.lba, blocks });
         stretch.add(blocks, await transfer.examine(verdict), transfer.counts);
-        await this.#requireSame();
       }
       if (seen.failure) throw seen.failure.reason;
       if (stretch.rest.blocks === 0) return;
     }
-  }
-
-  async #requireSame(): Promise<void> {
-    const now = this.#disk.transport?.unitAttentions;
-    if (now !== this.#attentions) await this.#disk.requireSame(this.#options.signal);
-    this.#attentions = now;
   }
 
   /** Transfers at once. No more than a rate lets begin in a second: what is judged would wait long for those beside it to end. */
@@ -249,14 +274,15 @@ class ScrubJob {
     return Math.min(queueDepth, Math.ceil(rate / (transferBlocksMax * blockSize)));
   }
 
-  #count({ blocks, rest, counts, findings }: Judged): void {
-    if (blocks === 0) return;
-    for (const finding of findings) this.findings.add(finding);
-    this.findings.reached(Number(rest.lba));
-    addCounts(this.counts, counts);
-    this.transfers += Math.ceil(blocks / this.#disk.transferBlocksMax);
-    this.blocks += blocks;
-    this.#options.onProgress?.(this.#progress());
+  #count(): void {
+    for (const { blocks, rest, counts, findings } of this.#judged) {
+      for (const finding of findings) this.findings.add(finding);
+      if (blocks > 0) this.findings.reached(Number(rest.lba));
+      addCounts(this.counts, counts);
+      this.transfers += Math.ceil(blocks / this.#disk.transferBlocksMax);
+      this.blocks += blocks;
+    }
+    this.#judged = [];
   }
 
   /** What is no answer of the disk's or its kernel's, and no wish of the caller's, is a fault of ours. */
@@ -273,18 +299,28 @@ class ScrubJob {
 
   /** Of this run alone. */
   speed(): Pick<ScrubReport, 'seconds' | 'bytesPerSecond'> {
-    const seconds = ((this.#end ?? performance.now()) - this.#start) / 1000;
-    const bytes = (this.blocks - this.#firstBlocks) * this.#disk.blockSize;
-    return { seconds, bytesPerSecond: seconds > 0 ? bytes / seconds : 0 };
+    return { seconds: this.#seconds, bytesPerSecond: this.#rateOf(this.blocks) };
   }
 
+  get #seconds(): number {
+    return ((this.#end ?? performance.now()) - this.#start) / 1000;
+  }
+
+  #rateOf(done: number): number {
+    const bytes = (done - this.#firstBlocks) * this.#disk.blockSize;
+    return this.#seconds > 0 ? bytes / this.#seconds : 0;
+  }
+
+  /** Of what is judged, counted or not. */
   #progress(): ScrubProgress {
-    const { bytesPerSecond } = this.speed();
-    const left = (this.#plan.blocks - this.blocks) * this.#disk.blockSize;
+    const sum = (of: (one: Judged) => number) => this.#judged.reduce((total, one) => total + of(one), 0);
+    const done = this.blocks + sum(({ blocks }) => blocks);
+    const bytesPerSecond = this.#rateOf(done);
+    const left = (this.#plan.blocks - done) * this.#disk.blockSize;
     return {
       planned: this.#plan.blocks,
-      done: this.blocks,
-      findings: this.findings.count,
+      done,
+      findings: this.findings.count + sum(({ findings }) => findings.length),
       bytesPerSecond,
       secondsLeft: bytesPerSecond > 0 ? left / bytesPerSecond : null,
     };

@@ -163,6 +163,6 @@ export function scrubExitStatus({ ended, findings, checked, checker, counts }: S
   if (ended === 'interrupted') return ERROR_CODES.ERR_ABORTED;
   const counted = counts.bad > 0 || counts.refused > 0;
   if (counted || findings.some(({ kind }) => kind !== 'read-error')) return 1;
-  const unseen = checker === 'software' && counts.unchecked > 0;
+  const unseen = counts.changing > 0 || (checker === 'software' && counts.unchecked > 0);
   return ended === 'failed' || findings.length > 0 || checked === 0 || unseen ? 3 : 0;
 }

@@ -416,18 +416,13 @@ export class Disk implements AsyncDisposable {
     return (await this.#listing())?.integrity ?? null;
   }
 
-  /** After a UNIT ATTENTION. Throws ERR_DEVICE_GONE when another disk, or one of another format, answers by the same node. */
-  async requireSame(signal?: AbortSignal): Promise<void> {
-    if (this.transport === null || this.facts === null) return;
-    if (await isStillThat(this.facts, this.transport, signal)) return;
-    throw new IntegrityError(
-      'ERR_DEVICE_GONE',
-      `${this.device}: after a UNIT ATTENTION another disk answers`,
-      {
-        disk: this.device,
-        advice: 'Its name, or how it is formatted, is another than when it was opened.',
-      },
-    );
+  /** Whether it still is the disk that was opened, formatted as it was: by its own word, and of one that takes no commands by the kernel's. */
+  async isSame(signal?: AbortSignal): Promise<boolean> {
+    if (this.transport !== null && this.facts !== null)
+      return isStillThat(this.facts, this.transport, signal);
+    const now = await this.#listing();
+    const { wwid, blocks, logicalBlockSize } = this.sysfs;
+    return now?.wwid === wwid && now.blocks === blocks && now.logicalBlockSize === logicalBlockSize;
   }
 
   async close(): Promise<void> {

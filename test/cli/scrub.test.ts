@@ -114,6 +114,7 @@ t.test('exit status: what is counted and no longer listed is a finding too', asy
   const counts = { bad: 0, refused: 0, unchecked: 0 };
   t.equal(scrubExitStatus(report(counts)), 3);
   t.equal(scrubExitStatus(report({ ...counts, bad: 1 })), 1);
+  t.equal(scrubExitStatus(report({ ...counts, escaped: 0, ok: 7, changing: 1 })), 3);
   t.equal(scrubExitStatus(report({ ...counts, refused: 1 })), 1);
 });
 
