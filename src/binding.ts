@@ -74,6 +74,8 @@ export interface NativeRunVerdict {
   readonly verified: NativeReadVerdict | null;
   /** Reads that the verdict is of. */
   readonly reads: number;
+  /** Whether the last one that was sent is. */
+  readonly clean: boolean;
 }
 
 /** READs of neighbouring blocks, 1 to 1024, whose bytes, data and tuples interleaved, stay in the addon. */

@@ -119,6 +119,7 @@ Napi::Value to_js(Napi::Env env, const SgVerifyAnswer& answer) {
   result.Set("errno", answer.error);
   result.Set("verified", to_js(env, answer.verified));
   result.Set("reads", static_cast<double>(answer.reads));
+  result.Set("clean", answer.clean);
   return result;
 }
 
@@ -126,6 +127,7 @@ Napi::Value to_js(Napi::Env env, const PiVerifyAnswer& answer) {
   auto result = to_js(env, Transfer{.error = answer.error, .bytes = answer.bytes}).As<Napi::Object>();
   result.Set("verified", to_js(env, answer.verified));
   result.Set("reads", static_cast<double>(answer.reads));
+  result.Set("clean", answer.clean);
   return result;
 }
 

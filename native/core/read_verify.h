@@ -40,18 +40,20 @@ struct ReadRule {
 };
 
 // `verified` is empty unless all of it came: GOOD without a residue, and every tuple written to. It is that
-// of `reads` reads.
+// of `reads` reads; `clean` is the last that was sent.
 struct SgVerifyAnswer {
   int error = 0;
   SgAnswer sg{};
   std::optional<VerifyResult> verified{};
   std::size_t reads = 0;
+  bool clean = false;
 };
 struct PiVerifyAnswer {
   int error = 0;
   std::size_t bytes = 0;
   std::optional<VerifyResult> verified{};
   std::size_t reads = 0;
+  bool clean = false;
 };
 
 // Of a run of reads: none is begun when it is over. Somebody may wait for the end, to stop or to have the
@@ -74,16 +76,16 @@ auto verify_run(std::size_t count, Read read) {
   const RunTime time;
   auto run = read(std::size_t{0});
   run.reads = run.verified ? 1 : 0;
-  bool clean = is_clean(run);
-  for (std::size_t i = 1; i < count && clean && !time.is_over(); ++i) {
+  run.clean = is_clean(run);
+  for (std::size_t i = 1; i < count && run.clean && !time.is_over(); ++i) {
     auto next = read(i);
-    clean = is_clean(next);
-    if (clean) {
+    next.clean = is_clean(next);
+    if (next.clean) {
       run.verified->checked += next.verified->checked;
       run.verified->escaped += next.verified->escaped;
     }
     next.verified = std::move(run.verified);
-    next.reads = run.reads + (clean ? 1 : 0);
+    next.reads = run.reads + (next.clean ? 1 : 0);
     run = std::move(next);
   }
   return run;

@@ -639,7 +639,8 @@ void nvme_buffers_must_fit_the_format() {
   Bytes metadata(8 * 256 + 1);
   const auto fits = [&](const std::array<std::uint8_t, kNvmeIdentifyBytes>& format, std::size_t data_size,
                         std::size_t metadata_size) {
-    return nvme_fits(format, nvme_read(std::span(data).first(data_size), std::span(metadata).first(metadata_size)));
+    return nvme_fits(format,
+                     nvme_read(std::span(data).first(data_size), std::span(metadata).first(metadata_size)));
   };
   const auto plain = namespace_data(0, 0, 0, 9);
   CHECK(fits(plain, 8 * 512, 0));
@@ -892,8 +893,8 @@ void runs_end_with_what_is_not_clean() {
     });
   };
   const auto holds = [](const SgVerifyAnswer& answer, std::size_t reads, std::size_t last) {
-    return answer.reads == reads && answer.sg.status == last && answer.verified &&
-           answer.verified->checked == reads && answer.verified->bad == 0;
+    return answer.reads == reads && answer.sg.status == last && answer.clean == (last < reads) &&
+           answer.verified && answer.verified->checked == reads && answer.verified->bad == 0;
   };
   CHECK(holds(run(2), 2, 1) && run(2).verified->escaped == 2 && sent_reads == 2);
   CHECK(holds(run(4), 2, 2) && sent_reads == 3);
@@ -901,7 +902,7 @@ void runs_end_with_what_is_not_clean() {
   CHECK(holds(run(4), 1, 1) && sent_reads == 2);
   // The first that is not clean has a word of its own.
   answers[0] = verdict_of(1);
-  CHECK(run(4).reads == 1 && run(4).verified->bad == 1 && sent_reads == 1);
+  CHECK(run(4).reads == 1 && !run(4).clean && run(4).verified->bad == 1 && sent_reads == 1);
   answers[0].verified.reset();
   CHECK(run(4).reads == 0 && !run(4).verified && sent_reads == 1);
 }
@@ -911,7 +912,7 @@ void runs_end_with_their_time() {
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     return verdict_of(0);
   });
-  CHECK(slow.reads == 1 && slow.verified && slow.verified->checked == 1);
+  CHECK(slow.reads == 1 && slow.clean && slow.verified && slow.verified->checked == 1);
 }
 
 void reads_of_a_run_go_on_from_one_another() {
@@ -1027,8 +1028,7 @@ void tcmu_data_is_gathered_and_scattered() {
   FakeRing fake;
   TcmuRing ring;
   CHECK(ring.attach(fake.memory()).error == 0);
-  for (std::uint32_t i = 0; i < 1024; ++i)
-    fake.put(FakeRing::kDataAt + i, static_cast<std::uint8_t>(i));
+  for (std::uint32_t i = 0; i < 1024; ++i) fake.put(FakeRing::kDataAt + i, static_cast<std::uint8_t>(i));
   const auto at =
       fake.add_command(7, cdb_of(0x2a, 10), {{FakeRing::kDataAt + 100, 3}, {FakeRing::kDataAt + 8, 2}});
   CHECK(ring.take(9).commands.at(0).data_bytes == 5);
@@ -1046,7 +1046,7 @@ void tcmu_data_is_gathered_and_scattered() {
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 103) == 103);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 8) == 0xdd);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 9) == 9);
-  CHECK(fake.get<std::uint8_t>(at + 7) == 2);   // Its length is valid …
+  CHECK(fake.get<std::uint8_t>(at + 7) == 2);    // Its length is valid …
   CHECK(fake.get<std::uint32_t>(at + 12) == 4);  // … and this.
   CHECK(fake.get<std::uint8_t>(at + 8) == 2);
   CHECK(fake.get<std::uint8_t>(at + 16 + 95) == 0x70);
@@ -1057,8 +1057,8 @@ void tcmu_data_is_gathered_and_scattered() {
   // More data than the initiator takes is cut.
   const auto next = fake.add_command(8, cdb_of(0x28, 10), {{FakeRing::kDataAt, 2}});
   CHECK(ring.take(9).error == 0);
-  CHECK(
-      ring.complete({.id = 8, .status = 0, .sense = {}, .brings_data = true, .data_in = brought}).error == 0);
+  CHECK(ring.complete({.id = 8, .status = 0, .sense = {}, .brings_data = true, .data_in = brought}).error ==
+        0);
   CHECK(fake.get<std::uint32_t>(next + 12) == 2);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 2) == 2);
 }
@@ -1079,8 +1079,8 @@ void tcmu_completes_out_of_order() {
   CHECK(fake.get<std::uint16_t>(first + 4) == 2 && fake.get<std::uint8_t>(first + 8) == 8);
   CHECK(fake.tail() == second - FakeRing::kRingAt);
   const Bytes brought = {1, 2, 3, 4};
-  CHECK(
-      ring.complete({.id = 1, .status = 0, .sense = {}, .brings_data = true, .data_in = brought}).error == 0);
+  CHECK(ring.complete({.id = 1, .status = 0, .sense = {}, .brings_data = true, .data_in = brought}).error ==
+        0);
   CHECK(fake.get<std::uint16_t>(second + 4) == 1);
   CHECK(fake.get<std::uint8_t>(FakeRing::kDataAt + 3) == 4);
   CHECK(fake.tail() == fake.head());

@@ -40,7 +40,7 @@ interface Subject {
 }
 
 const VERB = 'blk-integrity scrub';
-const VERSION = 2;
+const VERSION = 3;
 
 /** How each state begins. */
 const BEGIN = `{"file":"${VERB}"`;

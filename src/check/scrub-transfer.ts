@@ -37,6 +37,7 @@ export function noCounts(): Counts {
     refused: 0,
     changing: 0,
     unreadable: 0,
+    transient: 0,
   };
 }
 
@@ -75,10 +76,13 @@ export class ScrubTransfer {
     this.#range = range;
   }
 
-  /** Throws when the disk is gone, when nothing more can be sent and when the caller gave up. */
-  async examine(verdict: Verdict): Promise<ScrubFinding[]> {
+  /**
+   * `wrong`: whether something was wrong with it already. Throws when the disk is gone, when nothing more can be sent and when the caller gave up.
+   */
+  async examine(verdict: Verdict, wrong: boolean): Promise<ScrubFinding[]> {
     await this.#examine(this.#range, verdict);
     const findings = [...(await this.#diagnosed()), ...this.#others];
+    if (wrong && findings.length === 0 && this.counts.changing === 0) this.counts.transient++;
     return findings.sort((a, b) => a.lba - b.lba);
   }
 

@@ -18,6 +18,8 @@ export type Verdict = ReadVerdict | 'passed' | null;
 export interface Look {
   readonly blocks: number;
   readonly verdict: Verdict;
+  /** Whether something was wrong with what was looked at last: with all of it, or, behind blocks that are clean, with the transfer that follows them. */
+  readonly wrong: boolean;
 }
 
 export interface ScrubWay {
@@ -90,9 +92,11 @@ function byBlockPath(
     notSoftware,
     look: async (lba, blocks, signal) => {
       const came = await disk.readThrough(lba, blocks, signal);
+      // An error is that of a request, in which there may be neighbours.
+      const wrong = false;
       return came > 0
-        ? { blocks: came, verdict: 'passed' }
-        : { blocks: oneTransfer(disk, blocks), verdict: null };
+        ? { blocks: came, verdict: 'passed', wrong }
+        : { blocks: oneTransfer(disk, blocks), verdict: null, wrong };
     },
   };
 }
@@ -111,7 +115,7 @@ function byVerify(disk: Disk, notSoftware: string): ScrubWay | null {
     look: async (lba, all, signal) => {
       const blocks = oneTransfer(disk, all);
       const { kind } = await verifyByDisk(disk, lba, blocks, signal);
-      return { blocks, verdict: kind === 'good' ? 'passed' : null };
+      return { blocks, verdict: kind === 'good' ? 'passed' : null, wrong: kind !== 'good' };
     },
   };
 }

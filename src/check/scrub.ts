@@ -257,10 +257,19 @@ class ScrubJob {
   }
 
   async #judge(stretch: Judged, first: Seen, tools: ScrubTools): Promise<void> {
+    let wrong = false;
     for (let seen = first; ; seen = await this.#lookOver(stretch.rest)) {
-      for (const { blocks, verdict } of seen.looks) {
+      for (const look of seen.looks) {
+        const { blocks, verdict } = look;
         const transfer = new ScrubTransfer(tools, { lba: stretch.rest.lba, blocks });
-        stretch.add(blocks, await transfer.examine(verdict), transfer.counts);
+        const isClean = verdict === 'passed' || verdict?.bad === 0;
+        stretch.add(
+          blocks,
+          await transfer.examine(verdict, wrong || (look.wrong && !isClean)),
+          transfer.counts,
+        );
+        // With the next one, then.
+        wrong = look.wrong && isClean;
       }
       if (seen.failure) throw seen.failure.reason;
       if (stretch.rest.blocks === 0) return;

@@ -349,7 +349,7 @@ export class Disk implements AsyncDisposable {
     const run = this.#transfers(lba, blocks);
     if (path === 'block-pi') return judgeBlockPi(this.#blockPi(), run);
     this.#requireRead(run.blocks, PROTECT.checked);
-    const none = { blocks: run.blocks, verdict: null };
+    const none = { blocks: run.blocks, verdict: null, wrong: false };
     const proof = await this.proof(signal);
     const holds = () => proof?.unitAttentions === this.transport?.unitAttentions;
     if (proof?.result !== 'crosses' || !holds() || !this.diskProfile) return none;

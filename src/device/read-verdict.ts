@@ -20,6 +20,8 @@ export interface ReadVerdict {
 export interface BlocksJudged {
   readonly blocks: number;
   readonly verdict: ReadVerdict | null;
+  /** Whether something was wrong with what was read last: with all of it, or, behind blocks that are clean, with the transfer that follows them. */
+  readonly wrong: boolean;
 }
 
 /** Transfers side by side, of so many blocks each. */
@@ -30,10 +32,14 @@ export interface TransferRun {
 }
 
 /** What a run came to is of one transfer at least, if only that it has no verdict. */
-export function blocksJudged({ blocks }: TransferRun, { reads, verified }: NativeRunVerdict): BlocksJudged {
+export function blocksJudged(
+  { blocks }: TransferRun,
+  { reads, verified, clean }: NativeRunVerdict,
+): BlocksJudged {
   return {
     blocks: blocks * Math.max(1, reads),
     verdict: verified && { ...verified, badIntervals: [...verified.badIntervals] },
+    wrong: !clean,
   };
 }
 
@@ -69,9 +75,9 @@ export async function judgedReads(node: JudgingNode, reads: InterleavedReads): P
   const whole = [errno, status, hostStatus, driverStatus, resid].every((one) => one === 0) && !overrun;
   // What ends too early leaves the last tuple untouched.
   if (!whole || isPoison(data, bytes - profile.tupleSize, bytes))
-    return { ...result, verified: null, reads: 0 };
+    return { ...result, verified: null, reads: 0, clean: false };
   const options = { profile, layout: 'interleaved', seed, findingsMax: BAD_NAMED_MAX } as const;
   const { checked, escaped, bad, findings } = defaultEngine().verify(data, null, options);
   const badIntervals = Uint32Array.from(findings, ({ interval }) => interval);
-  return { ...result, verified: { checked, escaped, bad, badIntervals }, reads: 1 };
+  return { ...result, verified: { checked, escaped, bad, badIntervals }, reads: 1, clean: bad === 0 };
 }

@@ -339,6 +339,8 @@ export interface ScrubCounts {
   /** Blocks that did not stand still, and such that could not be read: they are in no other count. */
   readonly changing: number;
   readonly unreadable: number;
+  /** Times that something was wrong with a transfer, of which nothing was found when it was looked at again. */
+  readonly transient: number;
 }
 
 export interface ScrubReport {

@@ -58,6 +58,10 @@ const COUNTS: readonly (readonly [keyof ScrubCounts, string])[] = [
   ['refused', 'blocks refused, in which the software found or saw nothing wrong'],
   ['changing', 'blocks changing: they did not stand still, and nobody judged them'],
   ['unreadable', 'blocks that cannot be read'],
+  [
+    'transient',
+    'TIMES SOMETHING WAS WRONG that was right when it was read again: cable, host adapter or memory, or a write meanwhile',
+  ],
 ];
 
 function countsText({ counts, checked, checker }: ScrubReport): string[] {

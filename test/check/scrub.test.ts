@@ -140,7 +140,25 @@ t.test('blocks that cannot be read are named, and the scrub goes on', async (t) 
 t.test('what the disk refuses and the software finds right', async (t) => {
   await using subject = await filled();
   subject.emulated.addFault({ kind: 'guard', lba: 50n, blocks: 1n, on: 'read', place: 'wire', times: 1 });
-  t.same(told(await scrub(subject.disk)), { ok: BLOCKS }, 'wrong once is no finding');
+  const once = await scrub(subject.disk);
+  t.same(told(once), { ok: BLOCKS, transient: 1 }, 'wrong once is no finding, and is told');
+  t.same(once.findings, []);
+});
+
+t.test('what is wrong once, whatever it is, is told', async (t) => {
+  await using subject = await filled({ checks: { guard: false, app: false, ref: false } });
+  for (const fault of [
+    { kind: 'guard', lba: 50n, blocks: 1n, on: 'read', place: 'wire', times: 1 },
+    { kind: 'medium-error', lba: 50n, blocks: 1n, times: 1 },
+  ] as const) {
+    subject.emulated.addFault(fault);
+    t.same(told(await scrub(subject.disk)), { ok: BLOCKS, transient: 1 }, fault.kind);
+  }
+  subject.emulated.addFault({ kind: 'busy', times: 1 });
+  subject.emulated.addFault({ kind: 'unit-attention', times: 1 });
+  t.same(told(await scrub(subject.disk)), { ok: BLOCKS }, 'what says nothing of a block is not');
+  await subject.change(50, flipGuard);
+  t.match(told(await scrub(subject.disk)), { ok: BLOCKS - 1, bad: 1, transient: undefined });
 });
 
 t.test('a UNIT ATTENTION ends the proof; it is made anew and nothing is lost', async (t) => {
@@ -233,6 +251,7 @@ function looking(reader: Reader, paths?: Parameters<typeof fakeDisk>[1]): Disk {
     judge: async (_: string, __: bigint, blocks: number) => ({
       blocks: Math.min(blocks, disk.transferBlocksMax),
       verdict: null,
+      wrong: false,
     }),
     readThrough: async (lba: bigint, blocks: number) => {
       const transfer = Math.min(blocks, disk.transferBlocksMax);

@@ -15,7 +15,7 @@ function node(name: string, calls: string[], answer: Partial<SgVerifyResult> = {
     },
     sgVerify: async () => {
       calls.push(`${name} sgVerify`);
-      return { ...GOOD, verified: null, reads: 0, ...answer };
+      return { ...GOOD, verified: null, reads: 0, clean: true, ...answer };
     },
     close: async () => {
       calls.push(`${name} close`);

@@ -20,6 +20,7 @@ t.test('what is wrong is counted and named', async (t) => {
   t.same(await filled.disk.judge('passthrough', 500n, 16), {
     blocks: 16,
     verdict: { checked: 16, escaped: 0, bad: 0, badIntervals: [] },
+    wrong: false,
   });
   for (const lba of [503, 510]) {
     await filled.change(lba, (block) => {
@@ -30,6 +31,7 @@ t.test('what is wrong is counted and named', async (t) => {
   t.same(await filled.disk.judge('passthrough', 500n, 16), {
     blocks: 16,
     verdict: { checked: 15, escaped: 1, bad: 2, badIntervals: [3, 10] },
+    wrong: true,
   });
   const { transferBlocksMax } = filled.disk;
   t.match(await filled.disk.judge('passthrough', 600n, BLOCKS - 600), {
@@ -45,8 +47,8 @@ t.test('no verdict where tuples do not cross, or are refused', async (t) => {
   await filled.change(500, (block) => {
     block[3]! ^= 1;
   });
-  const none = { blocks: 1, verdict: null };
-  t.same(await filled.disk.judge('passthrough', 500n, 1), none, 'the disk refuses it');
+  const none = { blocks: 1, verdict: null, wrong: false };
+  t.same(await filled.disk.judge('passthrough', 500n, 1), { ...none, wrong: true }, 'the disk refuses it');
   await using strips = await FilledDisk.make({ blocks: BLOCKS });
   strips.emulated.addFault({ kind: 'strip-pi' });
   t.same(await strips.disk.judge('passthrough', 500n, 1), none);
@@ -87,7 +89,7 @@ t.test('a UNIT ATTENTION to another command while it is under way', async (t) =>
   });
   t.match(await asked, { retries: [/power on/i] });
   answer();
-  t.same(await judged, { blocks: 4, verdict: null });
+  t.same(await judged, { blocks: 4, verdict: null, wrong: false });
   t.match(await disk.judge('passthrough', 8n, 4), { blocks: 4, verdict: { bad: 0 } }, 'proved anew');
 });
 
@@ -99,7 +101,12 @@ function judgingNode(unclean = Number.POSITIVE_INFINITY, ending: Partial<SgResul
     const reads = Math.min(unclean, request.cdbs.length);
     const verified = { checked: 2 * reads, escaped: 0, bad: 0, badIntervals: new Uint32Array() };
     const answer = reads < request.cdbs.length ? { ...GOOD, ...ending } : GOOD;
-    return { ...answer, reads, verified: reads === 0 ? null : verified };
+    return {
+      ...answer,
+      reads,
+      verified: reads === 0 ? null : verified,
+      clean: reads === request.cdbs.length,
+    };
   };
   return { asked, node: { sgIo: () => Promise.reject(new Error('not asked')), sgVerify } };
 }

@@ -69,6 +69,11 @@ async function emulated(t: Test, type: 1 | 2): Promise<void> {
   t.same(clean.findings, []);
   t.same(told(clean), { ok: BLOCKS });
   await t.test('by its nodes', (t) => byNodes(t, disk));
+  for (const queueDepth of DEPTHS) {
+    await using again = await openDevice(attached.sg, { queueDepth });
+    unit.addFault({ kind: 'guard', lba: 7000n, blocks: 1n, on: 'read', place: 'wire', times: 1 });
+    t.same(told(await scrub(again)), { ok: BLOCKS, transient: 1 }, 'wrong once, in the middle of a job');
+  }
 
   const flip = (at: number) => (block: Uint8Array) => {
     block[at]! ^= 0x10;

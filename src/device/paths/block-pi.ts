@@ -72,10 +72,13 @@ export async function judgeBlockPi(source: BlockPiSource, run: TransferRun): Pro
   const bytes = run.blocks * blockSize;
   const { flags, seed } = attribute(profile, offset, NO_TUPLES);
   const rule = nativeReadRule(profile, seed, BAD_NAMED_MAX);
-  if (rule === null) return { blocks: run.blocks, verdict: null };
+  if (rule === null) return { blocks: run.blocks, verdict: null, wrong: false };
   const tupleBytes = metadataLength(profile, bytes);
   const request = { offset, bytes, tupleBytes, reads: run.count, flags, seed, rule };
-  return blocksJudged(run, await handle.verifyWithPi(request));
+  const result = await handle.verifyWithPi(request);
+  const judged = blocksJudged(run, result);
+  // An error is that of a request, which the block layer may have made of neighbours too.
+  return { ...judged, wrong: judged.wrong && result.errno === 0 };
 }
 
 const NO_TUPLES = new Uint8Array(0);

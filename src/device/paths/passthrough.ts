@@ -115,8 +115,13 @@ export async function judgeInterleaved(
   });
   const first = { profile, blockSize, ...run };
   const commands = { cdbs, bytes: protectedLength(first), profile, seed: seedOf(first), signal };
-  return blocksJudged(run, (await transport.judge(commands)).result);
+  const { result, outcome } = await transport.judge(commands);
+  const judged = blocksJudged(run, result);
+  return { ...judged, wrong: judged.wrong && !NOT_NOW.includes(outcome.kind) };
 }
+
+/** What says nothing of the blocks. */
+const NOT_NOW: readonly ScsiOutcome['kind'][] = ['unit-attention', 'busy', 'task-set-full', 'not-ready'];
 
 /**
  * Writes the data alone: WRPROTECT 000b. It is not sent again after a UNIT ATTENTION, by which the disk may be another; and to a disk that
