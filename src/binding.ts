@@ -190,7 +190,7 @@ export interface OpenNodes {
 /**
  * One open device node with threads of its own, never of libuv's pool: calls are begun in their order, as many at once as it has threads,
  * and answered as they end. Every call answers with an errno (positive, 0 for success) instead of throwing; a call after close() answers
- * EBADF (9), the 65th that waits EAGAIN (11).
+ * EBADF (9), one that would wait behind 64 others, or behind as many as it has threads where those are more, EAGAIN (11).
  */
 export interface NativeHandle {
   /** open(2) with O_CLOEXEC added. */

@@ -59,7 +59,7 @@ struct Destination {
 
 namespace {
 
-constexpr std::size_t kQueueMax = 64;
+constexpr std::size_t kQueueMin = 64;
 constexpr std::size_t kThreadsMax = 128;
 constexpr std::size_t kRunMax = 1024;
 
@@ -359,8 +359,10 @@ Handle::Handle(const Napi::CallbackInfo& info)
   const std::size_t threads =
       info[0].IsUndefined() ? 1 : static_cast<std::size_t>(to_integer(info[0], "threads", 1, kThreadsMax));
   const bool idle = !info[1].IsUndefined() && to_boolean(info[1], "idle");
+  // As many calls as there are threads can be begun before the first of these has taken one.
+  const std::size_t queue_max = std::max(kQueueMin, threads);
   executor_ = std::make_unique<Executor<Lane>>(
-      threads, kQueueMax, [node = std::make_shared<DeviceNode>(threads), idle](std::size_t thread) {
+      threads, queue_max, [node = std::make_shared<DeviceNode>(threads), idle](std::size_t thread) {
         if (idle) become_idle();
         return Lane{.node = node, .thread = thread, .ring = {}, .data = {}, .tuples = {}};
       });

@@ -378,6 +378,18 @@ t.test('a full queue answers EAGAIN, and serves all that it took', async (t) => 
   await handle.close();
 });
 
+t.test('a handle takes as many calls at once as it has threads', async (t) => {
+  for (let round = 0; round < 5; round++) {
+    const handle = new Handle(128);
+    for (let burst = 0; burst < 5; burst++) {
+      const calls = await Promise.all(Array.from({ length: 128 }, () => handle.status()));
+      const refused = calls.filter((call) => call.errno === errno.EAGAIN);
+      t.equal(refused.length, 0, `burst ${burst} on handle ${round}`);
+    }
+    await handle.close();
+  }
+});
+
 t.test('a handle with three threads has three calls under way, and answers them as they end', async (t) => {
   const folder = t.testdir({});
   const [first, second] = ['first', 'second'].map((name) => makeFifo(join(folder, name))) as [string, string];
