@@ -3,6 +3,7 @@
  */
 import type { Answer, BlocksRead, ProtectedBlocks } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
+import { isErrnoOfBlock } from '../device/errno.js';
 import {
   type Cell,
   type CommandForm,
@@ -114,8 +115,9 @@ function readOne(
 /** Whether an answer is about a block that is bad, so that others of the same transfer may be good. */
 export function isOfBlock(answer: Answer): boolean {
   if (answer.kind !== 'failed') return answer.kind === 'refused';
-  if (answer.error.code !== 'ERR_CHECK_CONDITION') return answer.error.code === 'ERR_IO';
-  return senseKeyOf(answer.error) === SENSE_KEY.MEDIUM_ERROR;
+  const { code, errno } = answer.error;
+  if (code === 'ERR_CHECK_CONDITION') return senseKeyOf(answer.error) === SENSE_KEY.MEDIUM_ERROR;
+  return code === 'ERR_IO' && (errno === undefined || isErrnoOfBlock(errno));
 }
 
 /** Collects what is said of the transfers. */

@@ -47,6 +47,24 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
   [ERRNO.ECANCELED]: { code: 'ERR_CLOSED' },
 };
 
+/**
+ * What the block layer ends a transfer with (blk_errors of block/blk-core.c), and whether one of its blocks can be why. EREMOTEIO and EBADE are
+ * numbers: Node has no constants of them.
+ */
+const IS_OF_BLOCK: Readonly<Record<number, boolean>> = {
+  [ERRNO.EIO]: true, // BLK_STS_IOERR
+  [ERRNO.ENODATA]: true, // BLK_STS_MEDIUM
+  [ERRNO.EILSEQ]: true, // BLK_STS_PROTECTION
+  121: true, // BLK_STS_TARGET
+  [ERRNO.ENOLINK]: false, // BLK_STS_TRANSPORT
+  52: false, // BLK_STS_RESV_CONFLICT, BLK_STS_NEXUS before Linux 6.4
+};
+
+/** Whether an errno of the block paths can be of one block, so that others of the same transfer may be good. What the table does not have cannot. */
+export function isErrnoOfBlock(errno: number): boolean {
+  return IS_OF_BLOCK[errno] ?? false;
+}
+
 /** `EILSEQ (Invalid or incomplete multibyte or wide character)` helps nobody: the name alone, in the kernel's spelling. */
 export function errnoName(errno: number): string {
   // libuv knows fewer: ENOLCK is none of its own.

@@ -3,6 +3,7 @@ import t from 'tap';
 import type { SgRequest, SgResult } from '../../src/binding.js';
 import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
 import type { Disk } from '../../src/device/disk.js';
+import { ERRNO, errnoError, errnoName } from '../../src/device/errno.js';
 import { openInProcess } from '../../src/device/in-process.js';
 import { PROOF_BLOCKS } from '../../src/device/proof.js';
 import { IntegrityError } from '../../src/errors.js';
@@ -283,6 +284,35 @@ t.test('blocks that no path can read are one finding', async (t) => {
   t.same(places(report), [['read-error', 300, 3, null]]);
   t.match(report.findings[0], { path: 'block-pi' });
   t.same(told(report), { ok: 1021, unreadable: 3 });
+});
+
+t.test("an errno that is of no block ends the scrub, and is no block's read-error", async (t) => {
+  const [EBADE, EREMOTEIO] = [52, 121];
+  const { EIO, ENODATA, EILSEQ, ENOLINK, ENOMEM, EINVAL, EOPNOTSUPP, ENOSPC } = ERRNO;
+  const failing = (errno: number) => {
+    const seen = { reads: 0 };
+    const reader: Reader = (path, lba, blocks) => {
+      const error = errnoError(errno, 'read', '/dev/sdx');
+      if (lba > 302n || lba + BigInt(blocks) <= 300n) return goodReader(path, lba, blocks);
+      seen.reads++;
+      return { lba, blocks, data: null, tuples: null, answer: { kind: 'failed', error } };
+    };
+    return { reader, seen };
+  };
+  for (const errno of [EIO, ENODATA, EILSEQ, EREMOTEIO]) {
+    const report = await scrub(looking(failing(errno).reader));
+    t.equal(report.ended, 'finished', `${errno}`);
+    t.same(places(report), [['read-error', 300, 3, null]], `${errno}`);
+  }
+  for (const errno of [ENOLINK, EBADE, ENOMEM, EINVAL, EOPNOTSUPP, ENOSPC]) {
+    const { reader, seen } = failing(errno);
+    const report = await scrub(looking(reader));
+    t.match(report, { ended: 'failed', reason: `/dev/sdx: read: ${errnoName(errno)}`, findings: [] });
+    t.equal(report.done, 288, 'what was before it counts');
+    t.equal(seen.reads, 1, 'it is not read in halves');
+    const byKernel = await scrub(looking(reader, ['passthrough', 'block']));
+    t.match(byKernel, { checker: 'kernel', ended: 'failed', findings: [], counts: { unreadable: 0 } });
+  }
 });
 
 t.test('the kernel alone: its word, which is none of the software', async (t) => {
