@@ -2,10 +2,10 @@
  * How far a scrub is, in a file: after a crash it goes on from there. What stands in it is done, whatever happens while it is written.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Disk } from '../device/disk.js';
-import { FileLock } from '../device/file-lock.js';
+import { FileLock, isSame } from '../device/file-lock.js';
 import { syncFolderOf } from '../device/sync-folder.js';
 import { fileErrorCode, IntegrityError } from '../errors.js';
 import type { ScrubCounts, ScrubFinding } from '../report/model.js';
@@ -51,18 +51,23 @@ const LOCK = '.lock';
 
 /** The state of one scrub, which alone works with it as long as it is open. Declare it with `await using`. */
 export class StateFile implements AsyncDisposable {
-  /** What was in the file; null where there was none. */
-  readonly state: ScrubState | null;
   readonly #path: string;
   readonly #subject: Subject;
   /** Of a file beside it: the state itself is a new file each time it is written. */
   readonly #lock: FileLock;
+  #state: ScrubState | null = null;
+  /** The file that was read, or that took the name last; null where there was none. It is open: else its inode could be another file's. */
+  #own: FileHandle | null = null;
 
-  private constructor(path: string, subject: Subject, state: ScrubState | null, lock: FileLock) {
+  private constructor(path: string, subject: Subject, lock: FileLock) {
     this.#path = path;
     this.#subject = subject;
-    this.state = state;
     this.#lock = lock;
+  }
+
+  /** What was in the file; null where there was none. */
+  get state(): ScrubState | null {
+    return this.#state;
   }
 
   /**
@@ -81,43 +86,57 @@ export class StateFile implements AsyncDisposable {
     const subject = subjectOf(disk, way, range, sample);
     const stats = await told(path, 'looked at', () => lstat(path).catch(unlessMissing));
     if (stats !== null && !stats.isFile()) throw notOurs(path, 'it is no regular file');
-    const lock = await lockBeside(path);
+    const file = new StateFile(path, subject, await lockBeside(path));
     try {
-      const found = await told(path, 'read', () => readFile(path, 'utf8').catch(unlessMissing));
-      const state = found === null ? null : parse(path, found, subject, plan);
-      const file = new StateFile(path, subject, state, lock);
+      await file.#read(plan);
       // That it can be written is known before hours have gone by.
-      await file.write(state ?? { transfers: 0, blocks: 0, counts: noCounts(), ...NO_FINDINGS });
+      await file.write(file.state ?? { transfers: 0, blocks: 0, counts: noCounts(), ...NO_FINDINGS });
       return file;
     } catch (error) {
-      await lock.remove();
+      await file[Symbol.asyncDispose]();
       throw error;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#own?.close();
     await this.#lock.remove();
+  }
+
+  async #read(plan: ScrubPlan): Promise<void> {
+    const { O_RDONLY, O_NONBLOCK, O_NOFOLLOW } = constants;
+    const found = await told(this.#path, 'read', async () => {
+      this.#own = await open(this.#path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW).catch(unlessMissing);
+      return this.#own?.readFile('utf8');
+    });
+    if (found !== undefined) this.#state = parse(this.#path, found, this.#subject, plan);
   }
 
   /**
    * Whole, or as it was before: under another name first, on the medium before it is renamed, and the name as well.
    *
-   * @throws ERR_BUSY when the lock is no longer where others look for it; ERR_USAGE when something else has the other name; ERR_IO, ERR_PERMISSION
+   * @throws ERR_BUSY when the lock is no longer where others look for it, and when another file has the state's name; ERR_USAGE when something
+   * else has the other name; ERR_IO, ERR_PERMISSION
    */
   async write(state: ScrubState): Promise<void> {
     const text = `${JSON.stringify({ file: VERB, version: VERSION, ...this.#subject, state })}\n`;
     const next = this.#path + NEXT;
     await told(this.#path, 'written', async () => {
       await this.#requireLock();
-      await using file = await openNext(this.#path);
+      const file = await openNext(this.#path);
+      let done: FileHandle | null = file;
       try {
         await file.truncate();
         await file.writeFile(text);
         await file.sync();
+        await this.#requireOwn();
         await rename(next, this.#path);
+        [done, this.#own] = [this.#own, file];
       } catch (error) {
         await rm(next, { force: true }).catch(() => {});
         throw error;
+      } finally {
+        await done?.close();
       }
       await syncFolderOf(this.#path);
     });
@@ -127,9 +146,23 @@ export class StateFile implements AsyncDisposable {
   async remove(): Promise<void> {
     await told(this.#path, 'removed', async () => {
       await this.#requireLock();
+      await this.#requireOwn();
       await rm(this.#path, { force: true });
       await syncFolderOf(this.#path);
     });
+  }
+
+  /** Only between this look and the call that follows it can another file still take the name. */
+  async #requireOwn(): Promise<void> {
+    const there = await lstat(this.#path, { bigint: true }).catch(unlessMissing);
+    // Whoever took the state away may have it written again. A folder gives its name to no file: the system call says so.
+    if (there === null || there.isDirectory()) return;
+    if (this.#own !== null && isSame(await this.#own.stat({ bigint: true }), there)) return;
+    throw new IntegrityError(
+      'ERR_BUSY',
+      `state ${this.#path} is another file by now: it took the name while this scrub ran`,
+      { advice: 'See whose it is, and name another file.' },
+    );
   }
 
   async #requireLock(): Promise<void> {

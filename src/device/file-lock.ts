@@ -67,8 +67,9 @@ export class FileLock {
 const MAKE = constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOCTTY;
 
 /** What is one file's alone as long as it is open. */
-type Identity = Pick<BigIntStats, 'dev' | 'ino'>;
+export type Identity = Pick<BigIntStats, 'dev' | 'ino'>;
 
-const isSame = (one: Identity, other: Identity | null) => one.dev === other?.dev && one.ino === other.ino;
+export const isSame = (one: Identity, other: Identity | null): boolean =>
+  one.dev === other?.dev && one.ino === other.ino;
 
 const named = (path: string): Promise<BigIntStats | null> => stat(path, { bigint: true }).catch(() => null);

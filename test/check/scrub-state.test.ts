@@ -4,14 +4,19 @@ import {
   chmodSync,
   existsSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import files from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -26,8 +31,8 @@ import { FilledDisk } from '../support/filled-disk.js';
 
 const BLOCKS = 8192;
 const dir = t.testdir();
-let files = 0;
-const newFile = () => join(dir, `state-${files++}`);
+let names = 0;
+const newFile = () => join(dir, `state-${names++}`);
 
 const flipGuard = (block: Uint8Array) => {
   block[512]! ^= 0x01;
@@ -285,6 +290,17 @@ t.test('whatever number of it is another: refused, or its figures can be', async
 /** Whatever has the name of this state, or begins with it. */
 const leftOf = (state: string) => readdirSync(dir).filter((name) => name.startsWith(basename(state)));
 
+/** What this process has open in a folder. */
+const descriptorsOf = (folder: string) =>
+  readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return path.startsWith(folder) ? [path] : [];
+    } catch {
+      return [];
+    }
+  });
+
 t.test('a state is one scrub at a time', async (t) => {
   await using filled = await subject();
   await using other = await filled.emulated.open();
@@ -410,6 +426,96 @@ t.test('a lock that is taken away: the state is left to whoever has it now', asy
     t.equal(readFileSync(state, 'utf8'), 'theirs', name);
     t.same(leftOf(state), [basename(state), ...(replaced ? [`${basename(state)}.lock`] : [])], name);
   }
+});
+
+t.test('another file that has taken the name of the state is left alone', async (t) => {
+  await using filled = await subject();
+  const putBeside = (state: string) => {
+    writeFileSync(`${state}.other`, 'theirs');
+    renameSync(`${state}.other`, state);
+  };
+  // Its inode may be the one that has just become free.
+  const putAnew = (state: string) => {
+    rmSync(state);
+    writeFileSync(state, 'theirs');
+  };
+  const link = (state: string) => {
+    const other = newFile();
+    writeFileSync(other, 'theirs');
+    rmSync(state);
+    symlinkSync(other, state);
+  };
+  for (const put of [putBeside, putAnew, link])
+    for (const blocks of [1000, BLOCKS])
+      for (const resumed of [false, true]) {
+        const what = `${put.name}, ${blocks} blocks, ${resumed ? 'resumed' : 'begun'}`;
+        const state = newFile();
+        if (resumed) await until(filled, 500, { state });
+        const controller = new AbortController();
+        let taken = false;
+        const report = await scrub(filled.disk, {
+          state,
+          signal: controller.signal,
+          onProgress: ({ done }) => {
+            if (done < blocks || taken) return;
+            taken = true;
+            put(state);
+            if (blocks < BLOCKS) controller.abort();
+          },
+        });
+        t.match(
+          report,
+          { ended: 'failed', resumed, reason: `state ${state} is another file by now: ` },
+          what,
+        );
+        t.equal(readFileSync(state, 'utf8'), 'theirs', what);
+        t.equal(lstatSync(state).isSymbolicLink(), put === link, what);
+        t.same(leftOf(state), [basename(state)], what);
+        t.same(descriptorsOf(dir), [], 'nothing of it stays open');
+      }
+});
+
+t.test('a file that takes the name before the state was ever there', async (t) => {
+  await using filled = await subject();
+  t.teardown(() => syncBuiltinESMExports());
+  const state = newFile();
+  const { lstat } = files;
+  let looks = 0;
+  t.intercept(files, 'lstat', {
+    value: async (...args: Parameters<typeof lstat>) => {
+      // The second look is the one before the state takes its name.
+      if (args[0] === state && ++looks === 2) writeFileSync(state, 'theirs');
+      return lstat(...args);
+    },
+  });
+  syncBuiltinESMExports();
+  await t.rejects(scrub(filled.disk, { state }), {
+    code: 'ERR_BUSY',
+    message: `state ${state} is another file by now`,
+    advice: /name another file/,
+  });
+  t.equal(readFileSync(state, 'utf8'), 'theirs');
+  t.same(leftOf(state), [basename(state)]);
+});
+
+t.test('a state that has vanished is written again', async (t) => {
+  await using filled = await subject();
+  const state = newFile();
+  const controller = new AbortController();
+  const report = await scrub(filled.disk, {
+    state,
+    signal: controller.signal,
+    onProgress: () => {
+      if (controller.signal.aborted) return;
+      rmSync(state);
+      controller.abort();
+    },
+  });
+  t.match(report, { ended: 'interrupted' });
+  t.match(await scrub(filled.disk, { state }), { ended: 'finished', resumed: true });
+  t.match(await scrub(filled.disk, { state, onProgress: () => rmSync(state, { force: true }) }), {
+    ended: 'finished',
+  });
 });
 
 t.test('names that are none of a state', async (t) => {
