@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { runProgram } from './program.js';
 
 // A terminal that has gone is no reason to leave a disk half written.
@@ -11,7 +12,12 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 
 const interrupt = new AbortController();
 // What is in flight ends and what was written is put back; a second signal must not cut that short.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupt.abort());
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupt.abort());
+// Node forgets what it was started with ignored. nohup leaves none of these a terminal: then no terminal's hang-up is ours.
+const hasTerminal = [0, 1, 2].some((fd) => isatty(fd));
+process.on('SIGHUP', () => {
+  if (hasTerminal) interrupt.abort();
+});
 // Nor must a fault of ours.
 let fault = false;
 process.on('uncaughtException', (error) => {

@@ -95,6 +95,30 @@ t.test('SIGINT is heard between the commands of a disk in this process', async (
   t.ok(report.done > 5000 && report.done < 15_000, `${report.done}`);
 });
 
+/** It sends itself the signal with the trace of a command in the middle of the disk; its stdout is a file. */
+function hungUp(run: (command: string) => readonly [string, ...string[]]) {
+  const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
+  const out = join(dir, 'hung-up');
+  const signalled = `data:text/javascript,process.stderr.write = (text) => {
+    if (/protect=1 lba=9100 /.test(text)) process.kill(process.pid, 'SIGHUP');
+    return true;
+  };`;
+  const args = ['--import', signalled, main, 'scrub', '--testbed', 'disk', '--trace', '--json'];
+  const quoted = [process.execPath, ...args].map((arg) => `'${arg.replaceAll("'", "'\\''")}'`).join(' ');
+  const [program, ...rest] = run(`${quoted} >'${out}'`);
+  const { status } = spawnSync(program, rest, { timeout: 20_000 });
+  return { status, report: lines(readFileSync(out, 'utf8')).at(-1) };
+}
+
+t.test('a hang-up passes by what nohup runs, and ends what has a terminal', async (t) => {
+  for (const before of ['trap "" HUP; exec', 'exec nohup']) {
+    const { status, report } = hungUp((command) => ['sh', '-c', `${before} ${command}`]);
+    t.match({ status, report }, { status: 0, report: { ended: 'finished', done: 32768 } }, before);
+  }
+  const { status, report } = hungUp((command) => ['script', '-qec', command, '/dev/null']);
+  t.match({ status, report }, { status: 130, report: { ended: 'interrupted' } });
+});
+
 t.test('--trace names the commands, --idle is taken', async (t) => {
   const { stderr, status } = await scrub('--blocks', '16', '--trace', '--idle');
   t.equal(status, 0);
