@@ -144,10 +144,14 @@ alignas(kVectorBytes) constexpr std::array<std::uint64_t, 2 * kWords> kCounted =
 // is slower by a fifth, and from memory faster by as much. For runs at multiples of a quadword.
 struct ByLines {
   static constexpr unsigned kWholeLine = 0xff;
+  // So far ahead is asked for: what follows the eight runs.
+  static constexpr std::size_t kAheadBytes = kRuns * kRunBytes + kVectorBytes;
 
   // Of the lines that a run shares, `before` and `behind` say whether what precedes and follows it there is
   // the caller's too; else it is not touched.
   BLKINT_TARGET void begin(const std::uint8_t* run, bool before, bool behind) noexcept {
+#pragma GCC unroll 8
+    for (std::size_t v = 0; v < kRunVectors; ++v) __builtin_prefetch(run + kAheadBytes + v * kVectorBytes);
     const std::size_t quadwords = reinterpret_cast<std::uintptr_t>(run) % kVectorBytes / kWords;
     const std::uint8_t* const begins = run - quadwords * kWords;
     order = load(&kCounted[quadwords]);
