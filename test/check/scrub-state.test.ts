@@ -331,11 +331,11 @@ t.test('a scrub that is killed keeps nobody from its state', async (t) => {
   const args = ['scrub', '--testbed', 'disk', '--rate', '1M', '--state', state];
   const child = spawn(process.execPath, [main, ...args], { stdio: 'ignore' });
   while (!existsSync(state) && child.exitCode === null) await delay(50);
-  const theirs = readFileSync(state, 'utf8');
   await t.rejects(scrub(filled.disk, { state }), { code: 'ERR_BUSY' });
   t.equal(spawnSync(process.execPath, [main, ...args]).status, 3);
   child.kill('SIGKILL');
   await once(child, 'exit');
+  const theirs = readFileSync(state, 'utf8');
   t.same(leftOf(state), [basename(state), `${basename(state)}.lock`]);
   await t.rejects(scrub(filled.disk, { state }), { code: 'ERR_USAGE', message: /identity/ });
   t.equal(readFileSync(state, 'utf8'), theirs);
