@@ -53,6 +53,7 @@ struct Words256 {
     const Vector less = _mm256_xor_si256(words, _mm256_set1_epi16(INT16_MIN));
     return _mm256_add_epi32(sums, _mm256_madd_epi16(less, _mm256_set1_epi16(1)));
   }
+  BLKINT_TARGET static Vector add(Vector a, Vector b) noexcept { return _mm256_add_epi32(a, b); }
   BLKINT_TARGET static std::int32_t sum_of_lanes(Vector sums) noexcept {
     __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
     sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, _MM_SHUFFLE(1, 0, 3, 2)));

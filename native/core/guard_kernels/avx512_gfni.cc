@@ -18,6 +18,8 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 
 #define BLKINT_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,gfni,pclmul,vpclmulqdq")))
+// Whatever the compiler would choose: what is called shares registers with its caller.
+#define BLKINT_INLINED BLKINT_TARGET inline __attribute__((always_inline))
 #include "core/guard_kernels/folding.h"
 #include "core/guard_kernels/word_sums.h"
 #include "core/guard_kernels/x86_128.h"
@@ -113,21 +115,28 @@ BLKINT_TARGET inline __m512i add(__m512i a, __m512i b, __m512i c) noexcept {
   return _mm512_ternarylogic_epi64(a, b, c, kXor);
 }
 
-// Quadword s of the result is the sum of the quadwords of vector s.
-BLKINT_TARGET inline __m512i sums_of_quadwords(const __m512i (&v)[kRuns]) noexcept {
-  __m512i pairs[kRuns / 2];
-  for (std::size_t i = 0; i < kRuns / 2; ++i)
-    pairs[i] =
-        add(_mm512_unpacklo_epi64(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_epi64(v[2 * i], v[2 * i + 1]));
-  __m512i fours[kRuns / 4];
-  for (std::size_t i = 0; i < kRuns / 4; ++i) {
-    fours[i] = add(_mm512_shuffle_i64x2(pairs[2 * i], pairs[2 * i + 1], 0x88),
-                   _mm512_shuffle_i64x2(pairs[2 * i], pairs[2 * i + 1], 0xdd));
-  }
-  return add(_mm512_shuffle_i64x2(fours[0], fours[1], 0x88), _mm512_shuffle_i64x2(fours[0], fours[1], 0xdd));
+// A vector for each byte of the CRC.
+struct OfBytes {
+  __m512i high;
+  __m512i low;
+};
+
+// Quadwords 2 k and 2 k + 1: the sums of quadwords 2 k and 2 k + 1 of either.
+BLKINT_TARGET inline __m512i sums_of_two(__m512i a, __m512i b) noexcept {
+  return add(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+
+// Of pairs of quadwords, in the same way.
+BLKINT_TARGET inline __m512i sums_of_pairs(__m512i a, __m512i b) noexcept {
+  return add(_mm512_shuffle_i64x2(a, b, 0x88), _mm512_shuffle_i64x2(a, b, 0xdd));
 }
 
 using Runs = std::array<const std::uint8_t*, kRuns>;
+
+struct Loading {
+  bool from_memory;
+  bool ahead;  // Whether to ask for what follows in advance: not where eight runs are all.
+};
 
 // How the vectors of runs are loaded, all of one run after the other.
 struct AsTheyLie {
@@ -144,14 +153,10 @@ alignas(kVectorBytes) constexpr std::array<std::uint64_t, 2 * kWords> kCounted =
 // is slower by a fifth, and from memory faster by as much. For runs at multiples of a quadword.
 struct ByLines {
   static constexpr unsigned kWholeLine = 0xff;
-  // So far ahead is asked for: what follows the eight runs.
-  static constexpr std::size_t kAheadBytes = kRuns * kRunBytes + kVectorBytes;
 
   // Of the lines that a run shares, `before` and `behind` say whether what precedes and follows it there is
   // the caller's too; else it is not touched.
   BLKINT_TARGET void begin(const std::uint8_t* run, bool before, bool behind) noexcept {
-#pragma GCC unroll 8
-    for (std::size_t v = 0; v < kRunVectors; ++v) __builtin_prefetch(run + kAheadBytes + v * kVectorBytes);
     const std::size_t quadwords = reinterpret_cast<std::uintptr_t>(run) % kVectorBytes / kWords;
     const std::uint8_t* const begins = run - quadwords * kWords;
     order = load(&kCounted[quadwords]);
@@ -178,40 +183,73 @@ struct ByLines {
   __mmask8 mask_of_last = 0;
 };
 
-// The CRCs of eight runs, from 0, in 16 bits each.
+// So far ahead is asked for what follows: further than the eight runs that are worked on.
+constexpr std::size_t kAheadBytes = 3 * kRuns * kRunBytes / 2;
+
+// Eight runs, one after the other, as the memory's own prefetching expects it. The matrices stay in
+// registers, and so does what becomes of a run: what is stored lies in the way of loads that end in the same
+// 12 bits.
 template <typename Loads>
-BLKINT_TARGET inline __m128i crcs_of_runs_by(const Runs& runs) noexcept {
-  __m512i to_high[kRunVectors];
-  __m512i to_low[kRunVectors];
+class RunSums {
+ public:
+  BLKINT_TARGET RunSums(const Runs& runs, bool ahead) noexcept : runs_(runs), ahead_(ahead) {
 #pragma GCC unroll 8
-  for (std::size_t v = 0; v < kRunVectors; ++v) {
-    to_high[v] = load(&kOfRun[v].high);
-    to_low[v] = load(&kOfRun[v].low);
+    for (std::size_t v = 0; v < kRunVectors; ++v)
+      of_run_[v] = {.high = load(&kOfRun[v].high), .low = load(&kOfRun[v].low)};
   }
-  __m512i high[kRuns];
-  __m512i low[kRuns];
-  Loads loads;
-  // One run after the other, as the memory's own prefetching expects it; the matrices stay in registers.
-#pragma GCC unroll 1
-  for (std::size_t s = 0; s < kRuns; ++s) {
-    loads.begin(runs[s], runs[s] > runs[0], s + 1 < kRuns && runs[s + 1] > runs[s]);
-    __m512i bytes = loads.vector(0);
-    high[s] = multiply(bytes, to_high[0]);
-    low[s] = multiply(bytes, to_low[0]);
+
+  // Quadword s is the sum of the quadwords of run s.
+  BLKINT_INLINED OfBytes sums() noexcept {
+    const OfBytes first = four(0);
+    const OfBytes last = four(kRuns / 2);
+    return {.high = sums_of_pairs(first.high, last.high), .low = sums_of_pairs(first.low, last.low)};
+  }
+
+ private:
+  BLKINT_INLINED OfBytes four(std::size_t s) noexcept {
+    const OfBytes first = two(s);
+    const OfBytes last = two(s + 2);
+    return {.high = sums_of_pairs(first.high, last.high), .low = sums_of_pairs(first.low, last.low)};
+  }
+  BLKINT_INLINED OfBytes two(std::size_t s) noexcept {
+    const OfBytes first = one(s);
+    const OfBytes last = one(s + 1);
+    return {.high = sums_of_two(first.high, last.high), .low = sums_of_two(first.low, last.low)};
+  }
+  BLKINT_INLINED OfBytes one(std::size_t s) noexcept {
+    if (ahead_) {
+#pragma GCC unroll 8
+      for (std::size_t v = 0; v < kRunVectors; ++v)
+        __builtin_prefetch(runs_[s] + kAheadBytes + v * kVectorBytes);
+    }
+    loads_.begin(runs_[s], runs_[s] > runs_[0], s + 1 < kRuns && runs_[s + 1] > runs_[s]);
+    __m512i bytes = loads_.vector(0);
+    OfBytes sums{.high = multiply(bytes, of_run_[0].high), .low = multiply(bytes, of_run_[0].low)};
 #pragma GCC unroll 8
     for (std::size_t v = 1; v + 1 < kRunVectors; v += 2) {
-      bytes = loads.vector(v);
-      const __m512i next = loads.vector(v + 1);
-      high[s] = add(high[s], multiply(bytes, to_high[v]), multiply(next, to_high[v + 1]));
-      low[s] = add(low[s], multiply(bytes, to_low[v]), multiply(next, to_low[v + 1]));
+      bytes = loads_.vector(v);
+      const __m512i next = loads_.vector(v + 1);
+      sums.high = add(sums.high, multiply(bytes, of_run_[v].high), multiply(next, of_run_[v + 1].high));
+      sums.low = add(sums.low, multiply(bytes, of_run_[v].low), multiply(next, of_run_[v + 1].low));
     }
-    bytes = loads.vector(kRunVectors - 1);
-    high[s] = add(high[s], multiply(bytes, to_high[kRunVectors - 1]));
-    low[s] = add(low[s], multiply(bytes, to_low[kRunVectors - 1]));
+    bytes = loads_.vector(kRunVectors - 1);
+    return {.high = add(sums.high, multiply(bytes, of_run_[kRunVectors - 1].high)),
+            .low = add(sums.low, multiply(bytes, of_run_[kRunVectors - 1].low))};
   }
+
+  const Runs& runs_;
+  const bool ahead_;
+  OfBytes of_run_[kRunVectors];
+  Loads loads_;
+};
+
+// The CRCs of eight runs, from 0, in 16 bits each.
+template <typename Loads>
+BLKINT_TARGET inline __m128i crcs_of_runs_by(const Runs& runs, bool ahead) noexcept {
+  const OfBytes sums = RunSums<Loads>(runs, ahead).sums();
   const __m512i order = load(&kTransposed);
-  const __m512i high_bytes = _mm512_permutexvar_epi8(order, sums_of_quadwords(high));
-  const __m512i low_bytes = _mm512_permutexvar_epi8(order, sums_of_quadwords(low));
+  const __m512i high_bytes = _mm512_permutexvar_epi8(order, sums.high);
+  const __m512i low_bytes = _mm512_permutexvar_epi8(order, sums.low);
   const __m512i high_byte =
       add(multiply(high_bytes, load(&kOfHighByte.high)), multiply(low_bytes, load(&kOfLowByte.high)));
   const __m512i low_byte =
@@ -225,11 +263,11 @@ BLKINT_TARGET inline __m128i crcs_of_runs_by(const Runs& runs) noexcept {
   return _mm_unpacklo_epi8(bytes, _mm_srli_si128(bytes, kWords));
 }
 
-BLKINT_TARGET inline __m128i crcs_of_runs(const Runs& runs, bool from_memory) noexcept {
+BLKINT_TARGET inline __m128i crcs_of_runs(const Runs& runs, const Loading& loading) noexcept {
   std::uintptr_t bits = 0;
   for (const std::uint8_t* run : runs) bits |= reinterpret_cast<std::uintptr_t>(run);
-  return from_memory && bits % kWords == 0 ? crcs_of_runs_by<ByLines>(runs)
-                                           : crcs_of_runs_by<AsTheyLie>(runs);
+  return loading.from_memory && bits % kWords == 0 ? crcs_of_runs_by<ByLines>(runs, loading.ahead)
+                                                   : crcs_of_runs_by<AsTheyLie>(runs, loading.ahead);
 }
 
 // A CRC with a run of zeros behind it, by its high and its low byte.
@@ -280,29 +318,30 @@ BLKINT_TARGET inline std::uint64_t joined(std::uint64_t before, __m128i crcs) no
 }
 
 BLKINT_TARGET inline std::uint64_t crc_of_runs(std::uint64_t crc, const std::uint8_t* at, std::size_t runs,
-                                               bool from_memory) noexcept {
+                                               const Loading& loading) noexcept {
   for (; runs >= kRuns; at += kRuns * kRunBytes, runs -= kRuns) {
     Runs of;
     for (std::size_t s = 0; s < kRuns; ++s) of[s] = at + s * kRunBytes;
-    crc = joined(crc, crcs_of_runs(of, from_memory));
+    crc = joined(crc, crcs_of_runs(of, loading));
   }
   return crc;
 }
 
 // Intervals of one run each, as many of them as fill eight; returns how many.
-BLKINT_TARGET inline std::size_t crcs_of_single_runs(const Intervals& intervals,
+BLKINT_TARGET inline std::size_t crcs_of_single_runs(const Intervals& intervals, const Loading& loading,
                                                      std::uint64_t* guards) noexcept {
   std::size_t done = 0;
   for (; intervals.count - done >= kRuns; done += kRuns) {
     Runs at;
     for (std::size_t s = 0; s < kRuns; ++s) at[s] = intervals.at + (done + s) * intervals.stride;
-    _mm512_storeu_si512(guards + done, _mm512_cvtepu16_epi64(crcs_of_runs(at, intervals.from_memory)));
+    _mm512_storeu_si512(guards + done, _mm512_cvtepu16_epi64(crcs_of_runs(at, loading)));
   }
   return done;
 }
 
 // Intervals of few runs: eight runs may be of several intervals.
-BLKINT_TARGET inline void crcs_of_few_runs(const Intervals& intervals, std::uint64_t* guards) noexcept {
+BLKINT_TARGET inline void crcs_of_few_runs(const Intervals& intervals, const Loading& loading,
+                                           std::uint64_t* guards) noexcept {
   const std::size_t runs_of_one = intervals.bytes / kRunBytes;
   const std::size_t to_next = intervals.stride - (runs_of_one - 1) * kRunBytes;
   const std::uint8_t* next = intervals.at;
@@ -321,7 +360,7 @@ BLKINT_TARGET inline void crcs_of_few_runs(const Intervals& intervals, std::uint
     std::fill(at.begin() + count, at.end(), at[0]);  // Worked on for nothing.
     left -= count;
     alignas(16) std::array<std::uint16_t, kRuns> crcs;
-    _mm_store_si128(reinterpret_cast<__m128i*>(crcs.data()), crcs_of_runs(at, intervals.from_memory));
+    _mm_store_si128(reinterpret_cast<__m128i*>(crcs.data()), crcs_of_runs(at, loading));
     for (std::size_t s = 0; s < count; ++s) {
       *guards = kHighBehindARun[*guards >> 8] ^ kLowBehindARun[*guards & 0xff] ^ crcs[s];
       if (++run < runs_of_one) continue;
@@ -332,25 +371,26 @@ BLKINT_TARGET inline void crcs_of_few_runs(const Intervals& intervals, std::uint
 }
 
 BLKINT_TARGET void crc16s(std::uint64_t before, const Intervals& intervals, std::uint64_t* guards) noexcept {
+  const std::size_t runs = intervals.bytes / kRunBytes;
+  const Loading loading{.from_memory = intervals.from_memory, .ahead = intervals.count * runs > kRuns};
   Intervals part = intervals;
   if (intervals.bytes == kRunBytes && before == 0) {
-    const std::size_t done = crcs_of_single_runs(intervals, guards);
+    const std::size_t done = crcs_of_single_runs(intervals, loading, guards);
     if (done == intervals.count) return;
     guards += done;
     part.at += done * intervals.stride;
     part.count -= done;
   }
   // What makes no whole run, then no eight runs, then the rest.
-  const std::size_t runs = intervals.bytes / kRunBytes;
   part.bytes = intervals.bytes % kRunBytes;
   crcs_by_folding<Bits128, Crc16Folding>(before, part, guards);
   part.at += part.bytes;
   part.bytes = runs % kRuns * kRunBytes;
-  if (part.bytes > 0) crcs_of_few_runs(part, guards);
+  if (part.bytes > 0) crcs_of_few_runs(part, loading, guards);
   part.at += part.bytes;
   if (runs < kRuns) return;
   for (std::size_t i = 0; i < part.count; ++i)
-    guards[i] = crc_of_runs(guards[i], part.at + i * part.stride, runs / kRuns * kRuns, part.from_memory);
+    guards[i] = crc_of_runs(guards[i], part.at + i * part.stride, runs / kRuns * kRuns, loading);
 }
 
 struct Bits512 {
@@ -394,6 +434,7 @@ struct Words512 {
     const Vector less = _mm512_xor_si512(_mm512_loadu_si512(at), _mm512_set1_epi16(INT16_MIN));
     return _mm512_add_epi32(sums, _mm512_madd_epi16(less, _mm512_set1_epi16(1)));
   }
+  BLKINT_TARGET static Vector add(Vector a, Vector b) noexcept { return _mm512_add_epi32(a, b); }
   BLKINT_TARGET static std::int32_t sum_of_lanes(Vector sums) noexcept {
     return _mm512_reduce_add_epi32(sums);
   }

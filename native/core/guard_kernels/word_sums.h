@@ -31,7 +31,7 @@ BLKINT_TARGET std::uint64_t sum_words(const std::uint8_t* at, std::size_t bytes)
     more_sums = Words::add_words(more_sums, at + done + Words::kBytes);
   }
   if (done < bytes) sums = Words::add_words(sums, at + done);
-  const std::int64_t sum = std::int64_t{Words::sum_of_lanes(sums)} + Words::sum_of_lanes(more_sums);
+  const std::int64_t sum{Words::sum_of_lanes(Words::add(sums, more_sums))};
   return static_cast<std::uint64_t>(sum + static_cast<std::int64_t>(bytes / 2) * 0x8000);
 }
 
