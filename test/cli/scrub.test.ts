@@ -146,6 +146,7 @@ t.test('what cannot be is said, and its exit status', async (t) => {
   for (const [args, message] of [
     [['--blocks', '0'], /--blocks/],
     [['--blocks', '99999'], /ERR_OUT_OF_RANGE/],
+    [['--lba', '999999999'], /block 999999999 is not on the disk: it has blocks 0 to \d+ \(ERR_OUT_OF_RANGE/],
     [['--sample', '0'], /no percentage/],
     [['--sample', '101'], /no percentage/],
     [['--sample', '-1'], /no percentage/],
