@@ -135,7 +135,7 @@ using Runs = std::array<const std::uint8_t*, kRuns>;
 
 struct Loading {
   bool from_memory;
-  bool ahead;  // Whether to ask for what follows in advance: not where eight runs are all.
+  bool ahead;  // Whether to ask for what follows in advance: not where all of it would lie behind the end.
 };
 
 // How the vectors of runs are loaded, all of one run after the other.
@@ -150,7 +150,7 @@ alignas(kVectorBytes) constexpr std::array<std::uint64_t, 2 * kWords> kCounted =
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 // By whole cache lines, of which a vector takes the end of one and the beginning of the next. In cache that
-// is slower by a fifth, and from memory faster by as much. For runs at multiples of a quadword.
+// is slower by a fifth, and from memory faster by a tenth. For runs at multiples of a quadword.
 struct ByLines {
   static constexpr unsigned kWholeLine = 0xff;
 
@@ -372,7 +372,8 @@ BLKINT_TARGET inline void crcs_of_few_runs(const Intervals& intervals, const Loa
 
 BLKINT_TARGET void crc16s(std::uint64_t before, const Intervals& intervals, std::uint64_t* guards) noexcept {
   const std::size_t runs = intervals.bytes / kRunBytes;
-  const Loading loading{.from_memory = intervals.from_memory, .ahead = intervals.count * runs > kRuns};
+  const Loading loading{.from_memory = intervals.from_memory,
+                        .ahead = intervals.from_memory || intervals.count * runs > kAheadBytes / kRunBytes};
   Intervals part = intervals;
   if (intervals.bytes == kRunBytes && before == 0) {
     const std::size_t done = crcs_of_single_runs(intervals, loading, guards);
