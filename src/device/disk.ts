@@ -399,8 +399,8 @@ export class Disk implements AsyncDisposable {
   /** Throws ERR_OUT_OF_RANGE unless the blocks are all on the disk. */
   requireRange(lba: bigint, blocks: bigint): void {
     if (lba >= 0n && blocks > 0n && lba + blocks <= this.blocks) return;
-    // Of a range that was to go to the end there are no blocks where it begins behind it.
-    const range = blocks > 0n ? `blocks ${lba} to ${lba + blocks - 1n} are not all` : `block ${lba} is not`;
+    const range =
+      lba < this.blocks ? `blocks ${lba} to ${lba + blocks - 1n} are not all` : `block ${lba} is not`;
     throw new IntegrityError(
       'ERR_OUT_OF_RANGE',
       `${this.device}: ${range} on the disk: it has blocks 0 to ${this.blocks - 1n}`,
