@@ -207,7 +207,7 @@ t.test('what cannot be sent is refused before anything is', async (t) => {
     [{ path: 'block', protect: 1 }, 'ERR_USAGE', /path block sends no command/],
     [{ path: 'block' }, 'ERR_NO_PATH', /has no path block/],
     [{ path: 'block-pi' }, 'ERR_NO_PATH', /no path block-pi: the block layer/],
-    [{ lba: BigInt(BLOCKS) }, 'ERR_OUT_OF_RANGE', /not all on the disk/],
+    [{ lba: BigInt(BLOCKS) }, 'ERR_OUT_OF_RANGE', /block 2048 is not on the disk/],
     [{ protect: 8 }, 'ERR_OUT_OF_RANGE', /^protect is 8/],
   ];
   for (const [request, code, message] of cases) await t.rejects(subject.read(request), { code, message });
