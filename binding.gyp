@@ -19,6 +19,7 @@
       'native/core/crc64_nvme.cc',
       'native/core/device_node.cc',
       'native/core/guard_kernels.cc',
+      'native/core/guard_kernels/avx2.cc',
       'native/core/guard_kernels/avx2_vpclmul.cc',
       'native/core/guard_kernels/avx512_gfni.cc',
       'native/core/guard_kernels/pclmul.cc',

@@ -10,7 +10,7 @@ namespace {
 constexpr std::array kKernels {
   &kPortableKernel,
 #if defined(__x86_64__)
-      &kPclmulKernel, &kAvx2VpclmulKernel, &kAvx512GfniKernel,
+      &kPclmulKernel, &kAvx2Kernel, &kAvx2VpclmulKernel, &kAvx512GfniKernel,
 #elif defined(__aarch64__)
       &kPmullKernel,
 #endif

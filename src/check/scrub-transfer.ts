@@ -4,9 +4,11 @@
  */
 import { type Answer, type BlocksRead, GOOD } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
+import type { IntegrityError } from '../errors.js';
 import { type Diagnosis, diagnose } from '../pi/diagnose.js';
 import { type CheckedField, defaultEngine } from '../pi/engine.js';
 import type { ScrubCounts, ScrubFinding } from '../report/model.js';
+import { unreadableBlockOf } from '../scsi/sense.js';
 import type { PathName } from '../words.js';
 import type { Witness } from './crosscheck.js';
 import {
@@ -70,6 +72,8 @@ export class ScrubTransfer {
   readonly #range: BlockRange;
   readonly #mismatches: Mismatch[] = [];
   readonly #others: ScrubFinding[] = [];
+  /** Blocks that errors named. */
+  #named = 0;
 
   constructor(tools: ScrubTools, range: BlockRange) {
     this.#tools = tools;
@@ -140,7 +144,10 @@ export class ScrubTransfer {
     if (way.checker !== 'software') return [];
     const read = await disk.read(way.path, lba, blocks, signal);
     const { answer } = read;
-    if (answer.kind === 'failed' && !isOfBlock(answer)) throw answer.error;
+    if (answer.kind === 'failed') {
+      if (!isOfBlock(answer)) throw answer.error;
+      return this.#suspectOf({ lba, blocks }, answer.error);
+    }
     const view = softwareView({ [way.path]: read }, way.path, rules);
     if (view !== null && view.bad.length > 0) return distinct(view.bad.map((bad) => bad.lba));
     if (answer.kind !== 'good') return [];
@@ -151,6 +158,18 @@ export class ScrubTransfer {
       this.counts.ok += blocks * this.#perBlock - view.escaped;
     }
     return null;
+  }
+
+  /**
+   * The block of these that an error names: a disk may take many seconds for each read of a bad one, and halves have it in all of them. Only one
+   * of several, which is read alone then; and none any more when one that was named can be read.
+   */
+  #suspectOf({ lba, blocks }: BlockRange, error: IntegrityError): bigint[] {
+    const named = unreadableBlockOf(error);
+    if (named === null || named < lba || named >= lba + BigInt(blocks)) return [];
+    if (this.#named > this.counts.unreadable) return [];
+    this.#named++;
+    return [named];
   }
 
   /** Suspects that lie side by side, read again by every path until they stand still. */

@@ -134,7 +134,7 @@ function sampleOf({ sample: percent, seed }: ScrubVerbOptions): Sample | undefin
 }
 
 function parsePercent(text: string): number {
-  const percent = /^\d{1,3}(?:\.\d{1,9})?$/.test(text) ? Number(text) : 0;
+  const percent = Number(/^(\d{1,3}(?:\.\d{1,9})?)%?$/.exec(text)?.[1] ?? 0);
   if (percent > 0 && percent <= 100) return percent;
   throw new IntegrityError(
     'ERR_USAGE',
@@ -150,11 +150,11 @@ function parseStateName(text: string): string {
 const POWERS: Readonly<Record<string, number>> = { '': 0, k: 1, m: 2, g: 3 };
 
 function parseRate(text: string): number {
-  const [, digits, unit = ''] = /^(\d{1,15})([kmg]?)(?:\/s)?$/i.exec(text) ?? [];
+  const [, digits, unit = ''] = /^(\d{1,15}(?:\.\d{1,9})?)([kmg]?)(?:\/s)?$/i.exec(text) ?? [];
   const rate = Number(digits ?? 0) * 1024 ** POWERS[unit.toLowerCase()]!;
   if (rate > 0) return rate;
   throw new IntegrityError('ERR_USAGE', `--rate ${JSON.stringify(text)} is no number of bytes a second`, {
-    advice: 'Such as 750000, 500K, 200M or 2G.',
+    advice: 'Such as 750000, 500K, 200M or 1.5G.',
   });
 }
 

@@ -10,6 +10,7 @@ import { IntegrityError } from '../../src/errors.js';
 import type { ScrubCounts, ScrubFinding, ScrubReport } from '../../src/report/model.js';
 import { EmulatedDisk, type EmulatedDiskOptions } from '../../src/testbed/disk/emulated-disk.js';
 import { InProcessNode } from '../../src/testbed/disk/in-process.js';
+import type { FaultSpec } from '../../src/testbed/disk/model/faults.js';
 import { BLOCK, fakeDisk, goodReader, type Reader } from '../support/disk.js';
 import { FilledDisk } from '../support/filled-disk.js';
 
@@ -136,6 +137,27 @@ t.test('blocks that cannot be read are named, and the scrub goes on', async (t) 
   ]);
   t.match(report.findings[0]?.text, /03h\/11h\/00h|MEDIUM ERROR/);
   t.same(told(report), { ok: BLOCKS - 5, bad: 1, unreadable: 4 });
+});
+
+t.test('of a block that an error names only few reads are bad ones', async (t) => {
+  const failedReads = async (...faults: readonly FaultSpec[]) => {
+    await using subject = await filled();
+    for (const lba of [300n, 305n]) subject.emulated.addFault({ kind: 'medium-error', lba, blocks: 1n });
+    for (const fault of faults) subject.emulated.addFault(fault);
+    const report = await scrub(subject.disk);
+    t.same(places(report), [
+      ['read-error', 300, 1, null],
+      ['read-error', 305, 1, null],
+    ]);
+    t.same(told(report), { ok: BLOCKS - 2, unreadable: 2 });
+    return subject.emulated.stats().bySense['03h/11h/00h']!;
+  };
+  const named = await failedReads();
+  t.ok(named <= 10, `${named} where the disk names the block`);
+  for (const distance of [1n, -1n, 10_000n]) {
+    const misled = await failedReads({ kind: 'wrong-information', distance });
+    t.ok(misled <= 60, `${misled} where it names another, ${distance} away`);
+  }
 });
 
 t.test('what the disk refuses and the software finds right', async (t) => {

@@ -11,6 +11,9 @@ import { crc16Vectors, ipVectors, patternBytes } from '../vectors/vectors.js';
 
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
+// Emulators, of which one is of another architecture, on a machine that guests keep busy.
+t.setTimeout(300_000);
+
 const { kernels, inUse } = guardKernels();
 const here = kernels.filter(({ runsHere }) => runsHere).map(({ name }) => name);
 
@@ -68,11 +71,16 @@ t.test('the environment names another', async (t) => {
 });
 
 /** Runs the test program of the kernels under an emulator: an instruction that the CPU does not have ends it. */
-function underEmulator(t: Test, command: string, args: readonly string[], expected: readonly string[]): void {
+function underEmulator(
+  t: Test,
+  command: string,
+  args: readonly string[],
+  alignments: number,
+  expected: readonly string[],
+): void {
   const CASES = '500';
   const SEED = '1';
-  const ALIGNMENTS = '4';
-  const { status, signal, stdout } = spawnSync(command, [...args, CASES, SEED, ALIGNMENTS], {
+  const { status, signal, stdout } = spawnSync(command, [...args, CASES, SEED, String(alignments)], {
     encoding: 'utf8',
   });
   t.equal(signal, null);
@@ -89,9 +97,9 @@ t.test('a CPU is given no instruction that it does not have', { skip: process.ar
   for (const [cpu, expected] of [
     ['Nehalem', ['portable']],
     ['Westmere', ['portable', 'pclmul']],
-    ['Haswell', ['portable', 'pclmul']],
+    ['Haswell', ['portable', 'pclmul', 'avx2']],
   ] as const) {
-    t.test(cpu, async (t) => underEmulator(t, emulator, ['-cpu', cpu, program], expected));
+    t.test(cpu, async (t) => underEmulator(t, emulator, ['-cpu', cpu, program], 1, expected));
   }
 });
 
@@ -113,5 +121,5 @@ t.test('ARM64, cross-compiled', async (t) => {
     encoding: 'utf8',
   });
   t.equal(status, 0, stderr);
-  underEmulator(t, emulator, [program], ['portable', 'pmull']);
+  underEmulator(t, emulator, [program], 4, ['portable', 'pmull']);
 });

@@ -1,13 +1,15 @@
-// x86 with AVX2 and VPCLMULQDQ (Zen 3, Alder Lake): folding by 256 bits; the IP checksum by the sums of 16
-// words at once.
+// x86 with AVX2 and VPCLMULQDQ (Zen 3, Alder Lake): CRC-16 by tables of nibbles, CRC-64 by folding by 256
+// bits; the IP checksum by the sums of 16 words at once.
 #include "core/guard_kernels/kernels.h"
 
 #ifdef __x86_64__
 
 #define BLKINT_TARGET __attribute__((target("avx2,pclmul,vpclmulqdq")))
 #include "core/guard_kernels/folding.h"
+#include "core/guard_kernels/nibble_tables.h"
 #include "core/guard_kernels/word_sums.h"
 #include "core/guard_kernels/x86_128.h"
+#include "core/guard_kernels/x86_256.h"
 
 namespace blkint {
 namespace {
@@ -43,25 +45,6 @@ struct Bits256 {
   BLKINT_TARGET static __m128i last_lane(Vector v) noexcept { return _mm256_extracti128_si256(v, 1); }
 };
 
-struct Words256 {
-  using Vector = __m256i;
-  static constexpr std::size_t kBytes = 32;
-
-  BLKINT_TARGET static Vector zero() noexcept { return _mm256_setzero_si256(); }
-  BLKINT_TARGET static Vector add_words(Vector sums, const std::uint8_t* at) noexcept {
-    const Vector words = _mm256_loadu_si256(reinterpret_cast<const Vector*>(at));
-    const Vector less = _mm256_xor_si256(words, _mm256_set1_epi16(INT16_MIN));
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(less, _mm256_set1_epi16(1)));
-  }
-  BLKINT_TARGET static Vector add(Vector a, Vector b) noexcept { return _mm256_add_epi32(a, b); }
-  BLKINT_TARGET static std::int32_t sum_of_lanes(Vector sums) noexcept {
-    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
-    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, _MM_SHUFFLE(1, 0, 3, 2)));
-    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, _MM_SHUFFLE(2, 3, 0, 1)));
-    return _mm_cvtsi128_si32(sum);
-  }
-};
-
 bool runs_here() noexcept {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") &&
          __builtin_cpu_supports("vpclmulqdq");
@@ -72,8 +55,7 @@ bool runs_here() noexcept {
 constexpr GuardKernel kAvx2VpclmulKernel{
     .name = "avx2-vpclmul",
     .runs_here = runs_here,
-    .compute = {crcs_by_folding<Bits256, Crc16Folding>, ip_checksums<Words256>,
-                crcs_by_folding<Bits256, Crc64Folding>}};
+    .compute = {crc16s_by_nibbles<Bits256>, ip_checksums<Words256>, crcs_by_folding<Bits256, Crc64Folding>}};
 
 }  // namespace blkint
 

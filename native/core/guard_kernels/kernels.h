@@ -8,6 +8,7 @@ namespace blkint {
 extern const GuardKernel kPortableKernel;
 #if defined(__x86_64__)
 extern const GuardKernel kPclmulKernel;
+extern const GuardKernel kAvx2Kernel;
 extern const GuardKernel kAvx2VpclmulKernel;
 extern const GuardKernel kAvx512GfniKernel;
 #elif defined(__aarch64__)
