@@ -30,6 +30,9 @@ constexpr std::size_t kRuns = 4;
 constexpr std::size_t kRunBytes = 512;
 constexpr std::size_t kRunVectors = kRunBytes / sizeof(__m256i);
 
+constexpr std::size_t kLineBytes = 64;
+constexpr std::size_t kLinesOfVectors = kRuns * sizeof(__m256i) / kLineBytes;  // A vector of each run.
+
 using Nibbles = std::array<std::uint8_t, 16>;
 
 // The high and the low byte of what high and low nibbles add to the CRC, for the two lanes of a vector.
@@ -85,13 +88,17 @@ struct RunSums {
   __m128i low[kRuns];
 };
 
-// Of runs `stride` bytes apart.
-BLKINT_TARGET inline RunSums sums_of_runs(const std::uint8_t* at, std::size_t stride) noexcept {
+// Of runs `stride` bytes apart. What is next is asked for in advance, a run after the other: going over four
+// at once, the processor does not see that it is a stream.
+BLKINT_TARGET inline RunSums sums_of_runs(const std::uint8_t* at, std::size_t stride,
+                                          const std::uint8_t* next) noexcept {
   const __m256i nibble = _mm256_set1_epi8(15);
   __m256i high[kRuns];
   __m256i low[kRuns];
   for (std::size_t s = 0; s < kRuns; ++s) high[s] = low[s] = _mm256_setzero_si256();
   for (std::size_t v = 0; v < kRunVectors; ++v) {
+    for (std::size_t line = 0; line < kLinesOfVectors; ++line)
+      __builtin_prefetch(next + (v * kLinesOfVectors + line) * kLineBytes);
     const __m256i high_of_high = load(&kOfPlace[v].high_of_high);
     const __m256i low_of_high = load(&kOfPlace[v].low_of_high);
     const __m256i high_of_low = load(&kOfPlace[v].high_of_low);
@@ -146,7 +153,9 @@ BLKINT_TARGET inline std::size_t crcs_of_single_runs(std::uint64_t before, const
   const __m128i earlier = message_of<kRunBytes>(before);
   std::size_t done = 0;
   for (; intervals.count - done >= kRuns; done += kRuns) {
-    const RunSums sums = sums_of_runs(intervals.at + done * intervals.stride, intervals.stride);
+    const std::uint8_t* const at = intervals.at + done * intervals.stride;
+    const bool goes_on = intervals.from_memory || intervals.count - done > kRuns;
+    const RunSums sums = sums_of_runs(at, intervals.stride, goes_on ? at + kRuns * intervals.stride : at);
     for (std::size_t s = 0; s < kRuns; ++s) {
       const __m128i message = _mm_xor_si128(sums.low[s], fold(sums.high[s], kHighOverRuns[0]));
       guards[done + s] = Crc16Folding::crc_of<Bits128>(_mm_xor_si128(earlier, message));
@@ -155,14 +164,15 @@ BLKINT_TARGET inline std::size_t crcs_of_single_runs(std::uint64_t before, const
   return done;
 }
 
-// Four runs and more of one interval, four at a time, then what is left of it.
-BLKINT_TARGET inline std::uint64_t crc_of_runs(std::uint64_t before, const std::uint8_t* at,
-                                               std::size_t left) noexcept {
+// Four runs and more of one interval, four at a time, then what is left of it; `next` is the interval behind
+// it, or itself.
+BLKINT_TARGET inline std::uint64_t crc_of_runs(std::uint64_t before, const std::uint8_t* at, std::size_t left,
+                                               const std::uint8_t* next) noexcept {
   constexpr std::size_t kStep = kRuns * kRunBytes;
   static constexpr FoldFactors kAStep = Crc16Folding::over_bits(8 * kStep);
   __m128i message = message_of<kStep>(before);
   for (;;) {
-    const RunSums sums = sums_of_runs(at, kRunBytes);
+    const RunSums sums = sums_of_runs(at, kRunBytes, left >= 2 * kStep ? at + kStep : next);
     for (std::size_t s = 0; s < kRuns; ++s) {
       const std::size_t behind = kRuns - 1 - s;
       message = _mm_xor_si128(message, fold(sums.high[s], kHighOverRuns[behind]));
@@ -180,8 +190,11 @@ template <typename Wide>
 BLKINT_TARGET void crc16s_by_nibbles(std::uint64_t before, const Intervals& intervals,
                                      std::uint64_t* guards) noexcept {
   if (intervals.bytes >= kRuns * kRunBytes) {
-    for (std::size_t i = 0; i < intervals.count; ++i)
-      guards[i] = crc_of_runs(before, intervals.at + i * intervals.stride, intervals.bytes);
+    for (std::size_t i = 0; i < intervals.count; ++i) {
+      const std::uint8_t* const at = intervals.at + i * intervals.stride;
+      const bool goes_on = intervals.from_memory || i + 1 < intervals.count;
+      guards[i] = crc_of_runs(before, at, intervals.bytes, goes_on ? at + intervals.stride : at);
+    }
     return;
   }
   const std::size_t done = intervals.bytes == kRunBytes ? crcs_of_single_runs(before, intervals, guards) : 0;
