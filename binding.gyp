@@ -15,6 +15,7 @@
     ],
     'core_sources': [
       'native/core/block_io.cc',
+      'native/core/copy_intervals.cc',
       'native/core/crc16_t10dif.cc',
       'native/core/crc64_nvme.cc',
       'native/core/device_node.cc',

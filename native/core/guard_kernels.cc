@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include "core/copy_intervals.h"
 #include "core/guard_kernels/kernels.h"
 
 namespace blkint {
@@ -42,6 +43,18 @@ bool use_guard_kernel(std::string_view name) noexcept {
     return true;
   }
   return false;
+}
+
+void copy_and_compute_guards(Guard guard, std::uint64_t before, const Intervals& intervals,
+                             const Copies& copies, std::uint64_t* guards) noexcept {
+  const GuardKernel& kernel = guard_kernel();
+  const auto index = static_cast<std::size_t>(guard);
+  if (const auto in_one_go = kernel.copy_and_compute[index]) {
+    in_one_go(before, intervals, copies, guards);
+    return;
+  }
+  copy_intervals(intervals, copies);
+  kernel.compute[index](before, intervals, guards);
 }
 
 }  // namespace blkint

@@ -34,12 +34,29 @@ struct Intervals {
 using ComputeGuards = void (*)(std::uint64_t before, const Intervals& intervals,
                                std::uint64_t* guards) noexcept;
 
+// Where intervals are copied to, interval i to at[i * stride]; apart from all of them. Nowhere without `at`.
+struct Copies {
+  std::uint8_t* at = nullptr;
+  std::size_t stride = 0;
+};
+
+// Those of the intervals from `first` on; none of none.
+constexpr Copies copies_from(const Copies& copies, std::size_t first) noexcept {
+  return {.at = copies.at == nullptr ? nullptr : copies.at + first * copies.stride, .stride = copies.stride};
+}
+
+// As ComputeGuards, and copies the intervals.
+using CopyAndComputeGuards = void (*)(std::uint64_t before, const Intervals& intervals, const Copies& copies,
+                                      std::uint64_t* guards) noexcept;
+
 struct GuardKernel {
   const char* name;
   // Whether this CPU has the instructions and this system saves their registers: CPUID and XGETBV, which
   // __builtin_cpu_supports asks both.
   bool (*runs_here)() noexcept;
   std::array<ComputeGuards, kGuards> compute;  // By Guard.
+  // In one go, where that is faster than one after the other.
+  std::array<CopyAndComputeGuards, kGuards> copy_and_compute{};
 };
 
 // Those of this architecture, the slowest first.
@@ -55,5 +72,9 @@ inline void compute_guards(Guard guard, std::uint64_t before, const Intervals& i
                            std::uint64_t* guards) noexcept {
   guard_kernel().compute[static_cast<std::size_t>(guard)](before, intervals, guards);
 }
+
+// The intervals should leave room in a first-level cache: it may go over them twice.
+void copy_and_compute_guards(Guard guard, std::uint64_t before, const Intervals& intervals,
+                             const Copies& copies, std::uint64_t* guards) noexcept;
 
 }  // namespace blkint

@@ -4,24 +4,15 @@
 #include <cstring>
 #include <utility>
 
+#include "core/copy_intervals.h"
 #include "core/tuple_parts.h"
 
 namespace blkint {
 namespace {
 
-// Read and written, they leave half of a first-level cache of 32 KiB to the tables of the guards.
-constexpr std::size_t kPartBytes = 8192;
-
-// In pieces: glibc copies thousands of bytes by REP MOVSB, which is slow where source and destination lie
-// differently in their cache lines, as data and blocks always do. Volatile: with a limit that it knows the
-// compiler would do the same of itself.
-constexpr volatile std::size_t kPieceMax = 1024;
-
-void copy(std::uint8_t* to, const std::uint8_t* from, std::size_t bytes) noexcept {
-  const std::size_t piece_max = kPieceMax;
-  for (std::size_t at = 0; at < bytes; at += piece_max)
-    std::memcpy(to + at, from + at, std::min(piece_max, bytes - at));
-}
+// With their copies they are in a first-level cache, of 32 KiB at least, for what is done one after the
+// other.
+constexpr std::size_t kPartBytes = 16384;
 
 std::size_t intervals_of_part(const TupleLayout& layout) noexcept {
   return std::max<std::size_t>(1, kPartBytes / layout.interval);
@@ -42,25 +33,34 @@ const char* misfit_of_blocks(const TupleLayout& layout, std::size_t data_bytes,
 void insert(const TupleLayout& layout, const GenerateRule& rule, std::span<const std::uint8_t> data,
             std::span<std::uint8_t> blocks) {
   const std::size_t metadata_bytes = layout.metadata_stride - layout.interval;
+  const bool has_more = metadata_bytes > tuple_bytes(layout.guard);
+  TupleLayout copying = layout;
+  copying.copies = {.at = blocks.data(), .stride = layout.metadata_stride};
   in_parts(layout, intervals_of_part(layout), [&](const Part& part) {
-    for (std::size_t i = part.first; i < part.first + part.count; ++i) {
-      std::uint8_t* const block = blocks.data() + i * layout.metadata_stride;
-      copy(block, data.data() + i * layout.data_stride, layout.interval);
-      std::memset(block + layout.interval, 0, metadata_bytes);
-    }
-    generate_part(layout, rule, part, data, blocks);
+    for (std::size_t i = part.first; has_more && i < part.first + part.count; ++i)
+      std::memset(blocks.data() + i * layout.metadata_stride + layout.interval, 0, metadata_bytes);
+    generate_part(copying, rule, part, data, blocks);
     return true;
   });
 }
 
 VerifyResult strip(const TupleLayout& layout, const VerifyRule& rule, std::span<const std::uint8_t> blocks,
                    std::span<std::uint8_t> data) {
-  VerifyInParts verified(layout, rule);
+  TupleLayout interleaved = layout;
+  interleaved.data_stride = layout.metadata_stride;
+  const Copies copies{.at = data.data(), .stride = layout.data_stride};
+  // Of some intervals no guard may be computed.
+  const bool copies_first = rule.escape_ends || !compares_guards(rule);
+  if (!copies_first) interleaved.copies = copies;
+  VerifyInParts verified(interleaved, rule);
   in_parts(layout, intervals_of_part(layout), [&](const Part& part) {
-    for (std::size_t i = part.first; i < part.first + part.count; ++i) {
-      copy(data.data() + i * layout.data_stride, blocks.data() + i * layout.metadata_stride, layout.interval);
+    if (copies_first) {
+      const std::uint8_t* const first = blocks.data() + part.first * layout.metadata_stride;
+      copy_intervals(
+          {.at = first, .stride = layout.metadata_stride, .bytes = layout.interval, .count = part.count},
+          copies_from(copies, part.first));
     }
-    verified.verify(part, data, blocks);
+    verified.verify(part, blocks, blocks);
     return true;
   });
   return std::move(verified.result());

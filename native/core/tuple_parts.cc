@@ -12,6 +12,7 @@ TupleLayout part_of(const TupleLayout& layout, const Part& part) noexcept {
   TupleLayout result = layout;
   result.intervals = part.count;
   result.seed = (layout.seed + part.first) & ref_escape(layout.guard);
+  result.copies = copies_from(layout.copies, part.first);
   return result;
 }
 

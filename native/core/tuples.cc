@@ -126,7 +126,13 @@ void compute_guards_of(const TupleLayout& layout, std::size_t first, std::size_t
                             .bytes = layout.interval,
                             .count = count,
                             .from_memory = layout.from_memory};
-  compute_guards(layout.guard, guard_of_nothing(layout.guard), intervals, guards.data());
+  const std::uint64_t before = guard_of_nothing(layout.guard);
+  if (layout.copies.at == nullptr) {
+    compute_guards(layout.guard, before, intervals, guards.data());
+  } else {
+    copy_and_compute_guards(layout.guard, before, intervals, copies_from(layout.copies, first),
+                            guards.data());
+  }
   if (layout.pi_offset == 0) return;
   for (std::size_t k = 0; k < count; ++k) {
     guards[k] = guard_behind(layout.guard, guards[k], {intervals.at + k * intervals.stride, intervals.bytes},
@@ -200,7 +206,7 @@ class Verifier {
 
   VerifyResult verify() {
     const std::size_t chunk = chunk_of(layout_);
-    const bool needs_guards = std::ranges::find(rule_.checks, Check::kGuard) != rule_.checks.end();
+    const bool needs_guards = compares_guards(rule_);
     AppTagReader app_tags(rule_.app_tags);
     for (std::size_t i = 0; i < layout_.intervals;) {
       const AppTagRun run = app_tags.from(i);
@@ -348,6 +354,10 @@ const char* misfit(const TupleLayout& layout, std::size_t data_bytes, std::size_
     return "metadata";
   }
   return nullptr;
+}
+
+bool compares_guards(const VerifyRule& rule) noexcept {
+  return std::ranges::find(rule.checks, Check::kGuard) != rule.checks.end();
 }
 
 void generate(const TupleLayout& layout, const GenerateRule& rule, std::span<const std::uint8_t> data,

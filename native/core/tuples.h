@@ -37,6 +37,7 @@ struct TupleLayout {
   Guard guard;               // Covers the interval, then the metadata before the tuple.
   std::uint64_t seed;        // Reference tag of interval 0, at most ref_escape(guard).
   bool from_memory = false;  // As of Intervals: where there are more than kCachesHold bytes of data.
+  Copies copies{};           // Where each interval goes when its guard is computed; nowhere without.
 };
 
 // Of one processor, about; larger data come from memory.
@@ -79,6 +80,8 @@ struct VerifyRule {
   std::uint16_t app_tag_mask;
   std::size_t findings_max;
 };
+
+bool compares_guards(const VerifyRule& rule) noexcept;
 
 struct Finding {
   std::uint32_t interval;

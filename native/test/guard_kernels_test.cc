@@ -206,6 +206,43 @@ void random_intervals(const GuardKernel& kernel) {
   }
 }
 
+// By the kernel on the way, or beforehand: all of the intervals, and nothing else is written.
+void intervals_are_copied(const GuardKernel& kernel) {
+  constexpr std::array<std::size_t, 6> kUsual{512, 520, 2048, 2056, 4096, 4104};
+  constexpr std::size_t kIntervalsMax = 17;
+  std::mt19937_64 random(seed + 4);
+  const Bytes bytes = random_bytes(random, 1 << 17);
+  const Bytes untouched(1 << 17, 0xee);
+  const std::string in_use = guard_kernel().name;
+  use_guard_kernel(kernel.name);
+  for (std::size_t guard = 0; guard < kGuards; ++guard) {
+    for (std::uint64_t done = 0; done < cases;) {
+      const std::size_t size = random() % 2 == 0 ? kUsual[random() % kUsual.size()] : random() % 2600;
+      const Intervals intervals{.at = bytes.data() + random() % 64,
+                                .stride = size + random() % 64,
+                                .bytes = size,
+                                .count = random() % (kIntervalsMax + 1)};
+      const std::size_t first = random() % 64;
+      const std::size_t stride = size + random() % 64;
+      Bytes expected = untouched;
+      Bytes copied = untouched;
+      for (std::size_t i = 0; i < intervals.count; ++i)
+        std::copy_n(intervals.at + i * intervals.stride, size, expected.data() + first + i * stride);
+      const std::uint64_t before = random() >> (guard == 2 ? 0 : 48);
+      std::array<std::uint64_t, kIntervalsMax> made;
+      copy_and_compute_guards(static_cast<Guard>(guard), before, intervals,
+                              {.at = copied.data() + first, .stride = stride}, made.data());
+      if (copied != expected) fail(kernel, guard, "copies", size, intervals.count);
+      for (std::size_t i = 0; i < intervals.count; ++i) {
+        if (made[i] != plain(guard, before, {intervals.at + i * intervals.stride, size}))
+          fail(kernel, guard, "copied interval", size, i);
+      }
+      done += 1 + intervals.count;
+    }
+  }
+  use_guard_kernel(in_use);
+}
+
 // Sums that fill every bit, and longer than a kernel adds up at once.
 void highest_sums(const GuardKernel& kernel) {
   for (const std::uint8_t byte : Bytes{0x00, 0x7f, 0x80, 0xff}) {
@@ -231,6 +268,7 @@ constexpr std::array kTests{
     Test{"nothing outside is read", nothing_outside_is_read},
     Test{"no block outside is read", no_block_outside_is_read},
     Test{"random intervals", random_intervals},
+    Test{"intervals are copied", intervals_are_copied},
     Test{"highest sums", highest_sums},
 };
 

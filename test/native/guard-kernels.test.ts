@@ -113,7 +113,9 @@ t.test('ARM64, cross-compiled', async (t) => {
   const ofKernels = readdirSync(path('native/core/guard_kernels')).filter((name) => name.endsWith('.cc'));
   const sources = [
     ...ofKernels.map((name) => `native/core/guard_kernels/${name}`),
-    ...['guard_kernels', 'crc16_t10dif', 'crc64_nvme', 'ip_checksum'].map((name) => `native/core/${name}.cc`),
+    ...['copy_intervals', 'crc16_t10dif', 'crc64_nvme', 'guard_kernels', 'ip_checksum'].map(
+      (name) => `native/core/${name}.cc`,
+    ),
     'native/test/guard_kernels_test.cc',
   ];
   const flags = ['-std=c++20', '-O2', '-static', '-Wall', '-Wextra', '-Werror', '-I', path('native')];

@@ -21,7 +21,8 @@ bool runs_here() noexcept { return __builtin_cpu_supports("avx2") && __builtin_c
 constexpr GuardKernel kAvx2Kernel{
     .name = "avx2",
     .runs_here = runs_here,
-    .compute = {crc16s_by_nibbles<Bits128>, ip_checksums<Words256>, crcs_by_folding<Bits128, Crc64Folding>}};
+    .compute = {crc16s_by_nibbles<Bits128>, ip_checksums<Words256>, crcs_by_folding<Bits128, Crc64Folding>},
+    .copy_and_compute = {copy_and_crc16s_by_nibbles<Bits128>}};
 
 }  // namespace blkint
 

@@ -55,7 +55,8 @@ bool runs_here() noexcept {
 constexpr GuardKernel kAvx2VpclmulKernel{
     .name = "avx2-vpclmul",
     .runs_here = runs_here,
-    .compute = {crc16s_by_nibbles<Bits256>, ip_checksums<Words256>, crcs_by_folding<Bits256, Crc64Folding>}};
+    .compute = {crc16s_by_nibbles<Bits256>, ip_checksums<Words256>, crcs_by_folding<Bits256, Crc64Folding>},
+    .copy_and_compute = {copy_and_crc16s_by_nibbles<Bits256>}};
 
 }  // namespace blkint
 

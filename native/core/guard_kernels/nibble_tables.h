@@ -15,8 +15,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
+#include "core/copy_intervals.h"
 #include "core/guard_kernels.h"
 #include "core/guard_kernels/folding.h"
 #include "core/guard_kernels/polynomials.h"
@@ -77,6 +79,10 @@ BLKINT_TARGET inline __m256i load(const void* at) noexcept {
   return _mm256_loadu_si256(static_cast<const __m256i*>(at));
 }
 
+BLKINT_TARGET inline void store(void* at, __m256i bytes) noexcept {
+  _mm256_storeu_si256(static_cast<__m256i*>(at), bytes);
+}
+
 // Both lanes are of the same place by now. Byte by byte the first one is the most significant.
 BLKINT_TARGET inline __m128i sum_of_lanes(__m256i v) noexcept {
   return Bits128::swapped(_mm_xor_si128(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
@@ -88,10 +94,11 @@ struct RunSums {
   __m128i low[kRuns];
 };
 
-// Of runs `stride` bytes apart. What is next is asked for in advance, a run after the other: going over four
-// at once, the processor does not see that it is a stream.
+// Of runs `stride` bytes apart, which are copied where that is asked for. What is next is asked for in
+// advance, a run after the other: going over four at once, the processor does not see that it is a stream.
+template <bool kCopies>
 BLKINT_TARGET inline RunSums sums_of_runs(const std::uint8_t* at, std::size_t stride,
-                                          const std::uint8_t* next) noexcept {
+                                          const std::uint8_t* next, const Copies& copies) noexcept {
   const __m256i nibble = _mm256_set1_epi8(15);
   __m256i high[kRuns];
   __m256i low[kRuns];
@@ -106,6 +113,7 @@ BLKINT_TARGET inline RunSums sums_of_runs(const std::uint8_t* at, std::size_t st
 #pragma GCC unroll 4
     for (std::size_t s = 0; s < kRuns; ++s) {
       const __m256i bytes = load(at + s * stride + v * sizeof(__m256i));
+      if constexpr (kCopies) store(copies.at + s * copies.stride + v * sizeof(__m256i), bytes);
       const __m256i of_low = _mm256_and_si256(bytes, nibble);
       const __m256i of_high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
       high[s] = _mm256_xor_si256(high[s], _mm256_shuffle_epi8(high_of_low, of_low));
@@ -148,14 +156,16 @@ BLKINT_TARGET inline __m128i message_of(std::uint64_t crc) noexcept {
 }
 
 // Intervals of one run, four at a time; returns how many.
+template <bool kCopies>
 BLKINT_TARGET inline std::size_t crcs_of_single_runs(std::uint64_t before, const Intervals& intervals,
-                                                     std::uint64_t* guards) noexcept {
+                                                     const Copies& copies, std::uint64_t* guards) noexcept {
   const __m128i earlier = message_of<kRunBytes>(before);
   std::size_t done = 0;
   for (; intervals.count - done >= kRuns; done += kRuns) {
     const std::uint8_t* const at = intervals.at + done * intervals.stride;
     const bool goes_on = intervals.from_memory || intervals.count - done > kRuns;
-    const RunSums sums = sums_of_runs(at, intervals.stride, goes_on ? at + kRuns * intervals.stride : at);
+    const RunSums sums = sums_of_runs<kCopies>(
+        at, intervals.stride, goes_on ? at + kRuns * intervals.stride : at, copies_from(copies, done));
     for (std::size_t s = 0; s < kRuns; ++s) {
       const __m128i message = _mm_xor_si128(sums.low[s], fold(sums.high[s], kHighOverRuns[0]));
       guards[done + s] = Crc16Folding::crc_of<Bits128>(_mm_xor_si128(earlier, message));
@@ -166,42 +176,61 @@ BLKINT_TARGET inline std::size_t crcs_of_single_runs(std::uint64_t before, const
 
 // Four runs and more of one interval, four at a time, then what is left of it; `next` is the interval behind
 // it, or itself.
-BLKINT_TARGET inline std::uint64_t crc_of_runs(std::uint64_t before, const std::uint8_t* at, std::size_t left,
-                                               const std::uint8_t* next) noexcept {
+template <bool kCopies>
+BLKINT_TARGET inline std::uint64_t crc_of_runs(std::uint64_t before, std::span<const std::uint8_t> interval,
+                                               const std::uint8_t* next, std::uint8_t* copy) noexcept {
   constexpr std::size_t kStep = kRuns * kRunBytes;
   static constexpr FoldFactors kAStep = Crc16Folding::over_bits(8 * kStep);
+  const std::size_t steps = interval.size() / kStep;
   __m128i message = message_of<kStep>(before);
-  for (;;) {
-    const RunSums sums = sums_of_runs(at, kRunBytes, left >= 2 * kStep ? at + kStep : next);
+  for (std::size_t step = 0; step < steps; ++step) {
+    if (step > 0) message = fold(message, kAStep);
+    const std::uint8_t* const at = interval.data() + step * kStep;
+    const RunSums sums = sums_of_runs<kCopies>(at, kRunBytes, step + 1 < steps ? at + kStep : next,
+                                               copies_from({.at = copy, .stride = kRunBytes}, step * kRuns));
     for (std::size_t s = 0; s < kRuns; ++s) {
       const std::size_t behind = kRuns - 1 - s;
       message = _mm_xor_si128(message, fold(sums.high[s], kHighOverRuns[behind]));
       message = _mm_xor_si128(message, behind == 0 ? sums.low[s] : fold(sums.low[s], kLowOverRuns[behind]));
     }
-    at += kStep;
-    left -= kStep;
-    if (left < kStep) return finish<Bits128, Crc16Folding>(message, at, left);
-    message = fold(message, kAStep);
   }
+  const auto rest = interval.subspan(steps * kStep);
+  if constexpr (kCopies) std::memcpy(copy + steps * kStep, rest.data(), rest.size());
+  return finish<Bits128, Crc16Folding>(message, rest.data(), rest.size());
 }
 
 // Wide folds what makes no four runs.
-template <typename Wide>
-BLKINT_TARGET void crc16s_by_nibbles(std::uint64_t before, const Intervals& intervals,
-                                     std::uint64_t* guards) noexcept {
+template <typename Wide, bool kCopies>
+BLKINT_TARGET inline void crc16s(std::uint64_t before, const Intervals& intervals, const Copies& copies,
+                                 std::uint64_t* guards) noexcept {
   if (intervals.bytes >= kRuns * kRunBytes) {
     for (std::size_t i = 0; i < intervals.count; ++i) {
       const std::uint8_t* const at = intervals.at + i * intervals.stride;
       const bool goes_on = intervals.from_memory || i + 1 < intervals.count;
-      guards[i] = crc_of_runs(before, at, intervals.bytes, goes_on ? at + intervals.stride : at);
+      guards[i] = crc_of_runs<kCopies>(before, {at, intervals.bytes}, goes_on ? at + intervals.stride : at,
+                                       copies_from(copies, i).at);
     }
     return;
   }
-  const std::size_t done = intervals.bytes == kRunBytes ? crcs_of_single_runs(before, intervals, guards) : 0;
+  const std::size_t done =
+      intervals.bytes == kRunBytes ? crcs_of_single_runs<kCopies>(before, intervals, copies, guards) : 0;
   Intervals rest = intervals;
   rest.at += done * intervals.stride;
   rest.count -= done;
+  if constexpr (kCopies) copy_intervals(rest, copies_from(copies, done));
   crcs_by_folding<Wide, Crc16Folding>(before, rest, guards + done);
+}
+
+template <typename Wide>
+BLKINT_TARGET void crc16s_by_nibbles(std::uint64_t before, const Intervals& intervals,
+                                     std::uint64_t* guards) noexcept {
+  crc16s<Wide, false>(before, intervals, {}, guards);
+}
+
+template <typename Wide>
+BLKINT_TARGET void copy_and_crc16s_by_nibbles(std::uint64_t before, const Intervals& intervals,
+                                              const Copies& copies, std::uint64_t* guards) noexcept {
+  crc16s<Wide, true>(before, intervals, copies, guards);
 }
 
 }  // namespace
