@@ -4,11 +4,9 @@
  */
 import { type Answer, type BlocksRead, GOOD } from '../device/blocks.js';
 import type { Disk } from '../device/disk.js';
-import type { IntegrityError } from '../errors.js';
 import { type Diagnosis, diagnose } from '../pi/diagnose.js';
 import { type CheckedField, defaultEngine } from '../pi/engine.js';
 import type { ScrubCounts, ScrubFinding } from '../report/model.js';
-import { unreadableBlockOf } from '../scsi/sense.js';
 import type { PathName } from '../words.js';
 import type { Witness } from './crosscheck.js';
 import {
@@ -24,7 +22,14 @@ import {
 import type { BlockRange } from './ranges.js';
 import { isOfBlock } from './read.js';
 import { runsBetween, slice } from './runs.js';
-import { intervalsPerBlock, type ScrubWay, type Verdict, verifyByDisk } from './scrub-way.js';
+import {
+  blockNamedBy,
+  intervalsPerBlock,
+  type Look,
+  type ScrubWay,
+  type Verdict,
+  verifyByDisk,
+} from './scrub-way.js';
 import { settle } from './settle.js';
 
 export type Counts = { -readonly [Name in keyof ScrubCounts]: ScrubCounts[Name] };
@@ -64,6 +69,13 @@ interface Mismatch {
   readonly computed: number | bigint;
 }
 
+/** Blocks that are to be settled; none where nobody says which. */
+interface Suspects {
+  readonly lbas: readonly bigint[];
+  /** By an answer, and not found bad by the software. */
+  readonly areNamed: boolean;
+}
+
 type View = NonNullable<ReturnType<typeof softwareView>>;
 
 export class ScrubTransfer {
@@ -72,8 +84,8 @@ export class ScrubTransfer {
   readonly #range: BlockRange;
   readonly #mismatches: Mismatch[] = [];
   readonly #others: ScrubFinding[] = [];
-  /** Blocks that errors named. */
-  #named = 0;
+  /** Whether a block that an answer names is looked at first: until one is named with which nothing is wrong. */
+  #heedsNames = true;
 
   constructor(tools: ScrubTools, range: BlockRange) {
     this.#tools = tools;
@@ -83,33 +95,36 @@ export class ScrubTransfer {
   /**
    * `wrong`: whether something was wrong with it already. Throws when the disk is gone, when nothing more can be sent and when the caller gave up.
    */
-  async examine(verdict: Verdict, wrong: boolean): Promise<ScrubFinding[]> {
-    await this.#examine(this.#range, verdict);
+  async examine(look: Look, wrong: boolean): Promise<ScrubFinding[]> {
+    await this.#examine(this.#range, look);
     const findings = [...(await this.#diagnosed()), ...this.#others];
     if (wrong && findings.length === 0 && this.counts.changing === 0) this.counts.transient++;
     return findings.sort((a, b) => a.lba - b.lba);
   }
 
   /** Of blocks that are well the counts, else where they are bad; in halves, until it is known. */
-  async #examine(range: BlockRange, verdict: Verdict): Promise<void> {
+  async #examine(range: BlockRange, { verdict, named = null }: Look): Promise<void> {
     if (this.#passes(range, verdict)) return;
     const { lba, blocks } = range;
-    const suspects = await this.#suspects(range, verdict);
+    const suspects = await this.#suspects(range, verdict, named);
     if (suspects === null) return;
-    if (suspects.length === 0 && blocks > 1) {
+    const { lbas, areNamed } = suspects;
+    if (lbas.length === 0 && blocks > 1) {
       const half = blocks >> 1;
       await this.#look({ lba, blocks: half });
       await this.#look({ lba: lba + BigInt(half), blocks: blocks - half });
       return;
     }
-    const bad = suspects.length === 0 ? [lba] : suspects;
+    const bad = lbas.length === 0 ? [lba] : lbas;
+    const found = this.#found;
     for (const run of runsOf(bad)) await this.#settle(run);
+    if (areNamed && this.#found === found) this.#heedsNames = false;
     for (const rest of runsBetween(lba, blocks, bad)) await this.#look(rest);
   }
 
   async #look(range: BlockRange): Promise<void> {
     const { way, signal } = this.#tools;
-    await this.#examine(range, (await way.look(range.lba, range.blocks, signal)).verdict);
+    await this.#examine(range, await way.look(range.lba, range.blocks, signal));
   }
 
   #passes({ blocks }: BlockRange, verdict: Verdict): boolean {
@@ -135,22 +150,23 @@ export class ScrubTransfer {
     return intervalsPerBlock(this.#tools.disk, this.#tools.way);
   }
 
-  /** The blocks that the software found bad; none where only somebody's refusal is known; null when all is counted. */
-  async #suspects({ lba, blocks }: BlockRange, verdict: Verdict): Promise<bigint[] | null> {
+  /** The blocks that the software found bad, or the one that is named; none where nobody says which; null when all is counted. */
+  async #suspects(
+    { lba, blocks }: BlockRange,
+    verdict: Verdict,
+    named: bigint | null,
+  ): Promise<Suspects | null> {
     const { disk, way, rules, signal } = this.#tools;
     if (verdict !== null && verdict !== 'passed') {
-      return distinct(verdict.badIntervals.map((i) => lba + BigInt(Math.floor(i / this.#perBlock))));
+      return foundBad(verdict.badIntervals.map((i) => lba + BigInt(Math.floor(i / this.#perBlock))));
     }
-    if (way.checker !== 'software') return [];
+    if (way.checker !== 'software') return this.#heed({ lba, blocks }, named);
     const read = await disk.read(way.path, lba, blocks, signal);
     const { answer } = read;
-    if (answer.kind === 'failed') {
-      if (!isOfBlock(answer)) throw answer.error;
-      return this.#suspectOf({ lba, blocks }, answer.error);
-    }
+    if (answer.kind === 'failed' && !isOfBlock(answer)) throw answer.error;
     const view = softwareView({ [way.path]: read }, way.path, rules);
-    if (view !== null && view.bad.length > 0) return distinct(view.bad.map((bad) => bad.lba));
-    if (answer.kind !== 'good') return [];
+    if (view !== null && view.bad.length > 0) return foundBad(view.bad.map((bad) => bad.lba));
+    if (answer.kind !== 'good') return this.#heed({ lba, blocks }, blockNamedBy(answer));
     if (view === null) {
       this.counts.unchecked += blocks * this.#perBlock;
     } else {
@@ -160,16 +176,14 @@ export class ScrubTransfer {
     return null;
   }
 
-  /**
-   * The block of these that an error names: a disk may take many seconds for each read of a bad one, and halves have it in all of them. Only one
-   * of several, which is read alone then; and none any more when one that was named can be read.
-   */
-  #suspectOf({ lba, blocks }: BlockRange, error: IntegrityError): bigint[] {
-    const named = unreadableBlockOf(error);
-    if (named === null || named < lba || named >= lba + BigInt(blocks)) return [];
-    if (this.#named > this.counts.unreadable) return [];
-    this.#named++;
-    return [named];
+  /** The block that an answer names, if it is one of these: a disk may take many seconds for each read of a bad one, and halves have it in all of them. */
+  #heed({ lba, blocks }: BlockRange, named: bigint | null): Suspects {
+    const heeded = this.#heedsNames && named !== null && named >= lba && named < lba + BigInt(blocks);
+    return { lbas: heeded ? [named] : [], areNamed: heeded };
+  }
+
+  get #found(): number {
+    return this.#mismatches.length + this.#others.length;
   }
 
   /** Suspects that lie side by side, read again by every path until they stand still. */
@@ -277,7 +291,7 @@ export class ScrubTransfer {
 
 const isVerify = ({ checker, path }: ScrubWay) => checker === 'device' && path === 'passthrough';
 
-const distinct = (lbas: readonly bigint[]) => [...new Set(lbas)];
+const foundBad = (lbas: readonly bigint[]): Suspects => ({ lbas: [...new Set(lbas)], areNamed: false });
 
 /** Blocks in rising order as runs of neighbours. */
 function runsOf(lbas: readonly bigint[]): BlockRange[] {

@@ -8,6 +8,7 @@ import { PROTECT, protectedCdbSize, refTagOf } from '../device/protected-range.j
 import type { ReadVerdict } from '../device/read-verdict.js';
 import { IntegrityError } from '../errors.js';
 import { encodeCdb } from '../scsi/commands.js';
+import { unreadableBlockOf } from '../scsi/sense.js';
 import type { Check, Checker, PathName } from '../words.js';
 import { type Claims, claimsOf, deviceChecks } from './claims.js';
 
@@ -20,6 +21,8 @@ export interface Look {
   readonly verdict: Verdict;
   /** Whether something was wrong with what was looked at last: with all of it, or, behind blocks that are clean, with the transfer that follows them. */
   readonly wrong: boolean;
+  /** Without a verdict, the block that the answer named. */
+  readonly named?: bigint | null;
 }
 
 export interface ScrubWay {
@@ -114,10 +117,18 @@ function byVerify(disk: Disk, notSoftware: string): ScrubWay | null {
     notSoftware,
     look: async (lba, all, signal) => {
       const blocks = oneTransfer(disk, all);
-      const { kind } = await verifyByDisk(disk, lba, blocks, signal);
-      return { blocks, verdict: kind === 'good' ? 'passed' : null, wrong: kind !== 'good' };
+      const answer = await verifyByDisk(disk, lba, blocks, signal);
+      return answer.kind === 'good'
+        ? { blocks, verdict: 'passed', wrong: false }
+        : { blocks, verdict: null, wrong: true, named: blockNamedBy(answer) };
     },
   };
+}
+
+/** The one of the blocks that the answer to a command says it is of: the first that is bad, by INFORMATION of the sense (SBC-4). */
+export function blockNamedBy(answer: Answer): bigint | null {
+  if (answer.kind === 'failed') return unreadableBlockOf(answer.error);
+  return (answer.kind === 'refused' && answer.lba) || null;
 }
 
 const oneTransfer = ({ transferBlocksMax }: Disk, blocks: number) => Math.min(blocks, transferBlocksMax);

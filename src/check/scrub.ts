@@ -263,11 +263,7 @@ class ScrubJob {
         const { blocks, verdict } = look;
         const transfer = new ScrubTransfer(tools, { lba: stretch.rest.lba, blocks });
         const isClean = verdict === 'passed' || verdict?.bad === 0;
-        stretch.add(
-          blocks,
-          await transfer.examine(verdict, wrong || (look.wrong && !isClean)),
-          transfer.counts,
-        );
+        stretch.add(blocks, await transfer.examine(look, wrong || (look.wrong && !isClean)), transfer.counts);
         // With the next one, then.
         wrong = look.wrong && isClean;
       }

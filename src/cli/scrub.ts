@@ -49,7 +49,7 @@ export function scrubCommand(io: CommandIo): Command {
       (text: string) => parseInteger('--queue-depth', text, { min: 1, max: QUEUE_DEPTH_MAX }),
       QUEUE_DEPTH,
     )
-    .option('--rate <bytes>', 'data a second at most: 500M, 2G; K is 1024', parseRate)
+    .option('--rate <bytes>', 'data a second at most: 500M, 1.5G; K is 1024', parseRate)
     .option('--idle', 'give way to others, where the disk has a scheduler that heeds it (ionice -c 3)')
     .option('--state <file>', 'go on where this file says, and keep in it how far it is', parseStateName)
     .option(...TESTBED_HERE_OPTION)

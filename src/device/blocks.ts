@@ -25,6 +25,8 @@ export type Answer =
       readonly text: string;
       /** What the kernel's log says it found in the tuple and made from the data. */
       readonly tags?: { readonly stored: number; readonly computed: number };
+      /** The block that the sense names, where it names one. */
+      readonly lba?: bigint;
     }
   | { readonly kind: 'failed'; readonly error: IntegrityError };
 

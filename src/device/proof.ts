@@ -7,7 +7,8 @@ import { deinterleave } from '../pi/interleave.js';
 import type { Profile } from '../pi/profile.js';
 import { isEscaped, readTuple, viewOf } from '../pi/tuple.js';
 import { readCdb, type TransferCdbSize } from '../scsi/cdb.js';
-import { describeOutcome } from '../scsi/outcome.js';
+import { describeOutcome, type ScsiOutcome } from '../scsi/outcome.js';
+import { SENSE_KEY } from '../scsi/sense.js';
 import { alignedBuffer, isPoison, poison } from './buffers.js';
 import { PROTECT, protectedCdbSize, protectedForm, protectedLength, seedOf } from './protected-range.js';
 import type { ScsiTransport } from './transport.js';
@@ -189,7 +190,17 @@ async function readNear(
 /** What a disk answers for a reason of its own, whatever it was asked: it says nothing of RDPROTECT. */
 const PASSING: readonly string[] = ['unit-attention', 'busy', 'task-set-full'];
 
-const BAD_THERE = 'the disk refuses the blocks by their tags';
+const REFUSED_THERE = 'the disk refuses the blocks by their tags';
+const UNREADABLE_THERE = 'the disk cannot read the blocks';
+
+/** An error of the medium says nothing of RDPROTECT, and nothing of other blocks. */
+function isUnreadable(outcome: ScsiOutcome): boolean {
+  return (
+    outcome.kind === 'check-condition' &&
+    outcome.sense?.key === SENSE_KEY.MEDIUM_ERROR &&
+    !outcome.sense.deferred
+  );
+}
 
 async function readPlace(
   { transport, blockSize, profile, protect, cdbSize }: ProofSubject & { readonly profile: Profile },
@@ -209,12 +220,15 @@ async function readPlace(
       text = `no answer to RDPROTECT: ${describeOutcome(outcome)}`;
       continue;
     }
+    if (before === 'unreadable' || isUnreadable(outcome)) {
+      return { result: 'undecided', text: UNREADABLE_THERE, badThere: true };
+    }
     if (outcome.kind !== 'good') {
       const refusal = `refuses RDPROTECT: ${describeOutcome(outcome)}`;
       return { result: 'refused', text: refusal, ...(outcome.kind === 'protection' && { badThere: true }) };
     }
-    if (before === 'refused') return { result: 'undecided', text: BAD_THERE, badThere: true };
-    if (before === null || after === null || after === 'refused' || !same(before, after)) continue;
+    if (before === 'refused') return { result: 'undecided', text: REFUSED_THERE, badThere: true };
+    if (!(before instanceof Uint8Array && after instanceof Uint8Array && same(before, after))) continue;
     return judgeInterleaved(received, before, profile, seedOf(range));
   }
   return { result: 'undecided', text };
@@ -225,11 +239,12 @@ async function readPlain(
   lba: bigint,
   blockSize: number,
   signal?: AbortSignal,
-): Promise<Uint8Array | 'refused' | null> {
+): Promise<Uint8Array | 'refused' | 'unreadable' | null> {
   const data = alignedBuffer(PROOF_BLOCKS * blockSize);
   const cdb = readCdb({ size: 16, lba, blocks: PROOF_BLOCKS });
   const { outcome, result } = await transport.send({ cdb, direction: 'from-device', data, signal });
   // SBC-4 has a plain READ checked as well.
   if (outcome.kind === 'protection') return 'refused';
+  if (isUnreadable(outcome)) return 'unreadable';
   return outcome.kind === 'good' && result.resid === 0 ? data : null;
 }

@@ -146,11 +146,11 @@ export function senseKeyOf({ sense }: { readonly sense?: Uint8Array | undefined 
 
 /**
  * @internal The block that a MEDIUM ERROR names, by the INFORMATION field: the first one that could not be read (SBC-4); null when the command
- * failed in another way, or the field is not valid.
+ * failed in another way, the error is another command's (deferred), or the field is not valid.
  */
 export function unreadableBlockOf({ sense }: { readonly sense?: Uint8Array | undefined }): bigint | null {
   const decoded = sense && readableSense(sense);
-  return decoded?.key === SENSE_KEY.MEDIUM_ERROR ? decoded.information : null;
+  return decoded?.key === SENSE_KEY.MEDIUM_ERROR && !decoded.deferred ? decoded.information : null;
 }
 
 type Content = Omit<Sense, 'format' | 'deferred'>;

@@ -139,25 +139,46 @@ t.test('blocks that cannot be read are named, and the scrub goes on', async (t) 
   t.same(told(report), { ok: BLOCKS - 5, bad: 1, unreadable: 4 });
 });
 
-t.test('of a block that an error names only few reads are bad ones', async (t) => {
-  const failedReads = async (...faults: readonly FaultSpec[]) => {
+t.test('of a block that an answer names only few reads are bad ones', async (t) => {
+  const UNREADABLE = '03h/11h/00h';
+  const failed = async (...faults: readonly FaultSpec[]) => {
     await using subject = await filled();
-    for (const lba of [300n, 305n]) subject.emulated.addFault({ kind: 'medium-error', lba, blocks: 1n });
+    for (const lba of [300n, 305n, 310n]) {
+      subject.emulated.addFault({ kind: 'medium-error', lba, blocks: 1n });
+    }
     for (const fault of faults) subject.emulated.addFault(fault);
     const report = await scrub(subject.disk);
-    t.same(places(report), [
-      ['read-error', 300, 1, null],
-      ['read-error', 305, 1, null],
-    ]);
-    t.same(told(report), { ok: BLOCKS - 2, unreadable: 2 });
-    return subject.emulated.stats().bySense['03h/11h/00h']!;
+    t.same(
+      places(report),
+      [300, 305, 310].map((lba) => ['read-error', lba, 1, null]),
+    );
+    t.equal(report.counts.unreadable, 3);
+    t.equal(report.counts.ok + report.counts.unchecked, BLOCKS - 3);
+    return subject.emulated.stats().bySense[UNREADABLE]!;
   };
-  const named = await failedReads();
-  t.ok(named <= 10, `${named} where the disk names the block`);
-  for (const distance of [1n, -1n, 10_000n]) {
-    const misled = await failedReads({ kind: 'wrong-information', distance });
-    t.ok(misled <= 60, `${misled} where it names another, ${distance} away`);
-  }
+  t.equal(await failed(), 4 * 3, 'by READ');
+  t.equal(await failed({ kind: 'strip-pi' }), 4 * 3, 'by VERIFY');
+  const unnamed = await failed({ kind: 'wrong-information', distance: 10_000n });
+  t.ok(unnamed > 30, `${unnamed} where none of these blocks is named`);
+  await failed({ kind: 'wrong-information', distance: -1n });
+});
+
+t.test('a disk that names a block that can be read is not heeded again', async (t) => {
+  await using subject = await filled();
+  for (const lba of [300n, 305n, 310n]) subject.emulated.addFault({ kind: 'medium-error', lba, blocks: 1n });
+  subject.emulated.addFault({ kind: 'wrong-information', distance: 1n });
+  const node = new InProcessNode(subject.emulated.unit).open();
+  const single: number[] = [];
+  const sgIo = (request: SgRequest): Promise<SgResult> => {
+    const cdb = Buffer.from(request.cdb);
+    if (cdb[0] === READ_16 && cdb.readUInt32BE(10) === 1) single.push(cdb.readUInt32BE(6));
+    return node.sgIo(request);
+  };
+  await using disk = await openInProcess('misleading', { open: () => ({ close: async () => {}, sgIo }) });
+  t.same(told(await scrub(disk)), { ok: BLOCKS - 3, unreadable: 3 });
+  const timesAlone = (lba: number) => single.filter((one) => one === lba).length;
+  t.ok(timesAlone(301) > 1, 'the first is looked at');
+  for (const lba of [306, 311]) t.ok(timesAlone(lba) <= 1, `${lba} by halves alone`);
 });
 
 t.test('what the disk refuses and the software finds right', async (t) => {
@@ -255,6 +276,7 @@ t.test('a disk whose tuples do not cross: by its own VERIFY', async (t) => {
       checked: 1,
     });
     t.same(told(report), { unchecked: BLOCKS, passed: BLOCKS - 1, refused: 1 });
+    t.equal(subject.emulated.stats().bySense['0Bh/10h/01h'], 4, 'it names the block');
   }
 });
 
@@ -554,6 +576,20 @@ t.test('bad blocks where it is asked who checks: the software goes on checking',
     t.same(told(report), { ok: BLOCKS - bad.length, bad: bad.length });
   }
 });
+
+t.test(
+  'blocks that cannot be read where it is asked who checks: the software goes on checking',
+  async (t) => {
+    for (const lba of [1, BLOCKS / 2 - 1, BLOCKS - 1]) {
+      await using subject = await filled();
+      subject.emulated.addFault({ kind: 'medium-error', lba: BigInt(lba), blocks: 1n });
+      const report = await scrub(subject.disk);
+      t.match(report, { checker: 'software', ended: 'finished' }, `${lba}`);
+      t.same(places(report), [['read-error', lba, 1, null]]);
+      t.same(told(report), { ok: BLOCKS - 1, unreadable: 1 });
+    }
+  },
+);
 
 t.test('what another disk answered before its UNIT ATTENTION was told counts for nothing', async (t) => {
   const blocks = 4 * BLOCKS;

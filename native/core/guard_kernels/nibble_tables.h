@@ -176,7 +176,7 @@ BLKINT_TARGET inline std::size_t crcs_of_single_runs(std::uint64_t before, const
 
 // Four runs and more of one interval, four at a time, then what is left of it; `next` is the interval behind
 // it, or itself.
-template <bool kCopies>
+template <typename Wide, bool kCopies>
 BLKINT_TARGET inline std::uint64_t crc_of_runs(std::uint64_t before, std::span<const std::uint8_t> interval,
                                                const std::uint8_t* next, std::uint8_t* copy) noexcept {
   constexpr std::size_t kStep = kRuns * kRunBytes;
@@ -196,7 +196,8 @@ BLKINT_TARGET inline std::uint64_t crc_of_runs(std::uint64_t before, std::span<c
   }
   const auto rest = interval.subspan(steps * kStep);
   if constexpr (kCopies) std::memcpy(copy + steps * kStep, rest.data(), rest.size());
-  return finish<Bits128, Crc16Folding>(message, rest.data(), rest.size());
+  if (rest.size() < kRunBytes) return finish<Bits128, Crc16Folding>(message, rest.data(), rest.size());
+  return crc_by_folding<Wide, Crc16Folding>(Crc16Folding::crc_of<Bits128>(message), rest.data(), rest.size());
 }
 
 // Wide folds what makes no four runs.
@@ -207,8 +208,8 @@ BLKINT_TARGET inline void crc16s(std::uint64_t before, const Intervals& interval
     for (std::size_t i = 0; i < intervals.count; ++i) {
       const std::uint8_t* const at = intervals.at + i * intervals.stride;
       const bool goes_on = intervals.from_memory || i + 1 < intervals.count;
-      guards[i] = crc_of_runs<kCopies>(before, {at, intervals.bytes}, goes_on ? at + intervals.stride : at,
-                                       copies_from(copies, i).at);
+      guards[i] = crc_of_runs<Wide, kCopies>(before, {at, intervals.bytes},
+                                             goes_on ? at + intervals.stride : at, copies_from(copies, i).at);
     }
     return;
   }

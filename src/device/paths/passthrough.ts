@@ -36,8 +36,10 @@ export function plainAnswerOf({ outcome, result }: ScsiReply, disk: string, cdb:
   if (outcome.kind === 'good') {
     return resid === 0 ? GOOD : failed('ERR_TRANSPORT', `GOOD, but ${resid} bytes were not transferred`);
   }
-  if (outcome.kind === 'protection')
-    return { kind: 'refused', checker: outcome.checker, check: outcome.check, text };
+  if (outcome.kind === 'protection') {
+    const { checker, check, lba } = outcome;
+    return { kind: 'refused', checker, check, text, ...(lba !== null && { lba }) };
+  }
   return failed(FAILURE_CODES[outcome.kind] ?? 'ERR_TRANSPORT', text);
 }
 
