@@ -4,7 +4,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Disk } from '../device/disk.js';
 import { IntegrityError } from '../errors.js';
-import type { DiskSummary, ScrubFinding, ScrubProgress, ScrubReport } from '../report/model.js';
+import type {
+  DiskSummary,
+  ScrubFinding,
+  ScrubProgress,
+  ScrubReport,
+  ScrubTransient,
+} from '../report/model.js';
 import { ahead } from './ahead.js';
 import { switchedMeanwhile } from './claims.js';
 import { rulesOf, Witness } from './crosscheck.js';
@@ -35,6 +41,8 @@ export interface ScrubOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told of each range of blocks that are bad alike, when it has ended. */
   readonly onFinding?: ((finding: ScrubFinding) => void) | undefined;
+  /** Told of each transfer with which something was wrong that was right when it was read again. */
+  readonly onTransient?: ((transient: ScrubTransient) => void) | undefined;
   /** Told after each few transfers. */
   readonly onProgress?: ((progress: ScrubProgress) => void) | undefined;
 }
@@ -69,11 +77,20 @@ export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<Scr
   await using file =
     options.state === undefined ? null : await StateFile.open(options.state, disk, way, range, sample, plan);
   const job = new ScrubJob(disk, way, plan, options, file?.state ?? null);
-  const { ended, reason } = await job.run(file);
-  return report({ summary, way, plan, range, sample, job, ended, reason, resumed: file?.state != null });
+  const ending = await job.run(file);
+  return report({ summary, way, plan, range, sample, job, ending, resumed: file?.state != null });
 }
 
-type Ending = Pick<ScrubReport, 'ended' | 'reason'>;
+type Ending = Pick<ScrubReport, 'ended' | 'reason' | 'code' | 'advice'>;
+
+const WITHOUT_REASON = { reason: null, code: null, advice: null } as const;
+
+function failed({ message, code, advice }: IntegrityError): Ending {
+  return { ended: 'failed', reason: message, code, advice: advice ?? null };
+}
+
+/** Transfers that a report names as transient. */
+const TRANSIENTS_LISTED_MAX = 1000;
 
 /** It is another disk, or nobody checks any more: what was judged since that was asked last does not count. */
 class Lapsed extends IntegrityError {}
@@ -90,6 +107,7 @@ class Judged {
   readonly range: BlockRange;
   readonly counts: Counts = noCounts();
   readonly findings: ScrubFinding[] = [];
+  readonly transients: ScrubTransient[] = [];
   blocks = 0;
 
   constructor(range: BlockRange) {
@@ -111,6 +129,7 @@ class Judged {
 class ScrubJob {
   readonly counts: Counts = noCounts();
   readonly findings: ScrubFindings;
+  readonly transients: ScrubTransient[] = [];
   /** Transfers that are done, all from the first on. */
   transfers: number;
   blocks: number;
@@ -154,8 +173,8 @@ class ScrubJob {
       return ending;
     } catch (error) {
       if (!(error instanceof IntegrityError)) throw error;
-      const reasons = new Set([ending.reason, error.message].filter((one) => one !== null));
-      return { ended: 'failed', reason: [...reasons].join('; ') };
+      if (ending.reason === null || ending.reason === error.message) return failed(error);
+      return { ...ending, reason: `${ending.reason}; ${error.message}` };
     }
   }
 
@@ -199,7 +218,7 @@ class ScrubJob {
       throw error;
     }
     this.#count();
-    return { ended: 'finished', reason: null };
+    return { ended: 'finished', ...WITHOUT_REASON };
   }
 
   /**
@@ -261,9 +280,14 @@ class ScrubJob {
     for (let seen = first; ; seen = await this.#lookOver(stretch.rest)) {
       for (const look of seen.looks) {
         const { blocks, verdict } = look;
-        const transfer = new ScrubTransfer(tools, { lba: stretch.rest.lba, blocks });
-        const isClean = verdict === 'passed' || verdict?.bad === 0;
-        stretch.add(blocks, await transfer.examine(look, wrong || (look.wrong && !isClean)), transfer.counts);
+        const { lba } = stretch.rest;
+        const transfer = new ScrubTransfer(tools, { lba, blocks });
+        const bad = verdict === null || verdict === 'passed' ? 0 : verdict.bad;
+        const isClean = verdict !== null && bad === 0;
+        const findings = await transfer.examine(look, wrong || (look.wrong && !isClean));
+        stretch.add(blocks, findings, transfer.counts);
+        if (transfer.counts.transient > 0)
+          stretch.transients.push({ lba: Number(lba), blocks, bad: bad || null });
         // With the next one, then.
         wrong = look.wrong && isClean;
       }
@@ -280,8 +304,9 @@ class ScrubJob {
   }
 
   #count(): void {
-    for (const { blocks, rest, counts, findings } of this.#judged) {
+    for (const { blocks, rest, counts, findings, transients } of this.#judged) {
       for (const finding of findings) this.findings.add(finding);
+      for (const transient of transients) this.#transient(transient);
       if (blocks > 0) this.findings.reached(Number(rest.lba));
       addCounts(this.counts, counts);
       this.transfers += Math.ceil(blocks / this.#disk.transferBlocksMax);
@@ -290,11 +315,16 @@ class ScrubJob {
     this.#judged = [];
   }
 
+  #transient(transient: ScrubTransient): void {
+    this.#options.onTransient?.(transient);
+    if (this.transients.length < TRANSIENTS_LISTED_MAX) this.transients.push(transient);
+  }
+
   /** What is no answer of the disk's or its kernel's, and no wish of the caller's, is a fault of ours. */
   #endingOf(error: unknown): Ending {
-    if (this.#options.signal?.aborted) return { ended: 'interrupted', reason: null };
+    if (this.#options.signal?.aborted) return { ended: 'interrupted', ...WITHOUT_REASON };
     if (!(error instanceof IntegrityError)) throw error;
-    return { ended: 'failed', reason: error.message };
+    return failed(error);
   }
 
   #state(): ScrubState {
@@ -374,11 +404,10 @@ function report(parts: {
   readonly range: BlockRange;
   readonly sample: Sample | null;
   readonly job: ScrubJob;
-  readonly ended: ScrubReport['ended'];
-  readonly reason: string | null;
+  readonly ending: Ending;
   readonly resumed: boolean;
 }): ScrubReport {
-  const { summary, way, plan, range, sample, job, ended, reason, resumed } = parts;
+  const { summary, way, plan, range, sample, job, ending, resumed } = parts;
   const { counts } = job;
   const next = job.transfers < plan.transfers ? Number(plan.at(job.transfers).lba) : null;
   return {
@@ -392,8 +421,7 @@ function report(parts: {
     checks: way.checks,
     by: way.by,
     notSoftware: way.notSoftware,
-    ended,
-    reason,
+    ...ending,
     resumed,
     planned: plan.blocks,
     done: job.blocks,
@@ -401,6 +429,7 @@ function report(parts: {
     counts,
     checked: counts.ok + counts.bad + checkedUnseen(way.checker, counts),
     ...job.findings.list(),
+    transients: job.transients,
     ...job.speed(),
   };
 }

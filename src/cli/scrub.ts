@@ -54,7 +54,7 @@ export function scrubCommand(io: CommandIo): Command {
     .option('--state <file>', 'go on where this file says, and keep in it how far it is', parseStateName)
     .option(...TESTBED_HERE_OPTION)
     .option(...TRACE_OPTION)
-    .option('--json', 'JSON Lines: findings and progress as they come, the report last')
+    .option('--json', 'JSON Lines: findings, transient ones and progress as they come, the report last')
     .action(async (device: string | undefined, options: ScrubVerbOptions) => {
       const sample = sampleOf(options);
       const { testbed, trace, queueDepth, idle } = options;
@@ -86,6 +86,7 @@ async function run(
     signal: AbortSignal.any([io.signal, gone.signal]),
     onProgress: (progress) => told.progress(progress),
     onFinding: (finding) => told.event('finding', finding),
+    onTransient: (transient) => told.event('transient', transient),
   };
   return await scrub(disk, job);
 }
@@ -104,7 +105,7 @@ class Told implements Disposable {
     this.#terminal = !json && 'isTTY' in io.stderr && io.stderr.isTTY === true;
   }
 
-  event(event: 'finding' | 'progress', what: object): void {
+  event(event: 'finding' | 'transient' | 'progress', what: object): void {
     if (this.#json) this.#io.stdout.write(`${printableJson({ event, ...what })}\n`);
   }
 

@@ -2,6 +2,7 @@
  * The result model: what the jobs in check/ fill and what every report prints. Its JSON form is the documented output of
  * `--json`: numbers are plain numbers, bytes and names are strings.
  */
+import type { ErrorCode } from '../errors.js';
 import type { Check, Checker, PathName, Verdict } from '../words.js';
 
 /** Bytes of data that a report holds. */
@@ -360,6 +361,9 @@ export interface ScrubReport {
   /** `failed`: nothing more could be sent, and `reason` says why. */
   readonly ended: 'finished' | 'interrupted' | 'failed';
   readonly reason: string | null;
+  /** Of what `reason` says, and what to do about it; null where there is none. */
+  readonly code: ErrorCode | null;
+  readonly advice: string | null;
   /** Whether it went on from a state, whose counts and findings are in it. */
   readonly resumed: boolean;
   /** Blocks that were to be looked at, and that were. */
@@ -374,9 +378,19 @@ export interface ScrubReport {
   readonly findings: readonly ScrubFinding[];
   /** Findings that are not listed. */
   readonly findingsOmitted: number;
+  /** Of this run alone, the first 1000 of the `transient` ones. */
+  readonly transients: readonly ScrubTransient[];
   /** Of this run alone. */
   readonly seconds: number;
   readonly bytesPerSecond: number;
+}
+
+/** A transfer with which something was wrong that was right when it was read again. */
+export interface ScrubTransient {
+  readonly lba: number;
+  readonly blocks: number;
+  /** Intervals that the software found bad at first; null where the transfer failed, was refused or came short. */
+  readonly bad: number | null;
 }
 
 /** How far a scrub is: a line of `scrub --json` while it runs. */

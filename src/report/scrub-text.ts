@@ -1,7 +1,7 @@
 /**
  * What a scrub found, for people; and how far it is.
  */
-import type { ScrubCounts, ScrubFinding, ScrubProgress, ScrubReport } from './model.js';
+import type { ScrubCounts, ScrubFinding, ScrubProgress, ScrubReport, ScrubTransient } from './model.js';
 import { diskText, page } from './text.js';
 
 /** Findings that are printed one by one; the JSON form has more, and tells all while it runs. */
@@ -24,7 +24,10 @@ export function scrubText(report: ScrubReport): string {
 
 function plannedText({ lba, blocks, sample, planned, resumed }: ScrubReport): string {
   const range = `blocks ${lba} to ${lba + blocks - 1}`;
-  const part = sample === null ? '' : `: ${planned} blocks of them, a sample with seed ${sample.seed}`;
+  const part =
+    sample === null
+      ? ''
+      : `: ${planned} blocks of them, a sample of ${sample.percent} % with seed ${sample.seed}`;
   return `${range}${part}${resumed ? ', gone on from a state' : ''}`;
 }
 
@@ -48,6 +51,11 @@ export function scrubFindingText(finding: ScrubFinding): string {
   return `${where} by ${path}: ${first}${text}${why}`;
 }
 
+function transientText({ lba, blocks, bad }: ScrubTransient): string {
+  const what = bad === null ? 'an error, a refusal or a part of it missing' : `${bad} intervals bad`;
+  return `in LBA ${lba} to ${lba + blocks - 1}: at first ${what}`;
+}
+
 /** What each count means, in the order in which they are told. */
 const COUNTS: readonly (readonly [keyof ScrubCounts, string])[] = [
   ['ok', 'intervals ok'],
@@ -64,9 +72,10 @@ const COUNTS: readonly (readonly [keyof ScrubCounts, string])[] = [
   ],
 ];
 
-function countsText({ counts, checked, checker }: ScrubReport): string[] {
+function countsText({ counts, checked, checker, transients }: ScrubReport): string[] {
   return [
     ...COUNTS.filter(([name]) => counts[name] > 0).map(([name, text]) => `${counts[name]} ${text}`),
+    ...transients.slice(0, FINDINGS_SHOWN).map((one) => `  ${transientText(one)}`),
     ...(checked === 0 ? ['NOTHING WAS CHECKED: no findings is no verdict'] : []),
     ...(checker === 'device'
       ? ['that a disk lets pass what it says that it checks is its word alone: blk-integrity prove tests it']
@@ -74,11 +83,11 @@ function countsText({ counts, checked, checker }: ScrubReport): string[] {
   ];
 }
 
-function endText({ ended, reason, done, planned, next }: ScrubReport): string[] {
+function endText({ ended, reason, code, advice, done, planned, next }: ScrubReport): string[] {
   if (ended === 'finished') return [];
-  const how = ended === 'interrupted' ? 'INTERRUPTED' : `FAILED: ${reason}`;
+  const how = ended === 'interrupted' ? 'INTERRUPTED' : `FAILED: ${reason} (${code})`;
   const left = next === null ? '' : `, next is LBA ${next}`;
-  return [`${how}: ${done} of ${planned} blocks are done${left}`];
+  return [`${how}: ${done} of ${planned} blocks are done${left}`, ...(advice === null ? [] : [advice])];
 }
 
 /** One line, without its end. */

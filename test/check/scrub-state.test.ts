@@ -275,7 +275,7 @@ t.test('whatever number of it is another: refused, or its figures can be', async
     const spoilt = good.slice(0, at) + good.slice(at).replace(/^\d+/, other);
     writeFileSync(state, spoilt);
     const report = await scrub(filled.disk, { state }).catch((error) => error);
-    if ('code' in report) return t.match(report, { code: 'ERR_USAGE' }, what);
+    if (report instanceof Error) return t.match(report, { code: 'ERR_USAGE' }, what);
     const { counts, done, checked, findings } = report as ScrubReport;
     accepted++;
     t.equal(counts.ok + counts.bad + counts.unreadable, BLOCKS, what);

@@ -184,8 +184,11 @@ t.test('a disk that names a block that can be read is not heeded again', async (
 t.test('what the disk refuses and the software finds right', async (t) => {
   await using subject = await filled();
   subject.emulated.addFault({ kind: 'guard', lba: 50n, blocks: 1n, on: 'read', place: 'wire', times: 1 });
-  const once = await scrub(subject.disk);
+  const transients: unknown[] = [];
+  const once = await scrub(subject.disk, { onTransient: (one) => transients.push(one) });
   t.same(told(once), { ok: BLOCKS, transient: 1 }, 'wrong once is no finding, and is told');
+  t.same(once.transients, [{ lba: 0, blocks: subject.disk.transferBlocksMax, bad: 1 }]);
+  t.same(transients, once.transients);
   t.same(once.findings, []);
 });
 
@@ -196,7 +199,10 @@ t.test('what is wrong once, whatever it is, is told', async (t) => {
     { kind: 'medium-error', lba: 50n, blocks: 1n, times: 1 },
   ] as const) {
     subject.emulated.addFault(fault);
-    t.same(told(await scrub(subject.disk)), { ok: BLOCKS, transient: 1 }, fault.kind);
+    const report = await scrub(subject.disk);
+    t.same(told(report), { ok: BLOCKS, transient: 1 }, fault.kind);
+    const bad = fault.kind === 'guard' ? 1 : null;
+    t.same(report.transients, [{ lba: 0, blocks: subject.disk.transferBlocksMax, bad }]);
   }
   subject.emulated.addFault({ kind: 'busy', times: 1 });
   subject.emulated.addFault({ kind: 'unit-attention', times: 1 });

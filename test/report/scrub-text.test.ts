@@ -44,6 +44,8 @@ const REPORT: ScrubReport = {
   notSoftware: null,
   ended: 'finished',
   reason: null,
+  code: null,
+  advice: null,
   resumed: false,
   planned: 1000,
   done: 1000,
@@ -62,6 +64,7 @@ const REPORT: ScrubReport = {
   checked: 993,
   findings: [FINDING],
   findingsOmitted: 0,
+  transients: [],
   seconds: 4000,
   bytesPerSecond: 250 * 2 ** 20,
 };
@@ -101,17 +104,35 @@ t.test('what is no pass is said', async (t) => {
     scrubText(kernel),
     /^1000 intervals unchecked by the software.*\n999 of these passed.*escaped ones are among/m,
   );
-  const failed: ScrubReport = { ...REPORT, ended: 'failed', reason: 'it timed out', done: 10, next: 10 };
-  t.match(scrubText(failed), /\nFAILED: it timed out: 10 of 1000 blocks are done, next is LBA 10$/);
+  const failed: ScrubReport = {
+    ...REPORT,
+    ended: 'failed',
+    reason: 'it timed out',
+    code: 'ERR_TIMEOUT',
+    done: 10,
+    next: 10,
+  };
+  const FAILED = 'FAILED: it timed out (ERR_TIMEOUT): 10 of 1000 blocks are done, next is LBA 10';
+  const once = { ...REPORT, counts: { ...REPORT.counts, transient: 2 } };
+  const transients = [
+    { lba: 0, blocks: 455, bad: 2 },
+    { lba: 455, blocks: 455, bad: null },
+  ];
+  t.match(
+    scrubText({ ...once, transients }),
+    /^2 TIMES.*\n {2}in LBA 0 to 454: at first 2 intervals bad\n {2}in LBA 455 to 909: at first an error/m,
+  );
+  t.ok(scrubText(failed).endsWith(`\n${FAILED}`));
+  t.ok(scrubText({ ...failed, advice: 'Look there.' }).endsWith(`\n${FAILED}\nLook there.`));
   const left: ScrubReport = { ...failed, reason: 'no state', done: 1000, next: null };
-  t.match(scrubText(left), /\nFAILED: no state: 1000 of 1000 blocks are done$/);
+  t.match(scrubText(left), /\nFAILED: no state \(ERR_TIMEOUT\): 1000 of 1000 blocks are done$/m);
   t.match(scrubText({ ...failed, ended: 'interrupted' }), /\nINTERRUPTED: 10 of 1000/);
 });
 
 t.test('a sample, a state, and many findings', async (t) => {
   const many = { ...REPORT, findings: Array<ScrubFinding>(60).fill(FINDING), findingsOmitted: 40 };
   const text = scrubText({ ...many, sample: { percent: 5, seed: 9 }, planned: 50, resumed: true });
-  t.match(text, /^blocks 0 to 999: 50 blocks of them, a sample with seed 9, gone on from a state$/m);
+  t.match(text, /^blocks 0 to 999: 50 blocks of them, a sample of 5 % with seed 9, gone on from a state$/m);
   t.match(text, /^100 findings$/m);
   t.match(text, /^ {2}and 50 more: --json tells each$/m);
 });
