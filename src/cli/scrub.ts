@@ -140,6 +140,7 @@ function parsePercent(text: string): number {
   throw new IntegrityError(
     'ERR_USAGE',
     `--sample ${JSON.stringify(text)} is no percentage above 0, up to 100`,
+    { advice: 'Such as 5, 0.5 or 5%.' },
   );
 }
 

@@ -12,6 +12,11 @@ import { ERRNO, errnoError } from './errno.js';
 export async function deviceNumber(
   path: string,
 ): Promise<{ type: 'block' | 'character'; major: number; minor: number }> {
+  if (path === '') {
+    throw new IntegrityError('ERR_USAGE', 'the name of the disk is empty', {
+      advice: 'Is the variable set that it comes from?',
+    });
+  }
   let status: Awaited<ReturnType<typeof stat>>;
   try {
     status = await stat(path);

@@ -13,6 +13,8 @@ export interface TracedCommand {
   readonly error: unknown;
   /** From the first try to the answer of the last. */
   readonly durationMs: number;
+  /** Of the data that it was to move. */
+  readonly bytes: number;
 }
 
 export type OnCommand = (traced: TracedCommand) => void;
@@ -41,6 +43,7 @@ class TracedTransport implements DiskTransport {
   send(command: ScsiCommand): Promise<ScsiReply> {
     return this.#told(
       command,
+      command.data?.length ?? 0,
       () => this.#transport.send(command),
       (reply) => reply,
     );
@@ -51,15 +54,21 @@ class TracedTransport implements DiskTransport {
     const [cdb] = cdbs as [Uint8Array];
     return this.#told(
       { cdb, direction: 'from-device', data: null, signal: reads.signal },
+      reads.bytes,
       () => this.#transport.judge({ ...reads, cdbs: [cdb] }),
       (reply) => ({ ...reply, retries: [] }),
     );
   }
 
-  async #told<T>(command: ScsiCommand, send: () => Promise<T>, replyOf: (reply: T) => ScsiReply): Promise<T> {
+  async #told<T>(
+    command: ScsiCommand,
+    bytes: number,
+    send: () => Promise<T>,
+    replyOf: (reply: T) => ScsiReply,
+  ): Promise<T> {
     const start = performance.now();
     const tell = (reply: ScsiReply | null, error: unknown) =>
-      this.#onCommand({ command, reply, error, durationMs: performance.now() - start });
+      this.#onCommand({ command, bytes, reply, error, durationMs: performance.now() - start });
     try {
       const reply = await send();
       tell(replyOf(reply), null);
@@ -83,10 +92,10 @@ const DIRECTIONS: Readonly<Record<ScsiCommand['direction'], string>> = {
 };
 
 /** One line: the command's name and fields, direction and bytes, the answer, how long it took, and what was retried before. */
-export function traceText({ command, reply, error, durationMs }: TracedCommand): string {
-  const { cdb, direction, data } = command;
-  const bytes = data === null ? DIRECTIONS[direction] : `${DIRECTIONS[direction]} ${data.length} bytes`;
-  const sent = `${cdbFieldsText(cdb)}, ${bytes}`;
+export function traceText({ command, bytes, reply, error, durationMs }: TracedCommand): string {
+  const { cdb, direction } = command;
+  const moved = direction === 'none' ? '' : ` ${bytes} bytes`;
+  const sent = `${cdbFieldsText(cdb)}, ${DIRECTIONS[direction]}${moved}`;
   const took = `${durationMs.toFixed(1)} ms`;
   if (reply === null) return `${sent}: ${error instanceof Error ? error.message : String(error)}, ${took}`;
   const { outcome, result, retries } = reply;

@@ -1,6 +1,7 @@
 import { type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { cli } from '../support/cli.js';
@@ -71,6 +72,21 @@ t.test('wrong usage is exit status 2, said on stderr alone', async (t) => {
   }
 });
 
+t.test('a disk that is not meant is not taken for one that is', async (t) => {
+  for (const verb of ['scrub', 'crosscheck', 'prove', 'show']) {
+    t.match(
+      await cli([verb, '']),
+      { status: 2, stderr: /name of the disk is empty \(ERR_USAGE\)\n.*variable/ },
+      verb,
+    );
+  }
+  const other = await cli(['prove', '--testbed', 'disk', '--i-own', 'naa.5000c500a1b2c3d4']);
+  t.match(other, { status: 2, stdout: '', stderr: /is not naa\.5000.*nothing is written.*ERR_NOT_OURS/ });
+  const missing = await cli(['restore', join(t.testdir(), 'journal')]);
+  t.match(missing, { status: 3, stderr: /ENOENT.*\(ERR_IO\)\n$/ });
+  t.notMatch(missing.stderr, /--journal/);
+});
+
 t.test('help and version are asked for, so they are no failure', async (t) => {
   for (const args of [['--help'], ['prove', '--help'], ['testbed', 'scsi-debug', 'create', '--help']]) {
     t.match(await cli(args), { status: 0, stdout: /Usage: /, stderr: '' }, args.join(' '));
@@ -83,6 +99,7 @@ t.test('help and version are asked for, so they are no failure', async (t) => {
     'prove',
     'read',
     'write',
+    'scrub',
     'cdb',
     'generate',
     'verify',

@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { SgRequest, SgResult, SgVerifyRequest } from '../../src/binding.js';
 import { openInProcess } from '../../src/device/in-process.js';
-import { type TracedCommand, traced } from '../../src/device/trace.js';
+import { type TracedCommand, traced, traceText } from '../../src/device/trace.js';
 import { SgTransport } from '../../src/device/transport.js';
 import { encodeCdb } from '../../src/scsi/commands.js';
 import { InProcessNode } from '../../src/testbed/disk/in-process.js';
@@ -167,6 +167,7 @@ t.test('each command that is traced is told with its own answer', async (t) => {
   t.match((await transport.judge(READS)).result, { reads: 1 });
   t.same(asked[0]?.cdbs, [READS.cdbs[0]]);
   t.match(told, [{ command: { cdb: READS.cdbs[0] }, reply: { outcome: { kind: 'good' }, retries: [] } }]);
+  t.match(traceText(told[0]!), /, in 1040 bytes: GOOD/);
 });
 
 t.test('elsewhere the bytes are brought: what did not come has no verdict', async (t) => {

@@ -73,13 +73,13 @@ export class Journal {
   static async read(path: string): Promise<JournalContent> {
     const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(
       (cause: NodeJS.ErrnoException) => {
-        throw journalError(path, cause);
+        throw unreadable(path, cause);
       },
     );
     try {
       await requireOwn(file, path);
       const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
-        throw journalError(path, cause);
+        throw unreadable(path, cause);
       });
       return parseJournal(bytes, path);
     } finally {
@@ -210,6 +210,10 @@ async function requireOwn(file: FileHandle, path: string): Promise<void> {
       advice: 'Whoever can write it can write the disk: look at it, then chown and chmod 600.',
     },
   );
+}
+
+function unreadable(path: string, cause: NodeJS.ErrnoException): IntegrityError {
+  return new IntegrityError('ERR_IO', `journal ${path}: ${cause.message}`, { cause });
 }
 
 function journalError(path: string, cause: NodeJS.ErrnoException): IntegrityError {

@@ -15,9 +15,9 @@ export interface Ownership {
   readonly partition?: string | undefined;
 }
 
-/** Throws ERR_NOT_OURS unless the disk is the testbed's or is named by its owner. */
+/** Throws ERR_NOT_OURS unless the disk is the testbed's or is named by its owner, and for a name that is not this disk's, whose it is. */
 export function requireAllowed(disk: Disk, { iOwn }: Ownership = {}): void {
-  if (isOurs(disk)) return;
+  if (iOwn === undefined && isOurs(disk)) return;
   const { device, sysfs, facts } = disk;
   const names = [facts?.identity, facts?.serial].filter((name) => typeof name === 'string' && name !== '');
   const refuse = (message: string, advice: string) =>
