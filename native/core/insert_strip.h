@@ -1,5 +1,6 @@
-// Plain data to blocks with their metadata and back (512 to 520 bytes and the like), in one pass: what was
-// copied is generated or verified while it is in the first-level cache.
+// Plain data to blocks with their metadata and back (512 to 520 bytes and the like), in one pass: the kernels
+// that can copy on the way, else what was copied is generated or verified while it is in the first-level
+// cache.
 //
 // The layout has the data in the plain buffer and the metadata in the buffer of blocks: a block is the
 // interval and its metadata, `metadata_stride` bytes, so `metadata_start` is the interval.
