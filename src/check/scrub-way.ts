@@ -128,7 +128,7 @@ function byVerify(disk: Disk, notSoftware: string): ScrubWay | null {
 /** The one of the blocks that the answer to a command says it is of: the first that is bad, by INFORMATION of the sense (SBC-4). */
 export function blockNamedBy(answer: Answer): bigint | null {
   if (answer.kind === 'failed') return unreadableBlockOf(answer.error);
-  return (answer.kind === 'refused' && answer.lba) || null;
+  return answer.kind === 'refused' ? (answer.lba ?? null) : null;
 }
 
 const oneTransfer = ({ transferBlocksMax }: Disk, blocks: number) => Math.min(blocks, transferBlocksMax);

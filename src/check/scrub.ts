@@ -286,8 +286,11 @@ class ScrubJob {
         const isClean = verdict !== null && bad === 0;
         const findings = await transfer.examine(look, wrong || (look.wrong && !isClean));
         stretch.add(blocks, findings, transfer.counts);
-        if (transfer.counts.transient > 0)
-          stretch.transients.push({ lba: Number(lba), blocks, bad: bad || null });
+        if (transfer.counts.transient > 0) {
+          // What was wrong was one transfer, in front of those that were clean when they were looked at.
+          const first = Math.min(blocks, this.#disk.transferBlocksMax);
+          stretch.transients.push({ lba: Number(lba), blocks: first, bad: bad || null });
+        }
         // With the next one, then.
         wrong = look.wrong && isClean;
       }

@@ -211,17 +211,18 @@ async function readPlace(
   let text = 'the blocks changed between two reads';
   for (let attempt = 0; attempt < STANDSTILL_TRIES; attempt++) {
     const before = await readPlain(transport, lba, blockSize, signal);
+    if (before === 'unreadable') return { result: 'undecided', text: UNREADABLE_THERE, badThere: true };
     const received = alignedBuffer(protectedLength(range));
     poison(received);
     const cdb = readCdb({ ...protectedForm(range, protect, cdbSize), lba, blocks: PROOF_BLOCKS });
     const { outcome } = await transport.send({ cdb, direction: 'from-device', data: received, signal });
+    if (isUnreadable(outcome)) {
+      return { result: 'undecided', text: `${UNREADABLE_THERE} with RDPROTECT`, badThere: true };
+    }
     const after = await readPlain(transport, lba, blockSize, signal);
     if (PASSING.includes(outcome.kind)) {
       text = `no answer to RDPROTECT: ${describeOutcome(outcome)}`;
       continue;
-    }
-    if (before === 'unreadable' || isUnreadable(outcome)) {
-      return { result: 'undecided', text: UNREADABLE_THERE, badThere: true };
     }
     if (outcome.kind !== 'good') {
       const refusal = `refuses RDPROTECT: ${describeOutcome(outcome)}`;

@@ -389,7 +389,7 @@ export interface ScrubReport {
 export interface ScrubTransient {
   readonly lba: number;
   readonly blocks: number;
-  /** Intervals that the software found bad at first; null where the transfer failed, was refused or came short. */
+  /** Intervals that the software found bad at first; null where that is not known: it failed, was refused, came short, or ended a job of several. */
   readonly bad: number | null;
 }
 

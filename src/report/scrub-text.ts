@@ -52,8 +52,8 @@ export function scrubFindingText(finding: ScrubFinding): string {
 }
 
 function transientText({ lba, blocks, bad }: ScrubTransient): string {
-  const what = bad === null ? 'an error, a refusal or a part of it missing' : `${bad} intervals bad`;
-  return `in LBA ${lba} to ${lba + blocks - 1}: at first ${what}`;
+  const what = bad === null ? '' : `: ${bad} ${bad === 1 ? 'interval' : 'intervals'} bad at first`;
+  return `LBA ${lba} to ${lba + blocks - 1}${what}`;
 }
 
 /** What each count means, in the order in which they are told. */
@@ -76,6 +76,7 @@ function countsText({ counts, checked, checker, transients }: ScrubReport): stri
   return [
     ...COUNTS.filter(([name]) => counts[name] > 0).map(([name, text]) => `${counts[name]} ${text}`),
     ...transients.slice(0, FINDINGS_SHOWN).map((one) => `  ${transientText(one)}`),
+    ...(transients.length > FINDINGS_SHOWN ? ['  and more: --json tells each'] : []),
     ...(checked === 0 ? ['NOTHING WAS CHECKED: no findings is no verdict'] : []),
     ...(checker === 'device'
       ? ['that a disk lets pass what it says that it checks is its word alone: blk-integrity prove tests it']

@@ -286,6 +286,15 @@ t.test('a disk whose tuples do not cross: by its own VERIFY', async (t) => {
   }
 });
 
+t.test('a refusal may name the first block', async (t) => {
+  await using subject = await filled();
+  await subject.change(0, flipData);
+  subject.emulated.addFault({ kind: 'strip-pi' });
+  t.same(told(await scrub(subject.disk)), { unchecked: BLOCKS, passed: BLOCKS - 1, refused: 1 });
+  // Three of them by the proof, which begins there.
+  t.equal(subject.emulated.stats().bySense['0Bh/10h/01h'], 4 + 3);
+});
+
 /** A fake disk's fast looks, made of its reads. */
 function looking(reader: Reader, paths?: Parameters<typeof fakeDisk>[1]): Disk {
   const disk = fakeDisk(reader, paths);
