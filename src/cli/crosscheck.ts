@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { crosscheck } from '../check/crosscheck.js';
 import { namedRange, sampleRanges } from '../check/ranges.js';
 import { writeCheck } from '../check/write-check.js';
@@ -35,7 +35,7 @@ export function crosscheckCommand(io: CommandIo): Command {
     )
     .option(...TRACE_OPTION)
     .option('--json', 'one JSON object')
-    .option('--tap', 'TAP: a line for each range × checker × path');
+    .addOption(new Option('--tap', 'TAP: a line for each range × checker × path').conflicts('json'));
   return addOwnershipOptions(command).action(
     async (device: string | undefined, options: CrosscheckOptions) => {
       const lba = options.lba === undefined ? undefined : parseInteger('--lba', options.lba, LBA);

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { prove } from '../check/prove.js';
 import type { ProveReport } from '../report/model.js';
 import { proveTap } from '../report/tap.js';
@@ -29,7 +29,7 @@ export function proveCommand(io: CommandIo): Command {
     .option(...TESTBED_OPTION)
     .option(...TRACE_OPTION)
     .option('--json', 'one JSON object')
-    .option('--tap', 'TAP: a line for each checker × path');
+    .addOption(new Option('--tap', 'TAP: a line for each checker × path').conflicts('json'));
   return addOwnershipOptions(command).action(async (device: string | undefined, options: ProveOptions) => {
     const lba = options.lba === undefined ? undefined : parseInteger('--lba', options.lba, LBA);
     const { testbed, trace } = options;

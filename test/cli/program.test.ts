@@ -51,6 +51,8 @@ t.test('wrong usage is exit status 2, said on stderr alone', async (t) => {
     ['crosscheck', '--testbed', 'moon'],
     ['crosscheck', '--lba', 'x'],
     ['crosscheck', '/dev/sda', '--write'],
+    ['crosscheck', '--testbed', 'disk', '--json', '--tap'],
+    ['prove', '--testbed', 'disk', '--tap', '--json'],
     ['prove', '/dev/sda', '--lba', '-5'],
     ['generate', '--format', 'T10-DIF-TYPE9'],
     ['testbed', 'scsi-debug', 'create', '--dif', '4'],
