@@ -120,7 +120,7 @@ t.test('a hang-up passes by what nohup runs, and ends what has a terminal', asyn
 t.test('--trace names the commands, --idle is taken', async (t) => {
   const { stderr, status } = await scrub('--blocks', '16', '--trace', '--idle');
   t.equal(status, 0);
-  t.match(stderr, /^READ\(16\) protect=1 lba=0 blocks=16, in: GOOD, [\d.]+ ms$/m);
+  t.match(stderr, /^READ\(16\) protect=1 lba=0 blocks=16, in 8320 bytes: GOOD, [\d.]+ ms$/m);
 });
 
 t.test('exit status: what is counted and no longer listed is a finding too', async (t) => {
