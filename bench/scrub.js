@@ -175,10 +175,11 @@ for (const name of process.argv.length > 2 ? process.argv.slice(2) : Object.keys
       'scrub MiB/s': Math.round(median(rounds.map(({ ours }) => ours.rate))),
       ...besideFio(rounds),
     });
+    // At once: whoever ends it has what it came to.
+    console.log(JSON.stringify(rows.at(-1)));
   } finally {
     await target.remove();
   }
 }
 console.log(`Linux ${release()}, Node ${process.version}; medians of ${ROUNDS} rounds`);
 console.table(rows);
-console.log(JSON.stringify(rows));
