@@ -8,7 +8,7 @@ import type { Profile } from '../pi/profile.js';
 import { isEscaped, readTuple, viewOf } from '../pi/tuple.js';
 import { readCdb, type TransferCdbSize } from '../scsi/cdb.js';
 import { describeOutcome, type ScsiOutcome } from '../scsi/outcome.js';
-import { SENSE_KEY } from '../scsi/sense.js';
+import { isMediumError } from '../scsi/sense.js';
 import { alignedBuffer, isPoison, poison } from './buffers.js';
 import { PROTECT, protectedCdbSize, protectedForm, protectedLength, seedOf } from './protected-range.js';
 import type { ScsiTransport } from './transport.js';
@@ -195,11 +195,7 @@ const UNREADABLE_THERE = 'the disk cannot read the blocks';
 
 /** An error of the medium says nothing of RDPROTECT, and nothing of other blocks. */
 function isUnreadable(outcome: ScsiOutcome): boolean {
-  return (
-    outcome.kind === 'check-condition' &&
-    outcome.sense?.key === SENSE_KEY.MEDIUM_ERROR &&
-    !outcome.sense.deferred
-  );
+  return outcome.kind === 'check-condition' && outcome.sense !== null && isMediumError(outcome.sense);
 }
 
 async function readPlace(

@@ -144,13 +144,18 @@ export function senseKeyOf({ sense }: { readonly sense?: Uint8Array | undefined 
   return (sense && readableSense(sense)?.key) ?? null;
 }
 
+/** @internal Whether the medium could not be read, or written, for this command: a deferred error is of an earlier one. */
+export function isMediumError({ key, deferred }: Sense): boolean {
+  return key === SENSE_KEY.MEDIUM_ERROR && !deferred;
+}
+
 /**
  * @internal The block that a MEDIUM ERROR names, by the INFORMATION field: the first one that could not be read (SBC-4); null when the command
  * failed in another way, the error is another command's (deferred), or the field is not valid.
  */
 export function unreadableBlockOf({ sense }: { readonly sense?: Uint8Array | undefined }): bigint | null {
   const decoded = sense && readableSense(sense);
-  return decoded?.key === SENSE_KEY.MEDIUM_ERROR && !decoded.deferred ? decoded.information : null;
+  return decoded && isMediumError(decoded) ? decoded.information : null;
 }
 
 type Content = Omit<Sense, 'format' | 'deferred'>;

@@ -602,6 +602,8 @@ t.test(
       t.match(report, { checker: 'software', ended: 'finished' }, `${lba}`);
       t.same(places(report), [['read-error', lba, 1, null]]);
       t.same(told(report), { ok: BLOCKS - 1, unreadable: 1 });
+      // One by the proof.
+      t.equal(subject.emulated.stats().bySense['03h/11h/00h'], 4 + 1);
     }
   },
 );

@@ -125,7 +125,7 @@ t.test('what is no pass is said', async (t) => {
   t.ok(scrubText(failed).endsWith(`\n${FAILED}`));
   t.ok(scrubText({ ...failed, advice: 'Look there.' }).endsWith(`\n${FAILED}\nLook there.`));
   const left: ScrubReport = { ...failed, reason: 'no state', done: 1000, next: null };
-  t.match(scrubText(left), /\nFAILED: no state \(ERR_TIMEOUT\): 1000 of 1000 blocks are done$/m);
+  t.match(scrubText(left), /\nFAILED: no state \(ERR_TIMEOUT\): 1000 of 1000 blocks are done$/);
   t.match(scrubText({ ...failed, ended: 'interrupted' }), /\nINTERRUPTED: 10 of 1000/);
 });
 
