@@ -19,6 +19,7 @@ import {
   sendHeld,
 } from 'blk-integrity';
 import type { Test } from 'tap';
+import { sameBytes } from '../support/same-bytes.js';
 import { cli } from './cli.js';
 import { storage } from './owned.js';
 import { Undo } from './undo.js';
@@ -88,11 +89,11 @@ async function theirs(t: Test, folder: string): Promise<void> {
       const { data } = await disk.readMedium(AT.lba, AT.blocks);
       t.notSame(data && Buffer.from(data), before.subarray(42 * 512, 45 * 512), `${what}: altered`);
       t.equal(await region.restore(), 'exact');
-      t.same(await look(disk), before, `${what}: byte for byte as it was`);
+      sameBytes(t, await look(disk), before, `${what}: byte for byte as it was`);
       await region.command(command);
       t.match(await region.selectModePage(control(0x0c)), { outcome: { kind: 'good' } });
     }
-    t.same(await look(disk), before, `${what}: at the end, too`);
+    sameBytes(t, await look(disk), before, `${what}: at the end, too`);
     t.notOk(existsSync(journal));
   }
   await using again = await openDevice(sg);
@@ -212,7 +213,7 @@ async function verb(t: Test, folder: string): Promise<void> {
     outcome: 'check-condition',
     altered: { kept: false, restored: 'exact' },
   });
-  t.same(await look(disk), now);
+  sameBytes(t, await look(disk), now);
   t.notOk(existsSync(join(folder, 'verb.journal')));
 }
 
@@ -241,7 +242,7 @@ async function scsiDebug(t: Test): Promise<void> {
       t.comment(`dif=${dif} ${what}: ${outcome.kind}`);
       if (what === 'WRITE' || what === 'WRITE SAME') t.equal(outcome.kind, 'good', what);
       t.comment(await region.restore());
-      t.same(await seen(), before, `dif=${dif} ${what}: as it was`);
+      sameBytes(t, await seen(), before, `dif=${dif} ${what}: as it was`);
     }
     await using region = await claimRegion(disk, RANGE);
     const sense = disk.facts!.control!.descriptorSense;

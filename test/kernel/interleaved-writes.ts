@@ -15,6 +15,7 @@ import {
 } from 'blk-integrity';
 import type { Test } from 'tap';
 import { interleave } from '../../lib/pi/interleave.js';
+import { sameBytes } from '../support/same-bytes.js';
 
 /** A disk, and the way around the safeguard to look at it and to be somebody else. */
 interface Subject {
@@ -126,10 +127,10 @@ async function taken(t: Test, subject: Subject): Promise<void> {
     const { interval } = disk.diskProfile!;
     t.ok(same(region.savedTuples()!.subarray(0, 8), before.subarray(interval, interval + 8)));
     t.equal(await region.restore(), 'exact');
-    t.same(await look(subject, RANGE), before);
+    sameBytes(t, await look(subject, RANGE), before);
     await region.write('passthrough', 1002n, data, tuples);
   }
-  t.same(await look(subject, RANGE), before, 'tuples too, application tags included');
+  sameBytes(t, await look(subject, RANGE), before, 'tuples too, application tags included');
 }
 
 async function refused(t: Test, subject: Subject): Promise<void> {
@@ -150,14 +151,14 @@ async function refused(t: Test, subject: Subject): Promise<void> {
       continue;
     }
     t.match(answer, { kind: 'refused', checker: 'device', check, text: /LBA 1005/ }, `a wrong ${check} tag`);
-    t.same(await look(subject, RANGE), before, 'and nothing is stored');
+    sameBytes(t, await look(subject, RANGE), before, 'and nothing is stored');
     t.same(await region.write('passthrough', 1004n, data, tuples, { checked: false }), { kind: 'good' });
     const read = await disk.read('passthrough', 1005n, 1);
     t.match(read.answer, { kind: 'refused', checker: 'device', check }, 'stored, and refused on reading');
     t.ok(same(read.tuples, tuples.subarray(perBlock(disk) * 8)), 'with what was refused');
     t.equal(await region.restore(), 'exact');
   }
-  t.same(await look(subject, RANGE), before);
+  sameBytes(t, await look(subject, RANGE), before);
 }
 
 async function plain(t: Test, subject: Subject): Promise<void> {
@@ -167,7 +168,7 @@ async function plain(t: Test, subject: Subject): Promise<void> {
   t.same(await region.write('passthrough', 1000n, new Uint8Array(disk.blockSize).fill(7)), { kind: 'good' });
   t.not(Buffer.compare(await look(subject, RANGE), before), 0);
   t.equal(await region.restore(), 'exact');
-  t.same(await look(subject, RANGE), before);
+  sameBytes(t, await look(subject, RANGE), before);
 }
 
 async function notSent(t: Test, subject: Subject): Promise<void> {
@@ -197,7 +198,7 @@ async function large(t: Test, subject: Subject): Promise<void> {
     t.same(await region.write('passthrough', lba, data, tuples), { kind: 'good' });
   }
   t.equal(await region.restore(), 'exact');
-  t.same(await look(subject, LARGE), before);
+  sameBytes(t, await look(subject, LARGE), before);
 }
 
 async function foreign(t: Test, subject: Subject): Promise<void> {
@@ -230,7 +231,7 @@ async function oneFails(t: Test, subject: Subject): Promise<void> {
   );
   emulated.removeFault(id);
   await region[Symbol.asyncDispose]();
-  t.same(await look(subject, RANGE), before, 'and it, when the disk writes again');
+  sameBytes(t, await look(subject, RANGE), before, 'and it, when the disk writes again');
 }
 
 /** The disk may be another by then: the write is not sent a second time, and the next one proves anew that tuples cross. */
@@ -247,7 +248,7 @@ async function attention(t: Test, subject: Subject): Promise<void> {
     error: { message: /06h\/29h/ },
   });
   t.equal(written(subject), sent + 1);
-  t.same(await look(subject, RANGE), before);
+  sameBytes(t, await look(subject, RANGE), before);
   t.same(await region.write('passthrough', 1003n, data, tuples), { kind: 'good' });
   t.not(await disk.proof(), proof, 'proved anew');
 }
@@ -260,7 +261,7 @@ async function checked(t: Test, subject: Subject): Promise<void> {
     findings: [],
     written: { paths: [{ path: 'passthrough', tuplesCompared: true }], restored: 'exact' },
   });
-  t.same(await look(subject, LARGE), before);
+  sameBytes(t, await look(subject, LARGE), before);
   const { id } = emulated.addFault({ kind: 'app', on: 'write', lba: 2005n, blocks: 1n, times: 1 });
   const { findings } = await writeCheck(disk, { lba: 2000n, blocks: 16 });
   t.match(findings, [
@@ -268,7 +269,7 @@ async function checked(t: Test, subject: Subject): Promise<void> {
   ]);
   t.equal(findings.length, 1, 'one bit of one tuple');
   t.throws(() => emulated.removeFault(id), 'it struck');
-  t.same(await look(subject, LARGE), before);
+  sameBytes(t, await look(subject, LARGE), before);
 }
 
 async function proved(t: Test, subject: Subject): Promise<void> {
@@ -282,7 +283,7 @@ async function proved(t: Test, subject: Subject): Promise<void> {
   t.match(delivered, { outcome: 'delivered', restored: 'exact', noticed: ['software by passthrough'] });
   t.ok(delivered.findings.some(({ kind, checker }) => kind === 'silent' && checker === 'device'));
   emulated.removeFault(id);
-  t.same(await look(subject, RANGE), before);
+  sameBytes(t, await look(subject, RANGE), before);
   t.same((await crosscheck(disk, { ranges: [{ ...RANGE }] })).findings, []);
 }
 

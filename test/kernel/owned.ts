@@ -21,6 +21,7 @@ import {
   recover,
 } from 'blk-integrity';
 import type { Test } from 'tap';
+import { sameBytes } from '../support/same-bytes.js';
 import { command } from './command.js';
 import { crash, crashPoint, NEVER } from './crash.js';
 import { Undo } from './undo.js';
@@ -81,7 +82,7 @@ async function whose(t: Test): Promise<void> {
     t.equal(await region.restore(), 'exact');
   }
   t.notOk(existsSync(journal), 'all is back: nothing to restore');
-  t.same(await look(disk), before);
+  sameBytes(t, await look(disk), before);
 
   await using stripped = await EmulatedDisk.create({ ...THEIRS, type: 1, preset: 'scsi-debug' });
   const silent = undo.use(await stripped.attach());
@@ -215,7 +216,7 @@ async function campaign(t: Test, verb: readonly string[], runs: number): Promise
   const whole = await crash(verb, journal, NEVER);
   const points = Number(whole.said);
   t.match(whole, { signal: null }, `${points} write points`);
-  t.same(await looked(device), before);
+  sameBytes(t, await looked(device), before);
   let left = 0;
   for (let run = 0; run < runs; run++) {
     const { at, when } = crashPoint(run, runs, points);
@@ -227,7 +228,7 @@ async function campaign(t: Test, verb: readonly string[], runs: number): Promise
       if (showsTuples) t.not(outcome, 'tuples regenerated');
     }
     t.notOk(existsSync(journal));
-    t.same(await looked(device), before, 'byte for byte as it was');
+    sameBytes(t, await looked(device), before, 'byte for byte as it was');
   }
   t.comment(`${verb.join(' ')}: ${points} write points, ${runs} runs killed, ${left} journals restored`);
   return left;

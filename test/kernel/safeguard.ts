@@ -13,6 +13,7 @@ import {
   scsiDebugDisks,
 } from 'blk-integrity';
 import type { Test } from 'tap';
+import { sameBytes } from '../support/same-bytes.js';
 import { command } from './command.js';
 
 const OPTS = '/sys/bus/pseudo/drivers/scsi_debug/opts';
@@ -48,16 +49,16 @@ async function ownMemory(t: Test, disk: Disk): Promise<void> {
     data.fill(0xa5);
     region.savedData().fill(0xa5);
     t.same(await writing, { kind: 'good' });
-    t.same(await medium(disk, 8n), filled(disk, 0x5a));
+    sameBytes(t, await medium(disk, 8n), filled(disk, 0x5a));
     const many = Promise.all([8n, 9n, 8n].map((lba) => region.write('passthrough', lba, filled(disk, 0x11))));
     const restored = region.restore();
     await many;
     await restored;
     await region.write('passthrough', 9n, filled(disk, 0x22));
   }
-  t.same(await medium(disk, 8n), before, 'writes and restores go one after the other');
-  t.same(await medium(disk, 9n), filled(disk, 0), 'a write after a restore is put back too');
-  t.same(await medium(disk, 300n), filled(disk, 0), 'and nothing beside the region was touched');
+  sameBytes(t, await medium(disk, 8n), before, 'writes and restores go one after the other');
+  sameBytes(t, await medium(disk, 9n), filled(disk, 0), 'a write after a restore is put back too');
+  sameBytes(t, await medium(disk, 300n), filled(disk, 0), 'and nothing beside the region was touched');
 }
 
 async function foreignWrite(t: Test, disk: Disk): Promise<void> {
@@ -69,7 +70,7 @@ async function foreignWrite(t: Test, disk: Disk): Promise<void> {
   await node.write(theirs, 0, theirs.length, 9 * disk.blockSize);
   await node.close();
   await t.rejects(region.restore(), { code: 'ERR_RESTORE', message: /block 9 .*somebody else/ });
-  t.same(await medium(disk, 9n), theirs, 'theirs is left');
+  sameBytes(t, await medium(disk, 9n), theirs, 'theirs is left');
   await region.keep();
   await region[Symbol.asyncDispose]();
 }
@@ -82,9 +83,9 @@ async function oneFails(t: Test, disk: Disk): Promise<void> {
   await writeFile(OPTS, '2');
   await t.rejects(region.restore(), { code: 'ERR_RESTORE', message: new RegExp(`${BAD} \\(1\\)`) });
   await writeFile(OPTS, '0');
-  t.same(await medium(disk, GOOD), before, 'the others are back all the same');
+  sameBytes(t, await medium(disk, GOOD), before, 'the others are back all the same');
   await region[Symbol.asyncDispose]();
-  t.same(await medium(disk, BAD), filled(disk, 0), 'and it, when the disk reads again');
+  sameBytes(t, await medium(disk, BAD), filled(disk, 0), 'and it, when the disk reads again');
 }
 
 async function readOnly(t: Test, disk: Disk): Promise<void> {

@@ -19,6 +19,7 @@ import {
   writeCheck,
 } from 'blk-integrity';
 import type { Test } from 'tap';
+import { sameBytes } from '../support/same-bytes.js';
 import { verdicts, verdictsOf } from './verdicts.js';
 
 interface Combination {
@@ -191,7 +192,7 @@ async function plantedFault(t: Test, disk: Disk, combination: Combination): Prom
   );
 
   const after = await disk.readMedium(lba, 1);
-  t.same(after.data, before.data, 'the data is back');
+  sameBytes(t, after.data, before.data, 'the data is back');
   if (disk.paths.includes('block-pi')) {
     t.same((await disk.read('block-pi', lba, 1)).tuples, tuplesBefore, 'and so is its tuple');
     t.equal(report.restored, 'exact');
@@ -206,5 +207,5 @@ async function disposeRestores(t: Test, disk: Disk): Promise<void> {
     await region.write('passthrough', 1n, new Uint8Array(disk.blockSize));
     await region.write('block', 2n, new Uint8Array(disk.blockSize));
   }
-  t.same((await disk.readMedium(0n, 4)).data, before.data);
+  sameBytes(t, (await disk.readMedium(0n, 4)).data, before.data);
 }

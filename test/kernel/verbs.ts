@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createScsiDebug, EmulatedDisk } from 'blk-integrity';
 import type { Test } from 'tap';
+import { sameBytes } from '../support/same-bytes.js';
 import { cli } from './cli.js';
 import { command } from './command.js';
 
@@ -60,7 +61,7 @@ async function emulated(t: Test, dir: string, type: 1 | 2): Promise<void> {
     read.stderr,
     new RegExp(`^READ\\(${size}\\) protect=1 lba=1000 blocks=\\d+.*, in \\d+ bytes: GOOD, `, 'm'),
   );
-  t.same(await readFile(data), bytes);
+  sameBytes(t, await readFile(data), bytes);
   t.match(await cli('verify', '--seed', '1000', data, tuples), {
     status: 0,
     stdout: /700 checked, 0 escaped, 0 bad/,
@@ -88,7 +89,7 @@ async function emulated(t: Test, dir: string, type: 1 | 2): Promise<void> {
     await cli('cdb', sg, cdb, '-o', data);
     // sg_raw stops at what the command asks for, too.
     await command('sg_raw', '--request=1024', `--outfile=${tuples}`, sg, ...cdb.split(' '));
-    t.same(await readFile(data), await readFile(tuples), `sg_raw: ${cdb}`);
+    sameBytes(t, await readFile(data), await readFile(tuples), `sg_raw: ${cdb}`);
   }
 
   const short = await json('cdb', sg, '28 20 00000000 00 0001 00');
@@ -118,12 +119,12 @@ async function scsiDebug(t: Test, dir: string): Promise<void> {
     status: 0,
     report: { path: written.report.path, command: null, delivered: 600, findings: [] },
   });
-  t.same(await readFile(data), bytes);
+  sameBytes(t, await readFile(data), bytes);
   const [result] = read.report.results;
   t.equal(result.comparable, read.report.path === 'block-pi' ? 'checked' : 'no PI transferred');
   for (const size of ['6', '10', '12', '16']) {
     await cli('read', device, ...range, '--cdb-size', size, '--protect', '0', '-o', data);
-    t.same(await readFile(data), bytes, `READ(${size})`);
+    sameBytes(t, await readFile(data), bytes, `READ(${size})`);
   }
 
   t.match(await json('read', device, '--lba', '64', '--protect', '1'), {

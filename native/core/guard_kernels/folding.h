@@ -43,21 +43,28 @@ struct Crc16Folding {
   // What is added to the first 8 bytes of a message, as they are in memory, so that its CRC goes on from
   // `before`.
   static std::uint64_t begin(std::uint64_t before) noexcept { return (before & 0xff) << 8 | before >> 8; }
-  // The CRC that 128 bits stand for: the remainder of them times x^16, folded to 80 and to 64 bits, after
-  // Barrett. With R these 64 bits, q = R * floor(x^64 / P) / x^64 and the CRC is R - q * P. What is left in
-  // the high halves on the way is not looked at.
+  // What a half with n bits behind it is multiplied by for the sum that remainder() takes: those bits, and
+  // the 16 of the CRC itself.
+  static constexpr std::uint64_t to_remainder(unsigned n) noexcept {
+    return Crc16Polynomial::power_of_x(n + 16) << 1;
+  }
+  // The remainder of S, of 79 bits, given S * x, after Barrett: q = floor(S / x^16) * floor(x^79 / P) / x^63,
+  // and S - q * P is left. One x more brings q to the high half of the product; what lies below bit 16 of S
+  // changes nothing there.
+  template <typename Narrow>
+  BLKINT_TARGET static std::uint64_t remainder(typename Narrow::Vector s_times_x) noexcept {
+    constexpr std::uint64_t kQuotient = std::uint64_t{1} << 63 | Crc16Polynomial::quotient(79);
+    constexpr std::uint64_t kPolynomial = (std::uint64_t{1} << 16 | Crc16Polynomial::power_of_x(16)) << 1;
+    static constexpr FoldFactors kFactors{.low = kQuotient, .high = kPolynomial};
+    const auto factors = Narrow::factors(&kFactors);
+    const auto q = Narrow::multiply_low(Narrow::without_2_bytes(s_times_x), factors);
+    return Narrow::low(Narrow::add(s_times_x, Narrow::multiply_high(q, factors))) >> 1 & 0xffff;
+  }
+  // The CRC that 128 bits stand for.
   template <typename Narrow>
   BLKINT_TARGET static std::uint64_t crc_of(typename Narrow::Vector v) noexcept {
-    constexpr std::uint64_t kQuotient = std::uint64_t{1} << 48 | Crc16Polynomial::quotient(64);
-    constexpr std::uint64_t kPolynomial = std::uint64_t{1} << 16 | Crc16Polynomial::power_of_x(16);
-    constexpr FoldFactors kFactors[] = {{std::uint64_t{1} << 16, Crc16Polynomial::power_of_x(80)},
-                                        {0, Crc16Polynomial::power_of_x(64)},
-                                        {kQuotient, 0},
-                                        {kPolynomial, 0}};
-    const auto folded = Narrow::fold(v, Narrow::factors(&kFactors[0]));
-    const auto rest = Narrow::add(folded, Narrow::fold(folded, Narrow::factors(&kFactors[1])));
-    const auto q = Narrow::high_to_low(Narrow::multiply_low(rest, Narrow::factors(&kFactors[2])));
-    return Narrow::low(Narrow::add(rest, Narrow::multiply_low(q, Narrow::factors(&kFactors[3])))) & 0xffff;
+    static constexpr FoldFactors kFactors{.low = to_remainder(0), .high = to_remainder(64)};
+    return remainder<Narrow>(Narrow::fold(v, Narrow::factors(&kFactors)));
   }
   static std::uint64_t plain_behind(std::uint64_t before, std::span<const std::uint8_t> data) noexcept {
     return crc16_t10dif(static_cast<std::uint16_t>(before), data);

@@ -140,12 +140,22 @@ constexpr std::array<FoldFactors, kRuns> over_runs(unsigned bits) noexcept {
   return factors;
 }
 
-constexpr auto kHighOverRuns = over_runs(8);
-constexpr auto kLowOverRuns = over_runs(0);
-
 BLKINT_TARGET inline __m128i fold(__m128i v, const FoldFactors& factors) noexcept {
   return Bits128::fold(v, Bits128::factors(&factors));
 }
+
+// The CRC of high * x^8 + low, as remainder() takes it: 16 of the 17 bytes are two halves with one byte
+// behind them.
+BLKINT_TARGET inline std::uint64_t crc_of_sums(__m128i high, __m128i low) noexcept {
+  static constexpr FoldFactors kFactors{.low = Crc16Folding::to_remainder(8),
+                                        .high = Crc16Folding::to_remainder(72)};
+  const __m128i halves = fold(_mm_xor_si128(high, _mm_srli_si128(low, 1)), kFactors);
+  const __m128i last_byte = _mm_and_si128(low, _mm_cvtsi32_si128(0xff));
+  return Crc16Folding::remainder<Bits128>(_mm_xor_si128(halves, _mm_slli_epi64(last_byte, 17)));
+}
+
+constexpr auto kHighOverRuns = over_runs(8);
+constexpr auto kLowOverRuns = over_runs(0);
 
 // The 128 bits that a CRC stands for with a message of so many bytes behind it: crc_of multiplies by x^16.
 template <std::size_t kBytesBehind>
@@ -167,8 +177,7 @@ BLKINT_TARGET inline std::size_t crcs_of_single_runs(std::uint64_t before, const
     const RunSums sums = sums_of_runs<kCopies>(
         at, intervals.stride, goes_on ? at + kRuns * intervals.stride : at, copies_from(copies, done));
     for (std::size_t s = 0; s < kRuns; ++s) {
-      const __m128i message = _mm_xor_si128(sums.low[s], fold(sums.high[s], kHighOverRuns[0]));
-      guards[done + s] = Crc16Folding::crc_of<Bits128>(_mm_xor_si128(earlier, message));
+      guards[done + s] = crc_of_sums(sums.high[s], _mm_xor_si128(earlier, sums.low[s]));
     }
   }
   return done;

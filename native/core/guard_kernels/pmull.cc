@@ -39,12 +39,17 @@ struct Bits128 {
   }
   BLKINT_TARGET static Vector add(Vector a, Vector b) noexcept { return veorq_u64(a, b); }
   BLKINT_TARGET static Vector fold(Vector v, Vector factors) noexcept {
-    const poly128_t high = vmull_high_p64(vreinterpretq_p64_u64(v), vreinterpretq_p64_u64(factors));
-    return add(multiply_low(v, factors), vreinterpretq_u64_p128(high));
+    return add(multiply_low(v, factors), multiply_high(v, factors));
   }
   BLKINT_TARGET static Vector multiply_low(Vector v, Vector factors) noexcept {
     return vreinterpretq_u64_p128(vmull_p64(vgetq_lane_p64(vreinterpretq_p64_u64(v), 0),
                                             vgetq_lane_p64(vreinterpretq_p64_u64(factors), 0)));
+  }
+  BLKINT_TARGET static Vector multiply_high(Vector v, Vector factors) noexcept {
+    return vreinterpretq_u64_p128(vmull_high_p64(vreinterpretq_p64_u64(v), vreinterpretq_p64_u64(factors)));
+  }
+  BLKINT_TARGET static Vector without_2_bytes(Vector v) noexcept {
+    return vreinterpretq_u64_u8(vextq_u8(vreinterpretq_u8_u64(v), vdupq_n_u8(0), 2));
   }
   BLKINT_TARGET static Vector high_to_low(Vector v) noexcept { return vdupq_laneq_u64(v, 1); }
   BLKINT_TARGET static std::uint64_t low(Vector v) noexcept { return vgetq_lane_u64(v, 0); }

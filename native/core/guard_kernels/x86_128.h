@@ -35,11 +35,15 @@ struct Bits128 {
   }
   BLKINT_TARGET static Vector add(Vector a, Vector b) noexcept { return _mm_xor_si128(a, b); }
   BLKINT_TARGET static Vector fold(Vector v, Vector factors) noexcept {
-    return add(_mm_clmulepi64_si128(v, factors, 0x00), _mm_clmulepi64_si128(v, factors, 0x11));
+    return add(multiply_low(v, factors), multiply_high(v, factors));
   }
   BLKINT_TARGET static Vector multiply_low(Vector v, Vector factors) noexcept {
     return _mm_clmulepi64_si128(v, factors, 0x00);
   }
+  BLKINT_TARGET static Vector multiply_high(Vector v, Vector factors) noexcept {
+    return _mm_clmulepi64_si128(v, factors, 0x11);
+  }
+  BLKINT_TARGET static Vector without_2_bytes(Vector v) noexcept { return _mm_srli_si128(v, 2); }
   BLKINT_TARGET static Vector high_to_low(Vector v) noexcept { return _mm_unpackhi_epi64(v, v); }
   BLKINT_TARGET static std::uint64_t low(Vector v) noexcept {
     return static_cast<std::uint64_t>(_mm_cvtsi128_si64(v));

@@ -1,0 +1,12 @@
+import type { Test } from 'tap';
+
+/** `t.same` for much data: tap describes each byte of both before it compares them, for seconds on an emulated processor. */
+export function sameBytes(
+  t: Test,
+  found: Uint8Array | null,
+  wanted: Uint8Array | null,
+  name = 'byte for byte',
+): void {
+  if (found !== null && wanted !== null && Buffer.compare(found, wanted) === 0) t.pass(name);
+  else t.fail(name, { found, wanted });
+}
