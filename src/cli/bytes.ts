@@ -37,7 +37,7 @@ export class ByteSource {
     this.name = name;
     this.stats = stats;
     this.size = size;
-    this.#stream = addAbortSignal(signal, stream);
+    this.#stream = endedBy(signal, stream);
     this.#chunks = stream[Symbol.asyncIterator]();
   }
 
@@ -94,6 +94,13 @@ export async function openSource(name: string | undefined, io: CommandIo): Promi
   } catch (cause) {
     throw streamError('read', name, cause);
   }
+}
+
+/** Whoever reads or writes is told; the user may give up before anyone does, even before the stream was opened. */
+function endedBy<Stream extends Readable | Writable>(signal: AbortSignal, stream: Stream): Stream {
+  stream.on('error', () => {});
+  addAbortSignal(signal, stream);
+  return stream;
 }
 
 /** Of the file behind one of the process's own streams. */
@@ -200,8 +207,7 @@ class ByteSink implements AsyncDisposable {
     this.#own = output !== null;
     if (output === null) return;
     // A write that is never taken ends when the user gives up.
-    addAbortSignal(io.signal, output.stream as Writable);
-    output.stream.on('error', () => {});
+    endedBy(io.signal, output.stream as Writable);
   }
 
   /** @throws ERR_IO, ERR_PERMISSION, ERR_ABORTED. A reader of stdout that has gone is none. */

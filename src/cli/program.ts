@@ -6,47 +6,41 @@ import { Command, CommanderError } from 'commander';
 import { ERROR_CODES, IntegrityError } from '../errors.js';
 import { printableLines } from '../report/printable.js';
 import { streamError } from './bytes.js';
-import { cdbCommand } from './cdb.js';
-import { crosscheckCommand } from './crosscheck.js';
-import { generateCommand } from './generate.js';
 import type { CommandIo } from './io.js';
-import { listCommand } from './list.js';
-import { proveCommand } from './prove.js';
-import { readCommand } from './read.js';
-import { restoreCommand } from './restore.js';
-import { scrubCommand } from './scrub.js';
-import { showCommand } from './show.js';
-import { testbedDiskCommand } from './testbed-disk.js';
-import { testbedScsiDebugCommand } from './testbed-scsi-debug.js';
-import { testbedVmCommand } from './testbed-vm.js';
-import { verifyCommand } from './verify.js';
-import { writeCommand } from './write.js';
 
 const EXIT_STATUSES = `
 Exit status: 0 nothing wrong, 1 integrity findings, 2 wrong usage, 3 could not tell, 130 interrupted.`;
 
-function program(io: CommandIo, version: string): Command {
-  const testbed = new Command('testbed')
-    .description('make, list and remove disks to test on')
-    .addCommand(testbedScsiDebugCommand(io))
-    .addCommand(testbedDiskCommand(io))
-    .addCommand(testbedVmCommand(io));
+/** By name, in the order of the help. A verb's module is loaded when the verb is called: all of them take three times as long. */
+const VERBS: Readonly<Record<string, (io: CommandIo) => Promise<Command>>> = {
+  list: async (io) => (await import('./list.js')).listCommand(io),
+  show: async (io) => (await import('./show.js')).showCommand(io),
+  crosscheck: async (io) => (await import('./crosscheck.js')).crosscheckCommand(io),
+  scrub: async (io) => (await import('./scrub.js')).scrubCommand(io),
+  prove: async (io) => (await import('./prove.js')).proveCommand(io),
+  restore: async (io) => (await import('./restore.js')).restoreCommand(io),
+  read: async (io) => (await import('./read.js')).readCommand(io),
+  write: async (io) => (await import('./write.js')).writeCommand(io),
+  cdb: async (io) => (await import('./cdb.js')).cdbCommand(io),
+  generate: async (io) => (await import('./generate.js')).generateCommand(io),
+  verify: async (io) => (await import('./verify.js')).verifyCommand(io),
+  testbed: async (io) =>
+    new Command('testbed')
+      .description('make, list and remove disks to test on')
+      .addCommand((await import('./testbed-scsi-debug.js')).testbedScsiDebugCommand(io))
+      .addCommand((await import('./testbed-disk.js')).testbedDiskCommand(io))
+      .addCommand((await import('./testbed-vm.js')).testbedVmCommand(io)),
+};
+
+/** With the verb that the arguments begin with, or, for help and what is none, with every one. */
+async function program([verb = '']: readonly string[], io: CommandIo, version: string): Promise<Command> {
   const root = new Command('blk-integrity')
     .description('cross-check T10 protection information: device, kernel and a software mirror side by side')
     .version(version)
-    .addCommand(listCommand(io))
-    .addCommand(showCommand(io))
-    .addCommand(crosscheckCommand(io))
-    .addCommand(scrubCommand(io))
-    .addCommand(proveCommand(io))
-    .addCommand(restoreCommand(io))
-    .addCommand(readCommand(io))
-    .addCommand(writeCommand(io))
-    .addCommand(cdbCommand(io))
-    .addCommand(generateCommand(io))
-    .addCommand(verifyCommand(io))
-    .addCommand(testbed)
     .addHelpText('after', EXIT_STATUSES);
+  for (const name of Object.hasOwn(VERBS, verb) ? [verb] : Object.keys(VERBS)) {
+    root.addCommand(await VERBS[name]!(io));
+  }
   for (const command of everyCommand(root)) {
     command.exitOverride().configureOutput({
       writeOut: (text) => void io.stdout.write(text),
@@ -75,8 +69,8 @@ export async function runProgram(args: readonly string[], io: CommandIo, version
     failed = status !== 0;
     io.setExitStatus(status);
   };
-  await program(io, version)
-    .parseAsync([...args], { from: 'user' })
+  await program(args, io, version)
+    .then((root) => root.parseAsync([...args], { from: 'user' }))
     .catch(fail);
   // Writes to files and terminals are synchronous; the event of one that failed comes with the next turn.
   await turn();

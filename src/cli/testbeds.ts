@@ -1,15 +1,13 @@
 /**
- * Which disk a verb works on: the one that is named, a testbed's made for it, or, without either, one in a VM.
+ * Which disk a verb works on: the one that is named, a testbed's made for it, or, without either, one in a VM. What makes a testbed is
+ * loaded when it is asked for.
  */
 import { fileURLToPath } from 'node:url';
 import { type Disk, type OpenDiskOptions, openDevice } from '../device/disk.js';
 import { traceText } from '../device/trace.js';
 import { IntegrityError } from '../errors.js';
 import { printable } from '../report/printable.js';
-import { EmulatedDisk } from '../testbed/disk/emulated-disk.js';
 import { fillDisk } from '../testbed/fill.js';
-import { createScsiDebug } from '../testbed/scsi-debug.js';
-import { runInVm } from '../testbed/vm/index.js';
 import type { CommandIo } from './io.js';
 import { parseChoice } from './options.js';
 
@@ -67,9 +65,11 @@ export async function withDisk(
   const kind = parseChoice('--testbed', testbed ?? 'vm', verb === null ? TESTBEDS_HERE : TESTBEDS);
   if (kind === 'vm') return runVerbInVm(io, verb!);
   if (kind === 'disk') {
+    const { EmulatedDisk } = await import('../testbed/disk/emulated-disk.js');
     await using made = await EmulatedDisk.create({ blocks: EMULATED_BLOCKS });
     return await onFilled(io, (how) => made.open(how), options, job);
   }
+  const { createScsiDebug } = await import('../testbed/scsi-debug.js');
   await using made = await createScsiDebug();
   await onFilled(io, (how) => openDevice(made.device, how), options, job);
 }
@@ -92,6 +92,7 @@ async function onFilled(
 /** The same verb again, inside a VM with a scsi_debug disk. */
 async function runVerbInVm(io: CommandIo, verb: readonly string[]): Promise<void> {
   const main = fileURLToPath(new URL('./main.js', import.meta.url));
+  const { runInVm } = await import('../testbed/vm/index.js');
   const { exitStatus } = await runInVm({
     command: [process.execPath, main, ...verb, '--testbed', 'scsi-debug'],
     signal: io.signal,

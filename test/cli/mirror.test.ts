@@ -479,6 +479,17 @@ t.test('the mirror on files and pipes', async (t) => {
     closeSync(otherEnd);
   });
 
+  t.test('given up before a file is opened', async (t) => {
+    put('whole', DATA);
+    for (const args of [
+      ['verify', file('whole'), file('tuples')],
+      ['generate', file('whole'), '-o', file('never')],
+    ]) {
+      const { status, error } = await run(args, { signal: AbortSignal.abort() });
+      t.match({ status, error }, { status: 130, error: { code: 'ERR_ABORTED' } }, args[0]!);
+    }
+  });
+
   t.test('the file behind stdin or stdout is known by its inode', async (t) => {
     const main = fileURLToPath(new URL('../../lib/cli/main.js', import.meta.url));
     const shell = (line: string) => {

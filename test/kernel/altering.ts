@@ -19,9 +19,9 @@ import {
   sendHeld,
 } from 'blk-integrity';
 import type { Test } from 'tap';
-import { sameBytes } from '../support/same-bytes.js';
 import { cli } from './cli.js';
 import { storage } from './owned.js';
+import { sameBytes } from './same-bytes.js';
 import { Undo } from './undo.js';
 
 const RANGE = { lba: 1000n, blocks: 8 };

@@ -19,9 +19,9 @@ import {
   prove,
 } from 'blk-integrity';
 import type { Test } from 'tap';
-import { sameBytes } from '../support/same-bytes.js';
 import { cli } from './cli.js';
 import { command } from './command.js';
+import { sameBytes } from './same-bytes.js';
 
 const MAIN = join(
   dirname(createRequire(import.meta.url).resolve('blk-integrity/package.json')),

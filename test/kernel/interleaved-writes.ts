@@ -15,7 +15,7 @@ import {
 } from 'blk-integrity';
 import type { Test } from 'tap';
 import { interleave } from '../../lib/pi/interleave.js';
-import { sameBytes } from '../support/same-bytes.js';
+import { sameBytes } from './same-bytes.js';
 
 /** A disk, and the way around the safeguard to look at it and to be somebody else. */
 interface Subject {

@@ -21,9 +21,9 @@ import {
   recover,
 } from 'blk-integrity';
 import type { Test } from 'tap';
-import { sameBytes } from '../support/same-bytes.js';
 import { command } from './command.js';
 import { crash, crashPoint, NEVER } from './crash.js';
+import { sameBytes } from './same-bytes.js';
 import { Undo } from './undo.js';
 
 const KILLS = Number(process.env['CRASHES'] ?? 16) / 2;

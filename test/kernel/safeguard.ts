@@ -13,8 +13,8 @@ import {
   scsiDebugDisks,
 } from 'blk-integrity';
 import type { Test } from 'tap';
-import { sameBytes } from '../support/same-bytes.js';
 import { command } from './command.js';
+import { sameBytes } from './same-bytes.js';
 
 const OPTS = '/sys/bus/pseudo/drivers/scsi_debug/opts';
 /** scsi_debug's medium errors, with opts bit 1: ten blocks from here. */

@@ -19,7 +19,7 @@ import {
   writeCheck,
 } from 'blk-integrity';
 import type { Test } from 'tap';
-import { sameBytes } from '../support/same-bytes.js';
+import { sameBytes } from './same-bytes.js';
 import { verdicts, verdictsOf } from './verdicts.js';
 
 interface Combination {

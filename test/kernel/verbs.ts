@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createScsiDebug, EmulatedDisk } from 'blk-integrity';
 import type { Test } from 'tap';
-import { sameBytes } from '../support/same-bytes.js';
 import { cli } from './cli.js';
 import { command } from './command.js';
+import { sameBytes } from './same-bytes.js';
 
 const SCSI_DEBUG_OPTS = '/sys/bus/pseudo/drivers/scsi_debug/opts';
 /** scsi_debug's medium errors, with opts bit 1. */
