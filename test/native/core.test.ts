@@ -12,7 +12,7 @@ const SEED = process.env['NATIVE_FUZZ_SEED'] ?? String(randomInt(2 ** 32));
 
 const program = (name: string) => fileURLToPath(new URL(`../../build/Release/${name}`, import.meta.url));
 
-t.setTimeout(120_000 + 5 * Number(CASES));
+t.setTimeout(600_000 + 5 * Number(CASES));
 await t.spawn(program('core_test'), [], 'native/core');
 await t.spawn(program('core_test_sanitized'), [], 'native/core under AddressSanitizer and UBSan');
 await t.spawn(program('guard_kernels_test'), [CASES, SEED], 'guard kernels');

@@ -12,7 +12,7 @@ import { crc16Vectors, ipVectors, patternBytes } from '../vectors/vectors.js';
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
 // Emulators, of which one is of another architecture, on a machine that guests keep busy.
-t.setTimeout(300_000);
+t.setTimeout(600_000);
 
 const { kernels, inUse } = guardKernels();
 const here = kernels.filter(({ runsHere }) => runsHere).map(({ name }) => name);
