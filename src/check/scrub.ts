@@ -56,6 +56,9 @@ const STRETCHES_MIN = 8;
 /** How often it is asked whether all is as it was: what was judged since the last time counts then. */
 const CONFIRM_MS = 1_000;
 
+/** Where that takes long, so many times as long is spent on the disk in between. */
+const CONFIRM_PAUSE = 30;
+
 /** How often the state is written. */
 const STATE_MS = 5_000;
 
@@ -191,18 +194,20 @@ class ScrubJob {
     const depth = this.#depth;
     const stretches = this.#stretches();
     const looks = ahead(stretches.count, depth, (index) => this.#lookOver(stretches.at(index)));
-    let confirmed = performance.now();
-    let saved = confirmed;
+    let saved = performance.now();
+    let due = saved + CONFIRM_MS;
     try {
       for await (const seen of looks) {
         const stretch = new Judged(seen.range);
         this.#judged.push(stretch);
         await this.#judge(stretch, seen, tools);
         this.#options.onProgress?.(this.#progress());
-        if (performance.now() - confirmed < CONFIRM_MS) continue;
+        const asked = performance.now();
+        if (asked < due) continue;
         await this.#confirm(signal);
         this.#count();
-        confirmed = performance.now();
+        const confirmed = performance.now();
+        due = confirmed + Math.max(CONFIRM_MS, CONFIRM_PAUSE * (confirmed - asked));
         if (confirmed - saved < STATE_MS) continue;
         await file?.write(this.#state());
         saved = confirmed;

@@ -96,7 +96,7 @@ export async function openSource(name: string | undefined, io: CommandIo): Promi
   }
 }
 
-/** Whoever reads or writes is told; the user may give up before anyone does, even before the stream was opened. */
+/** An error reaches the next read or write; until there is one it must not count as unhandled. */
 function endedBy<Stream extends Readable | Writable>(signal: AbortSignal, stream: Stream): Stream {
   stream.on('error', () => {});
   addAbortSignal(signal, stream);
@@ -171,6 +171,7 @@ export async function openOutput(
     return null;
   }
   try {
+    io.signal.throwIfAborted();
     const before = await statIfExists(name);
     requireWritable(name, before, sources);
     if (before?.isFIFO()) {
@@ -261,11 +262,11 @@ async function statIfExists(name: string): Promise<Stats | null> {
   }
 }
 
-/** A failed system call as an error of ours; anything else, a fault of ours, as it is. */
+/** A failed system call and the user's giving up as errors of ours; anything else, a fault of ours, as it is. */
 export function streamError(verb: 'read' | 'write', name: string, cause: unknown): unknown {
-  const { code, message } = cause as NodeJS.ErrnoException;
+  const { name: kind, code, message } = cause as NodeJS.ErrnoException;
+  if (kind === 'AbortError') return new IntegrityError('ERR_ABORTED', 'interrupted', { cause });
   if (cause instanceof IntegrityError || code === undefined) return cause;
-  if (code === 'ABORT_ERR') return new IntegrityError('ERR_ABORTED', 'interrupted', { cause });
   return new IntegrityError(fileErrorCode(cause), `cannot ${verb} ${name}: ${message}`, {
     cause,
   });

@@ -11,7 +11,7 @@ import type { CommandIo } from './io.js';
 const EXIT_STATUSES = `
 Exit status: 0 nothing wrong, 1 integrity findings, 2 wrong usage, 3 could not tell, 130 interrupted.`;
 
-/** By name, in the order of the help. A verb's module is loaded when the verb is called: all of them take three times as long. */
+/** By name, in the order of the help. A verb's module is loaded when the verb is called: to load all of them takes three times as long. */
 const VERBS: Readonly<Record<string, (io: CommandIo) => Promise<Command>>> = {
   list: async (io) => (await import('./list.js')).listCommand(io),
   show: async (io) => (await import('./show.js')).showCommand(io),
@@ -32,12 +32,14 @@ const VERBS: Readonly<Record<string, (io: CommandIo) => Promise<Command>>> = {
       .addCommand((await import('./testbed-vm.js')).testbedVmCommand(io)),
 };
 
-/** With the verb that the arguments begin with, or, for help and what is none, with every one. */
+/** With the verb that the arguments begin with; with every verb for help, and where the first argument is none. */
 async function program([verb = '']: readonly string[], io: CommandIo, version: string): Promise<Command> {
   const root = new Command('blk-integrity')
     .description('cross-check T10 protection information: device, kernel and a software mirror side by side')
     .version(version)
-    .addHelpText('after', EXIT_STATUSES);
+    .addHelpText('after', EXIT_STATUSES)
+    // Whoever gave up while the verb was loaded finds nothing begun.
+    .hook('preAction', () => io.signal.throwIfAborted());
   for (const name of Object.hasOwn(VERBS, verb) ? [verb] : Object.keys(VERBS)) {
     root.addCommand(await VERBS[name]!(io));
   }

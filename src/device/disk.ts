@@ -8,7 +8,7 @@ import type { NamespaceFormat } from '../nvme/identify.js';
 import type { Profile } from '../pi/profile.js';
 import { type TransferCdbSize, type TransferForm, transferLength } from '../scsi/cdb.js';
 import { findDisk, interpret, type SysfsDisk } from '../sysfs/disks.js';
-import { readSnapshot } from '../sysfs/snapshot.js';
+import { readSnapshot, readSnapshotOf } from '../sysfs/snapshot.js';
 import type { PathName } from '../words.js';
 import type { BlocksRead } from './blocks.js';
 import { openCommandNode } from './command-node.js';
@@ -492,7 +492,10 @@ export async function openDevice(path: string, options: OpenDiskOptions = {}): P
       transport,
       log,
       queueDepth,
-      listing: async () => interpret(await readSnapshot()).find(isDisk(sysfs)),
+      listing: async () => {
+        const snapshot = await (sysfs.block ? readSnapshotOf(sysfs.name) : readSnapshot());
+        return interpret(snapshot).find(isDisk(sysfs));
+      },
     });
   } catch (error) {
     log?.[Symbol.dispose]();

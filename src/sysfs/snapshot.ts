@@ -53,7 +53,20 @@ const PATTERNS: readonly string[] = [
   ),
 ];
 
+const OF_BLOCK_DISKS = PATTERNS.filter((pattern) => pattern.startsWith('block/'));
+
 /** Reads the disks that the kernel knows. `root` is another folder in tests. Throws ERR_NO_ADDON. */
 export function readSnapshot(root = '/sys'): Promise<SysfsSnapshot> {
   return native().sysfsSnapshot(root, PATTERNS);
+}
+
+/**
+ * Of one block disk, by its kernel name, what lies in its own folder: as quick on a host of a thousand disks as on one of two. Its host and its
+ * other nodes are not read. Empty when there is none. Throws ERR_NO_ADDON.
+ */
+export function readSnapshotOf(name: string, root = '/sys'): Promise<SysfsSnapshot> {
+  return native().sysfsSnapshot(
+    root,
+    OF_BLOCK_DISKS.map((pattern) => pattern.replace('block/*', `block/${name}`)),
+  );
 }

@@ -488,6 +488,7 @@ t.test('the mirror on files and pipes', async (t) => {
       const { status, error } = await run(args, { signal: AbortSignal.abort() });
       t.match({ status, error }, { status: 130, error: { code: 'ERR_ABORTED' } }, args[0]!);
     }
+    t.equal(existsSync(file('never')), false);
   });
 
   t.test('the file behind stdin or stdout is known by its inode', async (t) => {

@@ -205,6 +205,16 @@ t.test('a stderr that has gone changes nothing', async (t) => {
   t.equal(status, 3);
 });
 
+t.test('given up before it begins', async (t) => {
+  const signal = AbortSignal.abort();
+  t.match(await cli(['list'], { signal }), {
+    status: 130,
+    stdout: '',
+    stderr: 'blk-integrity: interrupted\n',
+  });
+  t.match(await cli(['list', '--help'], { signal }), { status: 0, stderr: '' });
+});
+
 t.test('a fault of ours interrupts, so that the command ends in order', async (t) => {
   const preload = `const before = process.listenerCount('SIGINT');
   const t = setInterval(() => {

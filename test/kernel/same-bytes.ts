@@ -7,6 +7,14 @@ export function sameBytes(
   wanted: Uint8Array | null,
   name = 'byte for byte',
 ): void {
-  if (found !== null && wanted !== null && Buffer.compare(found, wanted) === 0) t.pass(name);
-  else t.fail(name, { found, wanted });
+  t.equal(difference(found, wanted), 'none', name);
+}
+
+function difference(found: Uint8Array | null, wanted: Uint8Array | null): string {
+  if (found === null || wanted === null) return 'there are no bytes';
+  if (found.length !== wanted.length) return `${found.length} bytes, not ${wanted.length}`;
+  if (Buffer.compare(found, wanted) === 0) return 'none';
+  const at = found.findIndex((byte, i) => byte !== wanted[i]);
+  const [is, was] = [found, wanted].map((bytes) => Buffer.from(bytes.subarray(at, at + 16)).toString('hex'));
+  return `from byte ${at} on: ${is}, not ${was}`;
 }

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { findDisk, interpret, layersAbove, type SysfsDisk } from '../../src/sysfs/disks.js';
-import { readSnapshot } from '../../src/sysfs/snapshot.js';
+import { readSnapshot, readSnapshotOf } from '../../src/sysfs/snapshot.js';
 import { below, type Files, genericNodes, integrity, scsiDisk, scsiHost, writeTree } from './tree.js';
 
 /** What the package makes of a machine, its sysfs read like a real one. */
@@ -331,6 +331,30 @@ t.test('files that hold something else count as absent', async (t) => {
     queue: { dmaAlignment: null },
     partitions: [],
   });
+});
+
+t.test('one disk by itself', async (t) => {
+  const parts = {
+    ...debug,
+    integrity: integrity('T10-DIF-TYPE1-CRC', 2, 512, 1),
+    scsiDisk: protection(1, 'dix1'),
+  };
+  const files = {
+    ...scsiHost(0, 'scsi_debug', 17, 1),
+    ...scsiDisk(parts),
+    ...scsiDisk({ ...parts, name: 'sdaa', minor: 16, hctl: '0:0:1:0' }),
+  };
+  const [disk] = await machine(t, files);
+  const root = t.testdir();
+  writeTree(root, files);
+  const alone = await readSnapshotOf('sda', root);
+  const besides = { host: null, sg: null, bsg: null };
+  t.same(
+    interpret(alone).map((found) => ({ ...found, ...besides })),
+    [{ ...disk, ...besides }],
+  );
+  t.ok(Object.keys(alone.entries).every((path) => path.startsWith('block/sda/')));
+  t.same(interpret(await readSnapshotOf('sdb', root)), [], 'there is none');
 });
 
 t.test('layers that hold each other do not go round for ever', async (t) => {

@@ -43,8 +43,8 @@ struct Crc16Folding {
   // What is added to the first 8 bytes of a message, as they are in memory, so that its CRC goes on from
   // `before`.
   static std::uint64_t begin(std::uint64_t before) noexcept { return (before & 0xff) << 8 | before >> 8; }
-  // What a half with n bits behind it is multiplied by for the sum that remainder() takes: those bits, and
-  // the 16 of the CRC itself.
+  // What a half with n bits behind it is multiplied by for the sum that remainder() takes: x^n, the x^16 of
+  // the CRC itself, and the one x more. A half of 64 bits times 16 are the 79 bits.
   static constexpr std::uint64_t to_remainder(unsigned n) noexcept {
     return Crc16Polynomial::power_of_x(n + 16) << 1;
   }
@@ -57,7 +57,7 @@ struct Crc16Folding {
     constexpr std::uint64_t kPolynomial = (std::uint64_t{1} << 16 | Crc16Polynomial::power_of_x(16)) << 1;
     static constexpr FoldFactors kFactors{.low = kQuotient, .high = kPolynomial};
     const auto factors = Narrow::factors(&kFactors);
-    const auto q = Narrow::multiply_low(Narrow::without_2_bytes(s_times_x), factors);
+    const auto q = Narrow::multiply_low(Narrow::without_low_2_bytes(s_times_x), factors);
     return Narrow::low(Narrow::add(s_times_x, Narrow::multiply_high(q, factors))) >> 1 & 0xffff;
   }
   // The CRC that 128 bits stand for.

@@ -140,12 +140,15 @@ constexpr std::array<FoldFactors, kRuns> over_runs(unsigned bits) noexcept {
   return factors;
 }
 
+constexpr auto kHighOverRuns = over_runs(8);
+constexpr auto kLowOverRuns = over_runs(0);
+
 BLKINT_TARGET inline __m128i fold(__m128i v, const FoldFactors& factors) noexcept {
   return Bits128::fold(v, Bits128::factors(&factors));
 }
 
-// The CRC of high * x^8 + low, as remainder() takes it: 16 of the 17 bytes are two halves with one byte
-// behind them.
+// The CRC of high * x^8 + low: 16 of the 17 bytes are two halves with one byte behind them. The last byte is
+// its own remainder, times x^16 and the x that remainder() takes.
 BLKINT_TARGET inline std::uint64_t crc_of_sums(__m128i high, __m128i low) noexcept {
   static constexpr FoldFactors kFactors{.low = Crc16Folding::to_remainder(8),
                                         .high = Crc16Folding::to_remainder(72)};
@@ -153,9 +156,6 @@ BLKINT_TARGET inline std::uint64_t crc_of_sums(__m128i high, __m128i low) noexce
   const __m128i last_byte = _mm_and_si128(low, _mm_cvtsi32_si128(0xff));
   return Crc16Folding::remainder<Bits128>(_mm_xor_si128(halves, _mm_slli_epi64(last_byte, 17)));
 }
-
-constexpr auto kHighOverRuns = over_runs(8);
-constexpr auto kLowOverRuns = over_runs(0);
 
 // The 128 bits that a CRC stands for with a message of so many bytes behind it: crc_of multiplies by x^16.
 template <std::size_t kBytesBehind>

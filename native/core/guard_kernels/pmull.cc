@@ -48,7 +48,7 @@ struct Bits128 {
   BLKINT_TARGET static Vector multiply_high(Vector v, Vector factors) noexcept {
     return vreinterpretq_u64_p128(vmull_high_p64(vreinterpretq_p64_u64(v), vreinterpretq_p64_u64(factors)));
   }
-  BLKINT_TARGET static Vector without_2_bytes(Vector v) noexcept {
+  BLKINT_TARGET static Vector without_low_2_bytes(Vector v) noexcept {
     return vreinterpretq_u64_u8(vextq_u8(vreinterpretq_u8_u64(v), vdupq_n_u8(0), 2));
   }
   BLKINT_TARGET static Vector high_to_low(Vector v) noexcept { return vdupq_laneq_u64(v, 1); }

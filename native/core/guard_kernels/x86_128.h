@@ -43,7 +43,7 @@ struct Bits128 {
   BLKINT_TARGET static Vector multiply_high(Vector v, Vector factors) noexcept {
     return _mm_clmulepi64_si128(v, factors, 0x11);
   }
-  BLKINT_TARGET static Vector without_2_bytes(Vector v) noexcept { return _mm_srli_si128(v, 2); }
+  BLKINT_TARGET static Vector without_low_2_bytes(Vector v) noexcept { return _mm_srli_si128(v, 2); }
   BLKINT_TARGET static Vector high_to_low(Vector v) noexcept { return _mm_unpackhi_epi64(v, v); }
   BLKINT_TARGET static std::uint64_t low(Vector v) noexcept {
     return static_cast<std::uint64_t>(_mm_cvtsi128_si64(v));

@@ -20,7 +20,7 @@ const DID_IMM_RETRY = 12;
 const DID_REQUEUE = 13;
 /** Jiffies: two seconds with Debian's HZ. */
 const LATE = 500;
-/** Jiffies: 200 ms. */
+/** Jiffies: 200 ms with Debian's HZ. */
 const OVERLAPPING = 50;
 /** Longer than a timeout and the error handling of the SCSI layer take. */
 const PATIENCE_MS = 15_000;
@@ -149,8 +149,8 @@ async function protectionErrors(t: Test, driver: Driver, disk: Opened): Promise<
 }
 
 /**
- * The driver adds DID_ABORT to it, so that the kernel does not try again by itself as it does for others. It gives it to the last
- * that its queue has room for: each takes so long that even a slow guest has sent that one before the first is answered.
+ * The driver adds DID_ABORT to it, so that the kernel does not try again by itself as it does for others. The command that fills the
+ * queue is answered so: each takes long enough that even a slow guest has sent four before the first is answered.
  */
 async function fullTaskSet(t: Test, driver: Driver, disk: Opened): Promise<void> {
   await writeFile(`${driver.folder}/queue_depth`, '4');
