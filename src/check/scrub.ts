@@ -56,7 +56,7 @@ const STRETCHES_MIN = 8;
 /** How often it is asked whether all is as it was: what was judged since the last time counts then. */
 const CONFIRM_MS = 1_000;
 
-/** Where that takes long, so many times as long is spent on the disk in between. */
+/** Where that takes long, so many times as long is spent on the disk in between, as far as the state allows. */
 const CONFIRM_PAUSE = 30;
 
 /** How often the state is written. */
@@ -207,7 +207,7 @@ class ScrubJob {
         await this.#confirm(signal);
         this.#count();
         const confirmed = performance.now();
-        due = confirmed + Math.max(CONFIRM_MS, CONFIRM_PAUSE * (confirmed - asked));
+        due = confirmed + Math.min(STATE_MS, Math.max(CONFIRM_MS, CONFIRM_PAUSE * (confirmed - asked)));
         if (confirmed - saved < STATE_MS) continue;
         await file?.write(this.#state());
         saved = confirmed;
