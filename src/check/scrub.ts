@@ -205,15 +205,19 @@ class ScrubJob {
         const asked = performance.now();
         if (asked < due) continue;
         await this.#confirm(signal);
-        this.#count();
         const confirmed = performance.now();
         due = confirmed + Math.min(STATE_MS, Math.max(CONFIRM_MS, CONFIRM_PAUSE * (confirmed - asked)));
+        this.#count();
         if (confirmed - saved < STATE_MS) continue;
         await file?.write(this.#state());
         saved = confirmed;
       }
       await this.#confirm(signal);
     } catch (error) {
+      if (error instanceof Lapsed) {
+        this.#judged = [];
+        throw error;
+      }
       // Whoever wants no more waits for this all the same; where nobody answers, what is not counted yet stays so.
       await this.#confirm(undefined).catch((reason: unknown) => {
         this.#judged = [];

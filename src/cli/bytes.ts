@@ -184,6 +184,7 @@ export async function openOutput(
     const stats = await handle.stat();
     try {
       requireWritable(name, stats, sources);
+      io.signal.throwIfAborted();
       if (stats.isFile()) await handle.truncate();
     } catch (error) {
       await handle.close();

@@ -423,8 +423,16 @@ export class Disk implements AsyncDisposable {
     if (this.transport !== null && this.facts !== null)
       return isStillThat(this.facts, this.transport, signal);
     const now = await this.#listing();
-    const { wwid, blocks, logicalBlockSize } = this.sysfs;
-    return now?.wwid === wwid && now.blocks === blocks && now.logicalBlockSize === logicalBlockSize;
+    if (now === undefined) return false;
+    const { wwid, blocks, logicalBlockSize, integrity } = this.sysfs;
+    return (
+      now.wwid === wwid &&
+      now.blocks === blocks &&
+      now.logicalBlockSize === logicalBlockSize &&
+      now.integrity.format === integrity.format &&
+      now.integrity.interval === integrity.interval &&
+      now.integrity.tagSize === integrity.tagSize
+    );
   }
 
   async close(): Promise<void> {

@@ -53,7 +53,11 @@ const PATTERNS: readonly string[] = [
   ),
 ];
 
-const OF_BLOCK_DISKS = PATTERNS.filter((pattern) => pattern.startsWith('block/'));
+const ANY_BLOCK_DISK = 'block/*';
+
+const OF_BLOCK_DISKS: readonly string[] = PATTERNS.filter((pattern) =>
+  pattern.startsWith(ANY_BLOCK_DISK),
+).map((pattern) => pattern.slice(ANY_BLOCK_DISK.length));
 
 /** Reads the disks that the kernel knows. `root` is another folder in tests. Throws ERR_NO_ADDON. */
 export function readSnapshot(root = '/sys'): Promise<SysfsSnapshot> {
@@ -67,6 +71,6 @@ export function readSnapshot(root = '/sys'): Promise<SysfsSnapshot> {
 export function readSnapshotOf(name: string, root = '/sys'): Promise<SysfsSnapshot> {
   return native().sysfsSnapshot(
     root,
-    OF_BLOCK_DISKS.map((pattern) => pattern.replace('block/*', `block/${name}`)),
+    OF_BLOCK_DISKS.map((pattern) => `block/${name}${pattern}`),
   );
 }

@@ -660,20 +660,57 @@ t.test('another disk of which nobody here was told by a UNIT ATTENTION', async (
   await using subject = await filled();
   await using other = await filled();
   const [here, there] = [subject, other].map(({ emulated }) => new InProcessNode(emulated.unit).open());
-  let swapped = false;
-  const sgIo = (request: SgRequest): Promise<SgResult> => (swapped ? there! : here!).sgIo(request);
-  await using disk = await openInProcess('swapped', { open: () => ({ close: async () => {}, sgIo }) });
-  let atSwap = 0;
-  const report = await scrub(disk, {
-    rate: 700e3,
-    onProgress: ({ done }) => {
-      // Some were confirmed by then.
-      if (done < 2000 || swapped) return;
-      swapped = true;
-      atSwap = done;
-    },
-  });
-  t.match(report, { ended: 'failed', reason: /another disk answers/ });
-  t.ok(report.done > 0 && report.done <= atSwap, `${report.done} of ${atSwap}`);
-  t.equal(report.counts.ok, report.done);
+  for (const toldOnly of [false, true]) {
+    let swapped = false;
+    let left = toldOnly ? 1 : Number.POSITIVE_INFINITY;
+    const sgIo = (request: SgRequest): Promise<SgResult> => {
+      const asOther = swapped && (!toldOnly || isIdentityPage(request)) && left-- > 0;
+      return (asOther ? there! : here!).sgIo(request);
+    };
+    await using disk = await openInProcess('swapped', { open: () => ({ close: async () => {}, sgIo }) });
+    let atSwap = 0;
+    const report = await scrub(disk, {
+      rate: 700e3,
+      onProgress: ({ done }) => {
+        // Some were confirmed by then.
+        if (done < 2000 || swapped) return;
+        swapped = true;
+        atSwap = done;
+      },
+    });
+    t.match(report, { ended: 'failed', reason: /another disk answers/ });
+    t.ok(report.done > 0 && report.done <= atSwap, `${report.done} of ${atSwap}`);
+    t.equal(report.counts.ok, report.done, toldOnly ? 'even if the first answers again' : '');
+  }
+});
+
+/** INQUIRY for VPD page 83h. */
+function isIdentityPage({ cdb }: SgRequest): boolean {
+  return cdb[0] === 0x12 && cdb[1] === 1 && cdb[2] === 0x83;
+}
+
+t.test('the disk is asked who it is every second, and every five where it answers slowly', async (t) => {
+  const [quick, slow] = await Promise.all(
+    [0, 200].map(async (late) => {
+      await using subject = await filled();
+      const node = new InProcessNode(subject.emulated.unit).open();
+      let asked = 0;
+      const sgIo = async (request: SgRequest): Promise<SgResult> => {
+        if (isIdentityPage(request)) {
+          asked++;
+          await delay(late);
+        }
+        return node.sgIo(request);
+      };
+      await using disk = await openInProcess('late', { open: () => ({ close: async () => {}, sgIo }) });
+      let before: number | null = null;
+      const onProgress = () => {
+        before ??= asked;
+      };
+      t.match(await scrub(disk, { rate: 290e3, onProgress }), { ended: 'finished' });
+      return asked - before!;
+    }),
+  );
+  t.ok(quick! >= 5, `${quick} times in seven seconds`);
+  t.ok(slow! >= 3 && slow! <= 4, `${slow} times: after one second, five seconds later, and at the end`);
 });

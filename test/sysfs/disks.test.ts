@@ -339,12 +339,14 @@ t.test('one disk by itself', async (t) => {
     integrity: integrity('T10-DIF-TYPE1-CRC', 2, 512, 1),
     scsiDisk: protection(1, 'dix1'),
   };
+  const odd = 'md_a$$b$&!';
   const files = {
     ...scsiHost(0, 'scsi_debug', 17, 1),
     ...scsiDisk(parts),
     ...scsiDisk({ ...parts, name: 'sdaa', minor: 16, hctl: '0:0:1:0' }),
+    ...below(`block/${odd}`, { dev: '9:127', size: '64' }),
   };
-  const [disk] = await machine(t, files);
+  const disk = (await machine(t, files)).find(({ name }) => name === 'sda');
   const root = t.testdir();
   writeTree(root, files);
   const alone = await readSnapshotOf('sda', root);
@@ -355,6 +357,7 @@ t.test('one disk by itself', async (t) => {
   );
   t.ok(Object.keys(alone.entries).every((path) => path.startsWith('block/sda/')));
   t.same(interpret(await readSnapshotOf('sdb', root)), [], 'there is none');
+  t.match(interpret(await readSnapshotOf(odd, root)), [{ name: odd, sizeBytes: 32_768n }]);
 });
 
 t.test('layers that hold each other do not go round for ever', async (t) => {

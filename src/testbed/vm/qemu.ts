@@ -12,12 +12,11 @@ export const CHANNEL_FD = { stdout: 3, stderr: 4, control: 5 } as const;
 
 /**
  * Emulated processors take turns on one thread: on threads of their own, QEMU 7.2 was seen to run instructions that the kernel
- * had already patched away (`Oops: int3` in sched_clock_cpu at boot), and the gain was within the noise. AVX2 is emulated byte by
- * byte: what chooses by the CPU, as the guard kernels do, was five times slower with it.
+ * had already patched away (`Oops: int3` in sched_clock_cpu at boot), and the gain was within the noise.
  */
 const ACCELERATION: Record<Accelerator, readonly string[]> = {
   KVM: ['-accel', 'kvm', '-cpu', 'host'],
-  TCG: ['-accel', 'tcg,thread=single', '-cpu', 'max,-avx2'],
+  TCG: ['-accel', 'tcg,thread=single', '-cpu', 'max'],
 };
 
 export interface Machine {
