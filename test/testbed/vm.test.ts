@@ -573,7 +573,7 @@ t.test('in a guest', async (t) => {
       }));
       console.error('to stderr');
       process.exitCode = 7;`;
-    const { exitStatus, release, bootMs, outputs } = await guest([
+    const { exitStatus, release, accelerator, bootMs, outputs } = await guest([
       process.execPath,
       '-e',
       code,
@@ -587,6 +587,7 @@ t.test('in a guest', async (t) => {
     t.strictSame(seen.argv, words);
     t.equal(seen.cwd, process.cwd());
     t.match(seen.environment, { HOME: homedir(), BLK_INTEGRITY_GUEST: '1', PATH: /(^|:)\/usr\/sbin(:|$)/ });
+    t.equal(seen.environment.BLK_INTEGRITY_GUARD_KERNEL, accelerator === 'TCG' ? 'pclmul' : undefined);
     t.equal(seen.uid, 0);
     t.equal(seen.file, 'host and guest');
     t.equal(await readFile(file, 'utf8'), 'host', "the host's file is as it was");
