@@ -206,11 +206,13 @@ class ScrubJob {
         if (asked < due) continue;
         await this.#confirm(signal);
         const confirmed = performance.now();
-        due = confirmed + Math.min(STATE_MS, Math.max(CONFIRM_MS, CONFIRM_PAUSE * (confirmed - asked)));
         this.#count();
-        if (confirmed - saved < STATE_MS) continue;
-        await file?.write(this.#state());
-        saved = confirmed;
+        if (confirmed - saved >= STATE_MS) {
+          await file?.write(this.#state());
+          saved = confirmed;
+        }
+        const pause = Math.max(CONFIRM_MS, CONFIRM_PAUSE * (confirmed - asked));
+        due = Math.min(confirmed + pause, saved + STATE_MS);
       }
       await this.#confirm(signal);
     } catch (error) {
