@@ -32,6 +32,10 @@ constexpr std::size_t kRuns = 4;
 constexpr std::size_t kRunBytes = 512;
 constexpr std::size_t kRunVectors = kRunBytes / sizeof(__m256i);
 
+// Where so many are worked on, those that many behind them are asked for, in the order of their addresses:
+// the first bytes of each run are needed first, so the last run of four would be asked for too late.
+constexpr std::size_t kRunsAhead = 6;
+
 constexpr std::size_t kLineBytes = 64;
 constexpr std::size_t kLinesOfVectors = kRuns * sizeof(__m256i) / kLineBytes;  // A vector of each run.
 
@@ -94,18 +98,19 @@ struct RunSums {
   __m128i low[kRuns];
 };
 
-// Of runs `stride` bytes apart, which are copied where that is asked for. What is next is asked for in
-// advance, a run after the other: going over four at once, the processor does not see that it is a stream.
+// Of runs `stride` bytes apart, which are copied where that is asked for. What comes where it `goes_on` is
+// asked for in advance: going over four at once, the processor does not see that it is a stream.
 template <bool kCopies>
-BLKINT_TARGET inline RunSums sums_of_runs(const std::uint8_t* at, std::size_t stride,
-                                          const std::uint8_t* next, const Copies& copies) noexcept {
+BLKINT_TARGET inline RunSums sums_of_runs(const std::uint8_t* at, std::size_t stride, bool goes_on,
+                                          const Copies& copies) noexcept {
+  const std::uint8_t* const ahead = goes_on ? at + kRunsAhead * stride : at;
   const __m256i nibble = _mm256_set1_epi8(15);
   __m256i high[kRuns];
   __m256i low[kRuns];
   for (std::size_t s = 0; s < kRuns; ++s) high[s] = low[s] = _mm256_setzero_si256();
   for (std::size_t v = 0; v < kRunVectors; ++v) {
     for (std::size_t line = 0; line < kLinesOfVectors; ++line)
-      __builtin_prefetch(next + (v * kLinesOfVectors + line) * kLineBytes);
+      __builtin_prefetch(ahead + (v * kLinesOfVectors + line) * kLineBytes);
     const __m256i high_of_high = load(&kOfPlace[v].high_of_high);
     const __m256i low_of_high = load(&kOfPlace[v].low_of_high);
     const __m256i high_of_low = load(&kOfPlace[v].high_of_low);
@@ -174,8 +179,7 @@ BLKINT_TARGET inline std::size_t crcs_of_single_runs(std::uint64_t before, const
   for (; intervals.count - done >= kRuns; done += kRuns) {
     const std::uint8_t* const at = intervals.at + done * intervals.stride;
     const bool goes_on = intervals.from_memory || intervals.count - done > kRuns;
-    const RunSums sums = sums_of_runs<kCopies>(
-        at, intervals.stride, goes_on ? at + kRuns * intervals.stride : at, copies_from(copies, done));
+    const RunSums sums = sums_of_runs<kCopies>(at, intervals.stride, goes_on, copies_from(copies, done));
     for (std::size_t s = 0; s < kRuns; ++s) {
       guards[done + s] = crc_of_sums(sums.high[s], _mm_xor_si128(earlier, sums.low[s]));
     }
@@ -183,11 +187,11 @@ BLKINT_TARGET inline std::size_t crcs_of_single_runs(std::uint64_t before, const
   return done;
 }
 
-// Four runs and more of one interval, four at a time, then what is left of it; `next` is the interval behind
-// it, or itself.
+// Four runs and more of one interval, four at a time, then what is left of it. Behind it others come where it
+// `goes_on`.
 template <typename Wide, bool kCopies>
 BLKINT_TARGET inline std::uint64_t crc_of_runs(std::uint64_t before, std::span<const std::uint8_t> interval,
-                                               const std::uint8_t* next, std::uint8_t* copy) noexcept {
+                                               bool goes_on, std::uint8_t* copy) noexcept {
   constexpr std::size_t kStep = kRuns * kRunBytes;
   static constexpr FoldFactors kAStep = Crc16Folding::over_bits(8 * kStep);
   const std::size_t steps = interval.size() / kStep;
@@ -195,7 +199,7 @@ BLKINT_TARGET inline std::uint64_t crc_of_runs(std::uint64_t before, std::span<c
   for (std::size_t step = 0; step < steps; ++step) {
     if (step > 0) message = fold(message, kAStep);
     const std::uint8_t* const at = interval.data() + step * kStep;
-    const RunSums sums = sums_of_runs<kCopies>(at, kRunBytes, step + 1 < steps ? at + kStep : next,
+    const RunSums sums = sums_of_runs<kCopies>(at, kRunBytes, goes_on || step + 1 < steps,
                                                copies_from({.at = copy, .stride = kRunBytes}, step * kRuns));
     for (std::size_t s = 0; s < kRuns; ++s) {
       const std::size_t behind = kRuns - 1 - s;
@@ -217,8 +221,8 @@ BLKINT_TARGET inline void crc16s(std::uint64_t before, const Intervals& interval
     for (std::size_t i = 0; i < intervals.count; ++i) {
       const std::uint8_t* const at = intervals.at + i * intervals.stride;
       const bool goes_on = intervals.from_memory || i + 1 < intervals.count;
-      guards[i] = crc_of_runs<Wide, kCopies>(before, {at, intervals.bytes},
-                                             goes_on ? at + intervals.stride : at, copies_from(copies, i).at);
+      guards[i] =
+          crc_of_runs<Wide, kCopies>(before, {at, intervals.bytes}, goes_on, copies_from(copies, i).at);
     }
     return;
   }
