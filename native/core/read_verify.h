@@ -64,7 +64,7 @@ class RunTime {
 
  private:
   std::chrono::steady_clock::time_point end_ =
-      std::chrono::steady_clock::now() + std::chrono::milliseconds(250);
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
 };
 
 // Reads on one thread, one after the other, of which each is begun when those before it are clean: whole, and

@@ -4,6 +4,7 @@
 import type { Disk } from '../device/disk.js';
 import type { Proof } from '../device/proof.js';
 import { PROTECT } from '../device/protected-range.js';
+import type { SysfsDisk } from '../sysfs/disks.js';
 import type { Check, PathName } from '../words.js';
 
 /** The tags that a checker is supposed to check in reads on one path, or why it checks none. */
@@ -20,12 +21,13 @@ export interface Claims {
 const PLAIN_READ = 'a READ without RDPROTECT transfers no tuples';
 
 /** What the kernel was supposed to check is only so while its switches and the profile stay as they were: those that are not, in words. */
-export async function switchedMeanwhile(
-  disk: Disk,
+export function switchedMeanwhile(
+  { sysfs }: Disk,
+  sysfsNow: SysfsDisk | null,
   names: readonly ('format' | 'readVerify' | 'writeGenerate')[],
-): Promise<string[]> {
-  const now = await disk.integrityNow();
-  const then = disk.sysfs.integrity;
+): string[] {
+  const now = sysfsNow?.integrity;
+  const then = sysfs.integrity;
   return names
     .filter((name) => now?.[name] !== then[name])
     .map(

@@ -43,7 +43,7 @@ export async function crosscheck(disk: Disk, options: CrosscheckOptions): Promis
     reports.push(report.range);
     findings.push(...report.findings);
   }
-  const switched = await switchedMeanwhile(disk, ['format', 'readVerify', 'writeGenerate']);
+  const switched = switchedMeanwhile(disk, await disk.sysfsNow(), ['format', 'readVerify', 'writeGenerate']);
   findings.push(...switched.map((text) => finding({ kind: 'facts', text })));
   const checked = reports.reduce((sum, range) => sum + checkedIn(range), 0);
   const summary = await summarise(disk, signal);

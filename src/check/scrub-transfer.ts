@@ -48,8 +48,20 @@ export function noCounts(): Counts {
   };
 }
 
-export function addCounts(to: Counts, more: ScrubCounts): void {
-  for (const name of Object.keys(more) as (keyof Counts)[]) to[name] += more[name];
+export function addCounts(to: Counts, more: Partial<ScrubCounts>): void {
+  for (const name of Object.keys(more) as (keyof Counts)[]) to[name] += more[name] ?? 0;
+}
+
+/** What blocks add of which the verdict is that nothing is wrong; null where it is not. */
+export function countsOfClean(
+  disk: Disk,
+  way: ScrubWay,
+  { blocks, verdict }: Pick<Look, 'blocks' | 'verdict'>,
+): Partial<ScrubCounts> | null {
+  if (verdict === null) return null;
+  if (verdict !== 'passed') return verdict.bad > 0 ? null : { escaped: verdict.escaped, ok: verdict.checked };
+  const intervals = blocks * intervalsPerBlock(disk, way);
+  return { unchecked: intervals, passed: intervals };
 }
 
 /** What a scrub works with. */
@@ -104,8 +116,10 @@ export class ScrubTransfer {
 
   /** Of blocks that are well the counts, else where they are bad; in halves, until it is known. */
   async #examine(range: BlockRange, { verdict, named = null }: Look): Promise<void> {
-    if (this.#passes(range, verdict)) return;
     const { lba, blocks } = range;
+    const { disk, way } = this.#tools;
+    const clean = countsOfClean(disk, way, { blocks, verdict });
+    if (clean !== null) return addCounts(this.counts, clean);
     const suspects = await this.#suspects(range, verdict, named);
     if (suspects === null) return;
     const { lbas, areNamed } = suspects;
@@ -125,25 +139,6 @@ export class ScrubTransfer {
   async #look(range: BlockRange): Promise<void> {
     const { way, signal } = this.#tools;
     await this.#examine(range, await way.look(range.lba, range.blocks, signal));
-  }
-
-  #passes({ blocks }: BlockRange, verdict: Verdict): boolean {
-    if (verdict === null) return false;
-    if (verdict === 'passed') {
-      this.#let(blocks);
-      return true;
-    }
-    if (verdict.bad > 0) return false;
-    this.counts.escaped += verdict.escaped;
-    this.counts.ok += verdict.checked;
-    return true;
-  }
-
-  /** Blocks that the checker who is no software said nothing against. */
-  #let(blocks: number): void {
-    const intervals = blocks * this.#perBlock;
-    this.counts.unchecked += intervals;
-    this.counts.passed += intervals;
   }
 
   get #perBlock(): number {
@@ -243,7 +238,8 @@ export class ScrubTransfer {
     } else if (refused || this.#tools.way.checker === 'software') {
       this.counts.unchecked += this.#perBlock;
     } else {
-      this.#let(1);
+      this.counts.unchecked += this.#perBlock;
+      this.counts.passed += this.#perBlock;
     }
   }
 

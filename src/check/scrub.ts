@@ -6,6 +6,7 @@ import type { Disk } from '../device/disk.js';
 import { IntegrityError } from '../errors.js';
 import type {
   DiskSummary,
+  ScrubCounts,
   ScrubFinding,
   ScrubProgress,
   ScrubReport,
@@ -18,7 +19,14 @@ import { type BlockRange, namedRange } from './ranges.js';
 import { NO_FINDINGS, ScrubFindings } from './scrub-findings.js';
 import { planScrub, type Sample, type ScrubPlan } from './scrub-plan.js';
 import { type ScrubState, StateFile } from './scrub-state.js';
-import { addCounts, type Counts, noCounts, type ScrubTools, ScrubTransfer } from './scrub-transfer.js';
+import {
+  addCounts,
+  type Counts,
+  countsOfClean,
+  noCounts,
+  type ScrubTools,
+  ScrubTransfer,
+} from './scrub-transfer.js';
 import { type Look, type ScrubWay, wayOf } from './scrub-way.js';
 import { summarise } from './summary.js';
 
@@ -122,7 +130,7 @@ class Judged {
     return { lba: this.range.lba + BigInt(this.blocks), blocks: this.range.blocks - this.blocks };
   }
 
-  add(blocks: number, findings: readonly ScrubFinding[], counts: Counts): void {
+  add(blocks: number, findings: readonly ScrubFinding[], counts: Partial<ScrubCounts>): void {
     this.findings.push(...findings);
     addCounts(this.counts, counts);
     this.blocks += blocks;
@@ -141,7 +149,8 @@ class ScrubJob {
   readonly #way: ScrubWay;
   readonly #plan: ScrubPlan;
   readonly #options: ScrubOptions;
-  readonly #pace: Pace;
+  /** Null without a rate. */
+  readonly #pace: Pace | null;
   /** What is not counted yet. */
   #judged: Judged[] = [];
   readonly #start: number = performance.now();
@@ -152,7 +161,7 @@ class ScrubJob {
     this.#way = way;
     this.#plan = plan;
     this.#options = options;
-    this.#pace = new Pace(options.rate);
+    this.#pace = options.rate === undefined ? null : new Pace(options.rate);
     this.transfers = earlier?.transfers ?? 0;
     this.blocks = earlier?.blocks ?? 0;
     this.#firstBlocks = this.blocks;
@@ -239,14 +248,15 @@ class ScrubJob {
   async #confirm(signal: AbortSignal | undefined): Promise<void> {
     const disk = this.#disk;
     const { device } = disk;
-    if (!(await disk.isSame(signal))) {
+    const now = this.#way.checker === 'kernel' ? await disk.sysfsNow() : undefined;
+    if (!(await disk.isSame(signal, now))) {
       throw new Lapsed('ERR_DEVICE_GONE', `${device}: another disk answers`, {
         disk: device,
         advice: 'Its name, or how it is formatted, is another than when it was opened.',
       });
     }
-    if (this.#way.checker !== 'kernel') return;
-    const [switched] = await switchedMeanwhile(disk, ['format', 'readVerify']);
+    if (now === undefined) return;
+    const [switched] = switchedMeanwhile(disk, now, ['format', 'readVerify']);
     if (switched !== undefined) throw new Lapsed('ERR_NO_PATH', `${device}: ${switched}`, { disk: device });
   }
 
@@ -273,7 +283,7 @@ class ScrubJob {
     const { signal } = this.#options;
     const looks: Look[] = [];
     try {
-      await this.#pace.take(blocks * this.#disk.blockSize, signal);
+      await this.#pace?.take(blocks * this.#disk.blockSize, signal);
       for (let done = 0; done < blocks; ) {
         const look = await this.#way.look(lba + BigInt(done), blocks - done, signal);
         looks.push(look);
@@ -287,10 +297,17 @@ class ScrubJob {
   }
 
   async #judge(stretch: Judged, first: Seen, tools: ScrubTools): Promise<void> {
+    const { disk, way } = tools;
     let wrong = false;
     for (let seen = first; ; seen = await this.#lookOver(stretch.rest)) {
       for (const look of seen.looks) {
         const { blocks, verdict } = look;
+        // Nearly all of them: nothing is to be awaited.
+        const clean = wrong || look.wrong ? null : countsOfClean(disk, way, look);
+        if (clean !== null) {
+          stretch.add(blocks, [], clean);
+          continue;
+        }
         const { lba } = stretch.rest;
         const transfer = new ScrubTransfer(tools, { lba, blocks });
         const bad = verdict === null || verdict === 'passed' ? 0 : verdict.bad;
@@ -299,7 +316,7 @@ class ScrubJob {
         stretch.add(blocks, findings, transfer.counts);
         if (transfer.counts.transient > 0) {
           // What was wrong was one transfer, in front of those that were clean when they were looked at.
-          const first = Math.min(blocks, this.#disk.transferBlocksMax);
+          const first = Math.min(blocks, disk.transferBlocksMax);
           stretch.transients.push({ lba: Number(lba), blocks: first, bad: bad || null });
         }
         // With the next one, then.
@@ -392,8 +409,8 @@ class Pace {
   #next = 0;
   #turn: Promise<void> = Promise.resolve();
 
-  constructor(rate: number | undefined) {
-    this.#bytesPerMs = (rate ?? Number.POSITIVE_INFINITY) / 1000;
+  constructor(rate: number) {
+    this.#bytesPerMs = rate / 1000;
   }
 
   take(bytes: number, signal: AbortSignal | undefined): Promise<void> {

@@ -109,6 +109,12 @@ export class Disk implements AsyncDisposable {
   readonly logReadable: boolean;
   /** Commands under way at once. */
   readonly queueDepth: number;
+  readonly blockSize: number;
+  readonly blocks: bigint;
+  /** Blocks that one transfer carries here, with their tuples. */
+  readonly transferBlocksMax: number;
+  /** What one SCSI command may carry, by the word of the kernel's queue, and of the disk (VPD B0h). */
+  readonly #commandMax: { readonly bytes: number; readonly blocks: number };
   readonly #sg: CommandNode | null;
   readonly #block: NativeHandle | null;
   readonly #listing: Listing;
@@ -145,6 +151,15 @@ export class Disk implements AsyncDisposable {
     this.transport = transport;
     this.logReadable = log !== null;
     this.queueDepth = parts.queueDepth;
+    this.blockSize = facts?.capacity?.blockSize || sysfs.logicalBlockSize || 512;
+    this.blocks = facts?.capacity?.blocks ?? sysfs.blocks ?? 0n;
+    this.#commandMax = {
+      bytes: (sysfs.queue.maxHwSectorsKb ?? UNTOLD_KB) * 1024,
+      blocks: facts?.limits?.transferBlocksMax || Number.POSITIVE_INFINITY,
+    };
+    const room = Math.min(TRANSFER_BYTES_MAX, this.#commandMax.bytes);
+    const fitting = Math.floor(room / (this.blockSize + TUPLES_BYTES));
+    this.transferBlocksMax = Math.max(1, Math.min(fitting, this.#commandMax.blocks));
     this.#sg = sg;
     this.#block = block;
     this.#listing = parts.listing;
@@ -156,14 +171,6 @@ export class Disk implements AsyncDisposable {
     ];
   }
 
-  get blockSize(): number {
-    return this.facts?.capacity?.blockSize || this.sysfs.logicalBlockSize || 512;
-  }
-
-  get blocks(): bigint {
-    return this.facts?.capacity?.blocks ?? this.sysfs.blocks ?? 0n;
-  }
-
   /** By which the tuples of a path are judged. On the wire they are the disk's own. */
   profileBy(path: PathName): Profile | null {
     return path === 'passthrough' ? this.diskProfile : this.kernelProfile;
@@ -172,22 +179,6 @@ export class Disk implements AsyncDisposable {
   /** The kernel's profile, where it has one, else the disk's. */
   get profile(): Profile | null {
     return this.kernelProfile ?? this.diskProfile;
-  }
-
-  /** Blocks that one transfer carries here, with their tuples. */
-  get transferBlocksMax(): number {
-    const { bytes, blocks } = this.#commandMax;
-    const fitting = Math.floor(Math.min(TRANSFER_BYTES_MAX, bytes) / (this.blockSize + TUPLES_BYTES));
-    return Math.max(1, Math.min(fitting, blocks));
-  }
-
-  /** What one SCSI command may carry, by the word of the kernel's queue, and of the disk (VPD B0h). */
-  get #commandMax(): { readonly bytes: number; readonly blocks: number } {
-    const { maxHwSectorsKb } = this.sysfs.queue;
-    return {
-      bytes: (maxHwSectorsKb ?? UNTOLD_KB) * 1024,
-      blocks: this.facts?.limits?.transferBlocksMax || Number.POSITIVE_INFINITY,
-    };
   }
 
   /** Throws ERR_OUT_OF_RANGE for more than one SCSI command may carry; `blocks` of one that transfers none is 0. */
@@ -410,28 +401,31 @@ export class Disk implements AsyncDisposable {
 
   /** Whether the kernel still lists this very disk. */
   async stillThere(): Promise<boolean> {
-    return (await this.#listing()) !== undefined;
+    return (await this.sysfsNow()) !== null;
   }
 
-  /** What sysfs says of its integrity at this moment; null when it is gone. */
-  async integrityNow(): Promise<SysfsDisk['integrity'] | null> {
-    return (await this.#listing())?.integrity ?? null;
+  /** What sysfs says of it at this moment; null when it is gone. */
+  async sysfsNow(): Promise<SysfsDisk | null> {
+    return (await this.#listing()) ?? null;
   }
 
-  /** Whether it still is the disk that was opened, formatted as it was: by its own word, and of one that takes no commands by the kernel's. */
-  async isSame(signal?: AbortSignal): Promise<boolean> {
+  /**
+   * Whether it still is the disk that was opened, formatted as it was: by its own word, and of one that takes no commands by the kernel's, which
+   * is asked unless `now` has its answer ({@link sysfsNow}).
+   */
+  async isSame(signal?: AbortSignal, now?: SysfsDisk | null): Promise<boolean> {
     if (this.transport !== null && this.facts !== null)
       return isStillThat(this.facts, this.transport, signal);
-    const now = await this.#listing();
-    if (now === undefined) return false;
+    const listed = now === undefined ? await this.sysfsNow() : now;
+    if (listed === null) return false;
     const { wwid, blocks, logicalBlockSize, integrity } = this.sysfs;
     return (
-      now.wwid === wwid &&
-      now.blocks === blocks &&
-      now.logicalBlockSize === logicalBlockSize &&
-      now.integrity.format === integrity.format &&
-      now.integrity.interval === integrity.interval &&
-      now.integrity.tagSize === integrity.tagSize
+      listed.wwid === wwid &&
+      listed.blocks === blocks &&
+      listed.logicalBlockSize === logicalBlockSize &&
+      listed.integrity.format === integrity.format &&
+      listed.integrity.interval === integrity.interval &&
+      listed.integrity.tagSize === integrity.tagSize
     );
   }
 

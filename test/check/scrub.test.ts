@@ -409,7 +409,7 @@ t.test('the kernel alone: its word, which is none of the software', async (t) =>
     ['block'],
   );
   Object.assign(switching, {
-    integrityNow: async () => ({ ...disk.sysfs.integrity, readVerify: looks < 30 }),
+    sysfsNow: async () => ({ integrity: { ...disk.sysfs.integrity, readVerify: looks < 30 } }),
   });
   t.match(await scrub(switching), {
     ended: 'failed',

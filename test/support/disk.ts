@@ -52,7 +52,7 @@ export function fakeDisk(
       scsiDisk: { protectionType: 1 },
       host: { number: 3 },
     },
-    integrityNow: async () => INTEGRITY,
+    sysfsNow: async () => ({ integrity: INTEGRITY }),
     proof: async () => ({ result: 'absent', text: 'accepts RDPROTECT, transfers no tuples' }),
     read: async (path: PathName, lba: bigint, blocks: number) => reader(path, lba, blocks),
   } as unknown as Disk;
