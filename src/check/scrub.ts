@@ -1,6 +1,7 @@
 /**
  * Every tuple of a disk or a range, by the best path that shows them. Reads only; a disk may be in use.
  */
+import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Disk } from '../device/disk.js';
 import { IntegrityError } from '../errors.js';
