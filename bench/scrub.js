@@ -4,7 +4,8 @@
  *
  *   blk-integrity testbed vm --install --nvme size=384 --nvme block=4096,size=384 -- node bench/scrub.js [NAME…]
  *
- * Figures are medians over ROUNDS, in turns and after one scrub that does not count, of each and of ours to fio's; only the ratios travel from machine to machine. Where processors are
+ * Figures are medians over ROUNDS, in turns, of each and of ours to fio's; only the ratios travel from machine to machine. One scrub before them
+ * does not count: V8 compiles during it, which is nothing in a scrub of hours. Where processors are
  * emulated they take turns on one thread, and what waits for another, or spins, costs up to a tenth of a second: one alone tells more
  * (sh -c 'echo 0 > /sys/devices/system/cpu/cpu1/online; node bench/scrub.js').
  */
@@ -133,7 +134,7 @@ function fio({ path, disk }) {
   return { rate: read.bw_bytes / 2 ** 20, by: PEERS[path](disk)[0] };
 }
 
-/** Of each the rounds, in turns. The first scrub is not one of them: V8 still compiles then, which has no share in seconds and hours. */
+/** Of each the rounds, in turns, after a scrub that is not one of them. */
 async function measure(device) {
   await ours(device);
   const rounds = [];

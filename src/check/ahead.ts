@@ -3,27 +3,29 @@
  */
 
 /**
- * The results of `start(0)`, `start(1)` … `start(count - 1)`, in that order, of which up to `depth` are under way at once. Whoever takes no
- * more results waits for those under way; what they come to then is nobody's.
+ * The results of `start` for each of the works, in their order, of which up to `depth` are under way at once. Whoever takes no more results
+ * waits for those under way; what they come to then is nobody's.
  */
-export async function* ahead<T>(
-  count: number,
+export async function* ahead<Work, T>(
+  works: Iterable<Work>,
   depth: number,
-  start: (index: number) => Promise<T>,
+  start: (work: Work) => Promise<T>,
 ): AsyncGenerator<T> {
   const underWay: Promise<T>[] = [];
-  let begun = 0;
+  const left = works[Symbol.iterator]();
   const begin = () => {
-    const job = start(begun++);
+    const next = left.next();
+    if (next.done) return;
+    const job = start(next.value);
     // Its failure is told when its turn comes, which may be never.
     job.catch(() => {});
     underWay.push(job);
   };
   try {
-    while (begun < count && underWay.length < depth) begin();
+    for (let i = 0; i < depth; i++) begin();
     for (let next = underWay.shift(); next; next = underWay.shift()) {
       yield await next;
-      if (begun < count) begin();
+      begin();
     }
   } finally {
     await Promise.allSettled(underWay);

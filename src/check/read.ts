@@ -83,9 +83,7 @@ export function commandForm(verb: 'READ' | 'WRITE', form: TransferForm): Command
 async function* transfers(disk: Disk, plan: ReadPlan, signal?: AbortSignal): AsyncGenerator<BlocksRead> {
   const { size } = plan.form ?? {};
   const most = Math.min(disk.transferBlocksMax, size === undefined ? Infinity : TRANSFER_BLOCKS_MAX[size]);
-  const runs = ahead(Math.ceil(plan.blocks / most), disk.queueDepth, async (index) => {
-    const at = index * most;
-    const blocks = Math.min(most, plan.blocks - at);
+  const runs = ahead(partsOf(plan.blocks, most), disk.queueDepth, async ({ at, blocks }) => {
     return { at, blocks, read: await readOne(disk, plan, at, blocks, signal) };
   });
   for await (const { at, blocks, read } of runs) {
@@ -94,6 +92,10 @@ async function* transfers(disk: Disk, plan: ReadPlan, signal?: AbortSignal): Asy
     if (!singly && read.answer.kind === 'failed' && !isOfBlock(read.answer)) return;
     if (singly) for (let i = 0; i < blocks; i++) yield await readOne(disk, plan, at + i, 1, signal);
   }
+}
+
+function* partsOf(blocks: number, most: number): Generator<{ readonly at: number; readonly blocks: number }> {
+  for (let at = 0; at < blocks; at += most) yield { at, blocks: Math.min(most, blocks - at) };
 }
 
 /** One transfer, `at` blocks from the beginning: by 32 bytes with the reference tag carried on. */

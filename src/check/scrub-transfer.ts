@@ -52,7 +52,7 @@ export function addCounts(to: Counts, more: Partial<ScrubCounts>): void {
   for (const name of Object.keys(more) as (keyof Counts)[]) to[name] += more[name] ?? 0;
 }
 
-/** What blocks add of which the verdict is that nothing is wrong; null where it is not. */
+/** The counts of blocks with which nothing is wrong by the verdict on them; null where that is not known. */
 export function countsOfClean(
   disk: Disk,
   way: ScrubWay,
@@ -235,11 +235,9 @@ export class ScrubTransfer {
       this.counts.escaped += view.escaped;
       this.counts.bad += view.bad.length;
       this.counts.ok += this.#perBlock - view.escaped - view.bad.length;
-    } else if (refused || this.#tools.way.checker === 'software') {
-      this.counts.unchecked += this.#perBlock;
     } else {
       this.counts.unchecked += this.#perBlock;
-      this.counts.passed += this.#perBlock;
+      if (!refused && this.#tools.way.checker !== 'software') this.counts.passed += this.#perBlock;
     }
   }
 

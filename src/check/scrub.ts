@@ -1,6 +1,7 @@
 /**
  * Every tuple of a disk or a range, by the best path that shows them. Reads only; a disk may be in use.
  */
+// The global of that name is looked up by a getter, each time.
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Disk } from '../device/disk.js';
@@ -59,7 +60,7 @@ export interface ScrubOptions {
 /** So many transfers side by side are one job of the disk's at most, which needs JavaScript once. */
 const STRETCH_TRANSFERS_MAX = 16;
 
-/** Each of the jobs at once has so many stretches at least, or they would not end together. */
+/** Each of the jobs at once has so many stretches at least: a scrub that is ended has judged what was under way, and little else. */
 const STRETCHES_MIN = 8;
 
 /** How often it is asked whether all is as it was: what was judged since the last time counts then. */
@@ -202,8 +203,7 @@ class ScrubJob {
       signal,
     };
     const depth = this.#depth;
-    const stretches = this.#stretches();
-    const looks = ahead(stretches.count, depth, (index) => this.#lookOver(stretches.at(index)));
+    const looks = ahead(this.#stretches(depth), depth, (stretch) => this.#lookOver(stretch));
     let saved = performance.now();
     let due = saved + CONFIRM_MS;
     try {
@@ -261,21 +261,21 @@ class ScrubJob {
     if (switched !== undefined) throw new Lapsed('ERR_NO_PATH', `${device}: ${switched}`, { disk: device });
   }
 
-  /** What is left of the plan, in stretches of transfers that lie side by side. At a rate, as in a sample, each is by itself. */
-  #stretches(): { readonly count: number; readonly at: (index: number) => BlockRange } {
-    const plan = this.#plan;
-    const first = this.transfers;
-    const left = plan.transfers - first;
+  /**
+   * What is left of the plan, in stretches of transfers that lie side by side: in the end none longer than the share of each of the jobs at once
+   * in what is left, so that all end together. At a rate, as in a sample, each transfer is by itself.
+   */
+  *#stretches(jobs: number): Generator<BlockRange> {
+    const { transfers, at } = this.#plan;
     const { sample, rate } = this.#options;
-    const most = sample || rate ? 1 : STRETCH_TRANSFERS_MAX;
-    const each = Math.max(1, Math.min(most, Math.floor(left / (STRETCHES_MIN * this.#depth))));
-    const at = (index: number) => {
-      const from = first + index * each;
-      const { lba } = plan.at(from);
-      const last = plan.at(Math.min(from + each, plan.transfers) - 1);
-      return { lba, blocks: Number(last.lba - lba) + last.blocks };
-    };
-    return { count: Math.ceil(left / each), at };
+    const each = Math.floor((transfers - this.transfers) / (STRETCHES_MIN * jobs));
+    const most = sample || rate ? 1 : Math.min(STRETCH_TRANSFERS_MAX, each);
+    for (let from = this.transfers, end = from; from < transfers; from = end) {
+      end = from + Math.max(1, Math.min(most, Math.floor((transfers - from) / jobs)));
+      const { lba } = at(from);
+      const last = at(end - 1);
+      yield { lba, blocks: Number(last.lba - lba) + last.blocks };
+    }
   }
 
   /** What has no verdict is looked at again before what follows it: it may be the end of all. */

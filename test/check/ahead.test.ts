@@ -2,6 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { ahead } from '../../src/check/ahead.js';
 
+const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
+
 /** Jobs that end after a while each, the later the sooner. */
 function jobs(count: number) {
   const seen = { begun: 0, underWay: 0, most: 0, ended: 0 };
@@ -25,18 +27,15 @@ t.test('results come in order, so many jobs under way at once', async (t) => {
   ] as const) {
     const { seen, start } = jobs(count);
     const taken: number[] = [];
-    for await (const index of ahead(count, depth, start)) taken.push(index);
-    t.same(
-      taken,
-      Array.from({ length: count }, (_, i) => i),
-    );
+    for await (const index of ahead(numbers(count), depth, start)) taken.push(index);
+    t.same(taken, numbers(count));
     t.equal(seen.most, Math.min(count, depth));
   }
 });
 
 t.test('who takes no more begins no more, and waits for what is under way', async (t) => {
   const { seen, start } = jobs(20);
-  for await (const index of ahead(20, 4, start)) if (index === 2) break;
+  for await (const index of ahead(numbers(20), 4, start)) if (index === 2) break;
   t.match(seen, { begun: 6, underWay: 0, ended: 6 });
 });
 
@@ -50,7 +49,7 @@ t.test('a failure is thrown in its turn', async (t) => {
   };
   await t.rejects(
     async () => {
-      for await (const index of ahead(20, 4, failing)) taken.push(index);
+      for await (const index of ahead(numbers(20), 4, failing)) taken.push(index);
     },
     { message: 'job 3' },
   );

@@ -320,6 +320,40 @@ function looking(reader: Reader, paths?: Parameters<typeof fakeDisk>[1]): Disk {
   } as unknown as Disk;
 }
 
+t.test(
+  'several transfers are one job: sixteen, and fewer in the end, so that all jobs end together',
+  async (t) => {
+    const asked: { lba: bigint; blocks: number }[] = [];
+    const disk = looking(goodReader);
+    const depth = 4;
+    const transfer = 8;
+    const transfers = 1000;
+    Object.assign(disk, {
+      queueDepth: depth,
+      transferBlocksMax: transfer,
+      judge: async (_: string, lba: bigint, blocks: number) => {
+        asked.push({ lba, blocks });
+        return { blocks, verdict: { checked: blocks, escaped: 0, bad: 0, badIntervals: [] }, wrong: false };
+      },
+    });
+    const range = { lba: 0n, blocks: transfers * transfer - 3 };
+    t.match(await scrub(disk, { range }), { ended: 'finished', done: range.blocks, findings: [] });
+    let end = 0n;
+    for (const { lba, blocks } of asked) {
+      t.equal(lba, end);
+      end += BigInt(blocks);
+    }
+    t.equal(end, BigInt(range.blocks));
+    const lengths = asked.map(({ blocks }) => Math.ceil(blocks / transfer));
+    t.same([...new Set(lengths.slice(0, 40))], [16]);
+    t.same(lengths.slice(-depth), [1, 1, 1, 1]);
+    for (const [i, length] of lengths.entries()) {
+      const left = lengths.slice(i).reduce((sum, one) => sum + one, 0);
+      t.ok(length === 1 || length * depth <= left, `${length} of ${left}`);
+    }
+  },
+);
+
 t.test('blocks that do not stand still are counted as changing, and are no findings', async (t) => {
   let reads = 0;
   const reader: Reader = (path, lba, blocks) => {

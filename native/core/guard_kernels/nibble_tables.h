@@ -32,8 +32,9 @@ constexpr std::size_t kRuns = 4;
 constexpr std::size_t kRunBytes = 512;
 constexpr std::size_t kRunVectors = kRunBytes / sizeof(__m256i);
 
-// Where so many are worked on, those that many behind them are asked for, in the order of their addresses:
-// the first bytes of each run are needed first, so the last run of four would be asked for too late.
+// While four runs are worked on, the four that begin so many behind them are asked for, in the order of their
+// addresses. Four behind, the last one would be asked for only a quarter of a round before its first bytes
+// are needed.
 constexpr std::size_t kRunsAhead = 6;
 
 constexpr std::size_t kLineBytes = 64;
@@ -99,7 +100,8 @@ struct RunSums {
 };
 
 // Of runs `stride` bytes apart, which are copied where that is asked for. What comes where it `goes_on` is
-// asked for in advance: going over four at once, the processor does not see that it is a stream.
+// asked for in advance: going over four at once, the processor does not see that it is a stream. That may
+// reach behind the last one, where nothing is read: asking never faults.
 template <bool kCopies>
 BLKINT_TARGET inline RunSums sums_of_runs(const std::uint8_t* at, std::size_t stride, bool goes_on,
                                           const Copies& copies) noexcept {
