@@ -58,13 +58,14 @@ struct PiVerifyAnswer {
 
 // Of a run of reads: none is begun when it is over. Somebody may wait for the end, to stop or to have the
 // disk alone.
+inline constexpr std::chrono::milliseconds kRunTime{500};
+
 class RunTime {
  public:
   [[nodiscard]] bool is_over() const noexcept { return std::chrono::steady_clock::now() >= end_; }
 
  private:
-  std::chrono::steady_clock::time_point end_ =
-      std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  std::chrono::steady_clock::time_point end_ = std::chrono::steady_clock::now() + kRunTime;
 };
 
 // Reads on one thread, one after the other, of which each is begun when those before it are clean: whole, and

@@ -909,7 +909,7 @@ void runs_end_with_what_is_not_clean() {
 
 void runs_end_with_their_time() {
   const auto slow = verify_run(3, [](std::size_t) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    std::this_thread::sleep_for(kRunTime + std::chrono::milliseconds(50));
     return verdict_of(0);
   });
   CHECK(slow.reads == 1 && slow.clean && slow.verified && slow.verified->checked == 1);
