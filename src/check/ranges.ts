@@ -26,7 +26,7 @@ export function sampleRanges(disk: Disk): { ranges: BlockRange[]; note: string }
 /** The range that a user named; `blocks` without a number goes to the end of the disk. Throws ERR_OUT_OF_RANGE. */
 export function namedRange(disk: Disk, lba: bigint, blocks: bigint | undefined): BlockRange {
   const count = blocks ?? disk.blocks - lba;
-  disk.requireRange(lba, count);
+  disk.requireOnDisk(lba, count);
   if (count > BigInt(Number.MAX_SAFE_INTEGER)) {
     throw new IntegrityError('ERR_OUT_OF_RANGE', `${count} blocks are more than one run can report`, {
       disk: disk.device,

@@ -45,7 +45,7 @@ const TAG_OPTIONS = ['refTag', 'appTag', 'appTagMask'] as const;
  */
 export async function planRead(disk: Disk, request: ReadRequest, signal?: AbortSignal): Promise<ReadPlan> {
   const { lba, blocks } = request;
-  disk.requireRange(lba, BigInt(blocks));
+  disk.requireRange(lba, blocks);
   const commanded = COMMAND_OPTIONS.some((name) => request[name] !== undefined);
   if (commanded && request.path !== undefined && request.path !== 'passthrough') {
     const message = `path ${request.path} sends no command of ours: it has no CDB size, RDPROTECT, tags, FUA or DPO`;

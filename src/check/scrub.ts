@@ -57,8 +57,14 @@ export interface ScrubOptions {
   readonly onProgress?: ((progress: ScrubProgress) => void) | undefined;
 }
 
-/** So many transfers side by side are one job of the disk's at most, which needs JavaScript once. */
+/** So many transfers side by side are one stretch at most: one job of the disk's, which needs JavaScript once, or a few. */
 const STRETCH_TRANSFERS_MAX = 16;
+
+/** In the beginning, when nobody knows yet how fast the disk is, and in the end. */
+const STRETCH_TRANSFERS_FEW = 4;
+
+/** A stretch is to take no longer, which is as long as a job of the disk's goes on: progress is told between stretches. */
+const STRETCH_MS = 500;
 
 /** Each of the jobs at once has so many stretches at least: a scrub that is ended has judged what was under way, and little else. */
 const STRETCHES_MIN = 8;
@@ -82,7 +88,7 @@ export async function scrub(disk: Disk, options: ScrubOptions = {}): Promise<Scr
   const { signal, sample = null } = options;
   if (options.rate !== undefined) requireRate(disk, options.rate);
   const range = options.range ?? namedRange(disk, 0n, undefined);
-  disk.requireRange(range.lba, BigInt(range.blocks));
+  disk.requireRange(range.lba, range.blocks);
   const way = await wayOf(disk, signal);
   const plan = planScrub(range, disk.transferBlocksMax, sample);
   // Before the scrub: afterwards the disk may be gone.
@@ -113,6 +119,12 @@ interface Seen {
   readonly range: BlockRange;
   readonly looks: readonly Look[];
   readonly failure: { readonly reason: unknown } | null;
+}
+
+/** What follows the looks. */
+function restOf({ range: { lba, blocks }, looks }: Seen): BlockRange {
+  const seen = looks.reduce((sum, look) => sum + look.blocks, 0);
+  return { lba: lba + BigInt(seen), blocks: blocks - seen };
 }
 
 /** A stretch that is not counted yet: as many of its transfers as are judged, from the first on. */
@@ -153,6 +165,8 @@ class ScrubJob {
   readonly #options: ScrubOptions;
   /** Null without a rate. */
   readonly #pace: Pace | null;
+  /** Of the stretches that are yet to begin. */
+  #stretchTransfers = STRETCH_TRANSFERS_FEW;
   /** What is not counted yet. */
   #judged: Judged[] = [];
   readonly #start: number = performance.now();
@@ -202,15 +216,12 @@ class ScrubJob {
       witness: new Witness(disk),
       signal,
     };
-    const depth = this.#depth;
-    const looks = ahead(this.#stretches(depth), depth, (stretch) => this.#lookOver(stretch));
     let saved = performance.now();
     let due = saved + CONFIRM_MS;
+    let wrong = false;
     try {
-      for await (const seen of looks) {
-        const stretch = new Judged(seen.range);
-        this.#judged.push(stretch);
-        await this.#judge(stretch, seen, tools);
+      for await (const seen of this.#looks()) {
+        wrong = await this.#judge(seen, wrong, tools);
         this.#options.onProgress?.(this.#progress());
         const asked = performance.now();
         if (asked < due) continue;
@@ -262,34 +273,51 @@ class ScrubJob {
   }
 
   /**
-   * What is left of the plan, in stretches of transfers that lie side by side: in the end none longer than the share of each of the jobs at once
+   * What is left of the plan, in stretches as long as the disk is fast: in the end hardly longer than the share of each of the jobs at once
    * in what is left, so that all end together. At a rate, as in a sample, each transfer is by itself.
    */
   *#stretches(jobs: number): Generator<BlockRange> {
     const { transfers, at } = this.#plan;
     const { sample, rate } = this.#options;
     const each = Math.floor((transfers - this.transfers) / (STRETCHES_MIN * jobs));
-    const most = sample || rate ? 1 : Math.min(STRETCH_TRANSFERS_MAX, each);
     for (let from = this.transfers, end = from; from < transfers; from = end) {
-      end = from + Math.max(1, Math.min(most, Math.floor((transfers - from) / jobs)));
+      const left = transfers - from;
+      const share = Math.max(STRETCH_TRANSFERS_FEW, Math.floor(left / jobs));
+      const most = sample || rate ? 1 : Math.min(this.#stretchTransfers, each, share, left);
+      end = from + Math.max(1, most);
       const { lba } = at(from);
       const last = at(end - 1);
       yield { lba, blocks: Number(last.lba - lba) + last.blocks };
     }
   }
 
-  /** What has no verdict is looked at again before what follows it: it may be the end of all. */
+  /** The looks at all that is left. What has no verdict is judged before what follows it is looked at: it may be the end of all. */
+  async *#looks(): AsyncGenerator<Seen> {
+    const depth = this.#depth;
+    for await (const first of ahead(this.#stretches(depth), depth, (stretch) => this.#lookOver(stretch))) {
+      yield first;
+      for (let rest = restOf(first); rest.blocks > 0; ) {
+        const seen = await this.#lookOver(rest);
+        yield seen;
+        rest = restOf(seen);
+      }
+    }
+  }
+
+  /** As far as there is a verdict, and that without one. */
   async #lookOver(range: BlockRange): Promise<Seen> {
     const { lba, blocks } = range;
     const { signal } = this.#options;
     const looks: Look[] = [];
     try {
       await this.#pace?.take(blocks * this.#disk.blockSize, signal);
+      const begun = performance.now();
       for (let done = 0; done < blocks; ) {
         const look = await this.#way.look(lba + BigInt(done), blocks - done, signal);
         looks.push(look);
-        if (look.verdict === null) break;
         done += look.blocks;
+        this.#learn(done, performance.now() - begun);
+        if (look.verdict === null) break;
       }
       return { range, looks, failure: null };
     } catch (reason) {
@@ -297,35 +325,43 @@ class ScrubJob {
     }
   }
 
-  async #judge(stretch: Judged, first: Seen, tools: ScrubTools): Promise<void> {
+  /** So many blocks of a stretch took so long: how long the next ones are. What a pause or a cache made fast is soon slow again. */
+  #learn(blocks: number, ms: number): void {
+    const inTime = Math.floor((blocks / this.#disk.transferBlocksMax) * (STRETCH_MS / ms));
+    const most = Math.min(STRETCH_TRANSFERS_MAX, 2 * this.#stretchTransfers);
+    this.#stretchTransfers = Math.max(1, Math.min(most, inTime));
+  }
+
+  /** `wrong`, and the answer: whether something was wrong with the first transfer of these, or of those that follow. Throws what the looks ended with. */
+  async #judge({ range, looks, failure }: Seen, wrong: boolean, tools: ScrubTools): Promise<boolean> {
     const { disk, way } = tools;
-    let wrong = false;
-    for (let seen = first; ; seen = await this.#lookOver(stretch.rest)) {
-      for (const look of seen.looks) {
-        const { blocks, verdict } = look;
-        // Nearly all of them: nothing is to be awaited.
-        const clean = wrong || look.wrong ? null : countsOfClean(disk, way, look);
-        if (clean !== null) {
-          stretch.add(blocks, [], clean);
-          continue;
-        }
-        const { lba } = stretch.rest;
-        const transfer = new ScrubTransfer(tools, { lba, blocks });
-        const bad = verdict === null || verdict === 'passed' ? 0 : verdict.bad;
-        const isClean = verdict !== null && bad === 0;
-        const findings = await transfer.examine(look, wrong || (look.wrong && !isClean));
-        stretch.add(blocks, findings, transfer.counts);
-        if (transfer.counts.transient > 0) {
-          // What was wrong was one transfer, in front of those that were clean when they were looked at.
-          const first = Math.min(blocks, disk.transferBlocksMax);
-          stretch.transients.push({ lba: Number(lba), blocks: first, bad: bad || null });
-        }
-        // With the next one, then.
-        wrong = look.wrong && isClean;
+    const judged = new Judged(range);
+    this.#judged.push(judged);
+    let wrongBefore = wrong;
+    for (const look of looks) {
+      const { blocks, verdict } = look;
+      // Nearly all of them: nothing is to be awaited.
+      const clean = wrongBefore || look.wrong ? null : countsOfClean(disk, way, look);
+      if (clean !== null) {
+        judged.add(blocks, [], clean);
+        continue;
       }
-      if (seen.failure) throw seen.failure.reason;
-      if (stretch.rest.blocks === 0) return;
+      const { lba } = judged.rest;
+      const transfer = new ScrubTransfer(tools, { lba, blocks });
+      const bad = verdict === null || verdict === 'passed' ? 0 : verdict.bad;
+      const isClean = verdict !== null && bad === 0;
+      const findings = await transfer.examine(look, wrongBefore || (look.wrong && !isClean));
+      judged.add(blocks, findings, transfer.counts);
+      if (transfer.counts.transient > 0) {
+        // What was wrong was one transfer, in front of those that were clean when they were looked at.
+        const first = Math.min(blocks, disk.transferBlocksMax);
+        judged.transients.push({ lba: Number(lba), blocks: first, bad: bad || null });
+      }
+      // With the next one, then.
+      wrongBefore = look.wrong && isClean;
     }
+    if (failure) throw failure.reason;
+    return wrongBefore;
   }
 
   /** Transfers at once. No more than a rate lets begin in a second: what is judged would wait long for those beside it to end. */

@@ -6,6 +6,7 @@ import { native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
 import type { NamespaceFormat } from '../nvme/identify.js';
 import type { Profile } from '../pi/profile.js';
+import { shown } from '../pi/shown.js';
 import { type TransferCdbSize, type TransferForm, transferLength } from '../scsi/cdb.js';
 import { findDisk, interpret, type SysfsDisk } from '../sysfs/disks.js';
 import { readSnapshot, readSnapshotOf } from '../sysfs/snapshot.js';
@@ -242,7 +243,7 @@ export class Disk implements AsyncDisposable {
   async read(path: PathName, lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
     signal?.throwIfAborted();
     this.requirePath(path);
-    this.requireRange(lba, BigInt(blocks));
+    this.requireRange(lba, blocks);
     return this.#unlessGone(await this.#readers[path](lba, blocks, signal));
   }
 
@@ -253,7 +254,7 @@ export class Disk implements AsyncDisposable {
   async readAs(form: TransferForm, lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
     signal?.throwIfAborted();
     this.requirePath('passthrough');
-    this.requireRange(lba, BigInt(blocks));
+    this.requireRange(lba, blocks);
     const { size, protect = 0 } = form;
     this.#requireRead(blocks, protect);
     const crosses = protect !== 0 && (await this.tuplesCross(protect, signal, size));
@@ -314,7 +315,7 @@ export class Disk implements AsyncDisposable {
    * READ, which the kernel does not check and the disk may.
    */
   async readMedium(lba: bigint, blocks: number, signal?: AbortSignal): Promise<BlocksRead> {
-    this.requireRange(lba, BigInt(blocks));
+    this.requireRange(lba, blocks);
     const protect = PROTECT.unchecked;
     this.#requireRead(blocks, protect);
     const crosses = await this.tuplesCross(protect, signal);
@@ -336,7 +337,7 @@ export class Disk implements AsyncDisposable {
   ): Promise<BlocksJudged> {
     signal?.throwIfAborted();
     this.requirePath(path);
-    this.requireRange(lba, BigInt(blocks));
+    this.requireRange(lba, blocks);
     const run = this.#transfers(lba, blocks);
     if (path === 'block-pi') return judgeBlockPi(this.#blockPi(), run);
     this.#requireRead(run.blocks, PROTECT.checked);
@@ -356,7 +357,7 @@ export class Disk implements AsyncDisposable {
   async readThrough(lba: bigint, blocks: number, signal?: AbortSignal): Promise<number> {
     signal?.throwIfAborted();
     this.requirePath('block');
-    this.requireRange(lba, BigInt(blocks));
+    this.requireRange(lba, blocks);
     const { blocks: each, count } = this.#transfers(lba, blocks);
     const handle = this.#block as NativeHandle;
     const { bytes } = await handle.readThrough(each * this.blockSize, lba * BigInt(this.blockSize), count);
@@ -387,8 +388,21 @@ export class Disk implements AsyncDisposable {
     throw new IntegrityError('ERR_NO_PATH', message, { disk: this.device });
   }
 
-  /** Throws ERR_OUT_OF_RANGE unless the blocks are all on the disk. */
-  requireRange(lba: bigint, blocks: bigint): void {
+  /** Throws ERR_OUT_OF_RANGE unless the blocks are all on the disk, and for what is no bigint and no whole number of blocks. */
+  requireRange(lba: bigint, blocks: number): void {
+    if (typeof lba === 'bigint' && Number.isInteger(blocks)) {
+      this.requireOnDisk(lba, BigInt(blocks));
+      return;
+    }
+    throw new IntegrityError(
+      'ERR_OUT_OF_RANGE',
+      `${this.device}: first block ${shown(lba)} must be a bigint, and ${shown(blocks)} blocks a whole number`,
+      { disk: this.device },
+    );
+  }
+
+  /** As {@link requireRange}, of any number of blocks. */
+  requireOnDisk(lba: bigint, blocks: bigint): void {
     if (lba >= 0n && blocks > 0n && lba + blocks <= this.blocks) return;
     const range =
       lba < this.blocks ? `blocks ${lba} to ${lba + blocks - 1n} are not all` : `block ${lba} is not`;

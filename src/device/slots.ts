@@ -1,6 +1,7 @@
 /**
  * How much of something is under way at once.
  */
+import { onAbort } from '../on-abort.js';
 
 /** At most so many jobs at once. The others wait in their order; one whose signal is aborted meanwhile is never begun. */
 export class Slots {
@@ -32,11 +33,11 @@ export class Slots {
         reject(signal?.reason as Error);
       };
       const enter = () => {
-        signal?.removeEventListener('abort', leave);
+        waitNoMore();
         resolve();
       };
+      const waitNoMore = onAbort(signal, leave);
       this.#waiting.push(enter);
-      signal?.addEventListener('abort', leave, { once: true });
     });
   }
 }

@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type NativeBackgroundJob, type NativePlan, native } from '../binding.js';
 import { IntegrityError } from '../errors.js';
+import { onAbort } from '../on-abort.js';
 import { type GenerateOptions, generatePlain } from './generate.js';
 import { insertPlain, stripPlain } from './insert-strip.js';
 import { fit, fitBlocks, place, placeBlocks, requireInterleaved } from './layout.js';
@@ -160,13 +161,13 @@ async function ended<Answer>(
   { done, stop }: NativeBackgroundJob<Answer>,
   signal: AbortSignal | undefined,
 ): Promise<Answer> {
-  signal?.addEventListener('abort', stop, { once: true });
+  const waitNoMore = onAbort(signal, stop);
   try {
     const answer = await done;
     signal?.throwIfAborted();
     // Null only of a job that was stopped.
     return answer as Answer;
   } finally {
-    signal?.removeEventListener('abort', stop);
+    waitNoMore();
   }
 }

@@ -1,5 +1,6 @@
+import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { SgRequest, SgResult } from '../../src/binding.js';
 import { type ScrubOptions, scrub } from '../../src/check/scrub.js';
 import type { Disk } from '../../src/device/disk.js';
@@ -305,6 +306,7 @@ function looking(reader: Reader, paths?: Parameters<typeof fakeDisk>[1]): Disk {
     queueDepth: 1,
     isSame: async () => true,
     requireRange: () => {},
+    requireOnDisk: () => {},
     profileBy: () => disk.profile,
     noBlockPi: null,
     transport: null,
@@ -320,39 +322,79 @@ function looking(reader: Reader, paths?: Parameters<typeof fakeDisk>[1]): Disk {
   } as unknown as Disk;
 }
 
-t.test(
-  'several transfers are one job: sixteen, and fewer in the end, so that all jobs end together',
-  async (t) => {
-    const asked: { lba: bigint; blocks: number }[] = [];
-    const disk = looking(goodReader);
-    const depth = 4;
-    const transfer = 8;
-    const transfers = 1000;
-    Object.assign(disk, {
-      queueDepth: depth,
-      transferBlocksMax: transfer,
-      judge: async (_: string, lba: bigint, blocks: number) => {
-        asked.push({ lba, blocks });
-        return { blocks, verdict: { checked: blocks, escaped: 0, bad: 0, badIntervals: [] }, wrong: false };
-      },
-    });
-    const range = { lba: 0n, blocks: transfers * transfer - 3 };
-    t.match(await scrub(disk, { range }), { ended: 'finished', done: range.blocks, findings: [] });
-    let end = 0n;
-    for (const { lba, blocks } of asked) {
-      t.equal(lba, end);
-      end += BigInt(blocks);
-    }
-    t.equal(end, BigInt(range.blocks));
-    const lengths = asked.map(({ blocks }) => Math.ceil(blocks / transfer));
-    t.same([...new Set(lengths.slice(0, 40))], [16]);
-    t.same(lengths.slice(-depth), [1, 1, 1, 1]);
-    for (const [i, length] of lengths.entries()) {
-      const left = lengths.slice(i).reduce((sum, one) => sum + one, 0);
-      t.ok(length === 1 || length * depth <= left, `${length} of ${left}`);
-    }
-  },
-);
+const TRANSFER = 8;
+
+/** A good disk on which a transfer takes so many milliseconds of the test's clock; `judge` says how much each job was asked for, and answers with a verdict on all of it. */
+function timedDisk(t: Test, queueDepth: number, ms: number, judge: (lba: bigint, blocks: number) => number) {
+  let clock = 0;
+  t.intercept(performance, 'now', { value: () => clock });
+  return Object.assign(looking(goodReader), {
+    queueDepth,
+    transferBlocksMax: TRANSFER,
+    judge: async (_: string, lba: bigint, asked: number) => {
+      const blocks = judge(lba, asked);
+      clock += Math.ceil(blocks / TRANSFER) * ms;
+      return { blocks, verdict: { checked: blocks, escaped: 0, bad: 0, badIntervals: [] }, wrong: false };
+    },
+  });
+}
+
+/** How many transfers each job is asked for. */
+async function lengthsOfJobs(t: Test, transfers: number, depth: number, ms: number): Promise<number[]> {
+  const asked: { lba: bigint; blocks: number }[] = [];
+  const disk = timedDisk(t, depth, ms, (lba, blocks) => {
+    asked.push({ lba, blocks });
+    return blocks;
+  });
+  const range = { lba: 0n, blocks: transfers * TRANSFER - 3 };
+  t.match(await scrub(disk, { range }), { ended: 'finished', done: range.blocks, findings: [] });
+  let end = 0n;
+  for (const { lba, blocks } of asked) {
+    t.equal(lba, end);
+    end += BigInt(blocks);
+  }
+  t.equal(end, BigInt(range.blocks));
+  return asked.map(({ blocks }) => Math.ceil(blocks / TRANSFER));
+}
+
+t.test('several transfers are one job, and few in the end, so that all jobs end together', async (t) => {
+  const depth = 4;
+  const lengths = await lengthsOfJobs(t, 1000, depth, 1);
+  t.same(lengths.slice(0, depth + 1), [4, 4, 4, 4, 16]);
+  t.same([...new Set(lengths.slice(10, 50))], [16]);
+  t.same(lengths.slice(-depth, -1), [4, 4, 4]);
+  for (const [i, length] of lengths.entries()) {
+    const left = lengths.slice(i).reduce((sum, one) => sum + one, 0);
+    t.ok(length <= 4 || length * depth <= left, `${length} of ${left}`);
+  }
+});
+
+t.test('of a slow disk they are as many as take half a second, and one at least', async (t) => {
+  t.same([...new Set((await lengthsOfJobs(t, 1000, 1, 70)).slice(1, 60))], [7]);
+  t.same([...new Set((await lengthsOfJobs(t, 200, 1, 5_000)).slice(1))], [1]);
+});
+
+t.test('of a range of few transfers each of the jobs has several', async (t) => {
+  t.same(await lengthsOfJobs(t, 16, 2, 1), Array(16).fill(1));
+});
+
+t.test('where the disk becomes slow, progress is told of each transfer', async (t) => {
+  const slowFrom = 200n * BigInt(TRANSFER);
+  const disk = timedDisk(t, 2, 1, (_, blocks) => blocks);
+  const { judge } = disk;
+  disk.judge = async (path, lba, blocks) =>
+    lba < slowFrom
+      ? judge(path, lba, blocks)
+      : ({ blocks: Math.min(TRANSFER, blocks), verdict: null, wrong: true } as never);
+  const told: number[] = [];
+  await scrub(disk, {
+    range: { lba: 0n, blocks: 300 * TRANSFER },
+    onProgress: ({ done }) => void told.push(done),
+  });
+  const slow = told.filter((done) => done > Number(slowFrom) + 16 * TRANSFER);
+  t.ok(slow.length > 80, `${slow.length}`);
+  for (const [i, done] of slow.entries()) if (i > 0) t.equal(done - slow[i - 1]!, TRANSFER);
+});
 
 t.test('blocks that do not stand still are counted as changing, and are no findings', async (t) => {
   let reads = 0;

@@ -40,6 +40,21 @@ t.test('what is wrong is counted and named', async (t) => {
   });
   await t.rejects(filled.disk.judge('block-pi', 0n, 1), { code: 'ERR_NO_PATH' });
   await t.rejects(filled.disk.judge('passthrough', 2047n, 2), { code: 'ERR_OUT_OF_RANGE' });
+  for (const [lba, blocks] of [
+    [0, 8],
+    ['0', 8],
+    [0n, 1.5],
+    [0n, Number.NaN],
+    [0n, '8'],
+    [0n, undefined],
+    [0n, 8n],
+    [null, null],
+  ] as unknown as [bigint, number][]) {
+    await t.rejects(filled.disk.read('passthrough', lba, blocks), {
+      code: 'ERR_OUT_OF_RANGE',
+      message: /must be a bigint, and .* blocks a whole number/,
+    });
+  }
 });
 
 t.test('no verdict where tuples do not cross, or are refused', async (t) => {

@@ -53,7 +53,7 @@ const COMBINATIONS: readonly Combination[] = KINDS.flatMap(([dif, dix]) =>
 );
 
 /** Small: filling and reading it is most of the time that a combination takes. */
-const SIZE_MIB = 2;
+const SIZE_MIB = 1;
 
 export async function scsiDebug(t: Test): Promise<void> {
   for (const combination of COMBINATIONS) {

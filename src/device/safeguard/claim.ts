@@ -103,7 +103,7 @@ async function requireNoTable(disk: Disk): Promise<void> {
 export function requireClaimable(disk: Disk, { lba, blocks }: RegionRange, options: ClaimOptions): void {
   const { device, blockSize } = disk;
   requireAllowed(disk, options);
-  disk.requireRange(lba, BigInt(blocks));
+  disk.requireRange(lba, blocks);
   requireRewritable(disk);
   if (blocks * blockSize > REGION_BYTES_MAX) {
     const message = `a region of ${blocks} blocks is larger than ${REGION_BYTES_MAX} bytes`;
