@@ -67,7 +67,7 @@ export interface NativeReadVerdict extends Pick<NativeVerifyResult, 'checked' | 
 
 /**
  * What a run of reads came to whose bytes stay in the addon. One is begun when those before it are clean: whole, and no interval bad. After
- * half a second none is begun any more.
+ * a second none is begun any more.
  */
 export interface NativeRunVerdict {
   /** Of the clean ones together; of the first alone where it is not clean: null when not all of it came. */

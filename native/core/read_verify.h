@@ -58,7 +58,7 @@ struct PiVerifyAnswer {
 
 // Of a run of reads: none is begun when it is over. Somebody may wait for the end, to stop or to have the
 // disk alone.
-inline constexpr std::chrono::milliseconds kRunTime{500};
+inline constexpr std::chrono::milliseconds kRunTime{1000};
 
 class RunTime {
  public:

@@ -58,13 +58,13 @@ export interface ScrubOptions {
 }
 
 /** So many transfers side by side are one stretch at most: one job of the disk's, which needs JavaScript once, or a few. */
-const STRETCH_TRANSFERS_MAX = 16;
+const STRETCH_TRANSFERS_MAX = 32;
 
 /** In the beginning, when nobody knows yet how fast the disk is, and in the end. */
 const STRETCH_TRANSFERS_FEW = 4;
 
-/** A stretch is to take no longer, which is as long as a job of the disk's goes on: progress is told between stretches. */
-const STRETCH_MS = 500;
+/** A stretch is to take no longer: progress is told between stretches. Less than the second that a job of the disk's may go on, so that it is one. */
+const STRETCH_MS = 750;
 
 /** Each of the jobs at once has so many stretches at least: a scrub that is ended has judged what was under way, and little else. */
 const STRETCHES_MIN = 8;
