@@ -2,8 +2,8 @@
 import { setMaxListeners } from 'node:events';
 
 /**
- * Calls `listener` once when the signal is aborted after this, until the function that it returns is called. However many jobs wait on one
- * signal, Node does not warn of a leak any more: each ends, and waits no more.
+ * Calls `listener` once when the signal is aborted after this, until the function that it returns is called. However many wait on that signal,
+ * Node does not warn of a leak any more: each of ours ends, and waits no more.
  */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (signal === undefined) return () => {};

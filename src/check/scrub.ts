@@ -57,13 +57,16 @@ export interface ScrubOptions {
   readonly onProgress?: ((progress: ScrubProgress) => void) | undefined;
 }
 
-/** So many transfers side by side are one stretch at most: one job of the disk's, which needs JavaScript once, or a few. */
+/** So many transfers side by side are one stretch at most: one job of the disk's, which needs JavaScript once, where the addon does it. */
 const STRETCH_TRANSFERS_MAX = 32;
 
 /** In the beginning, when nobody knows yet how fast the disk is, and in the end. */
 const STRETCH_TRANSFERS_FEW = 4;
 
-/** A stretch is to take no longer: progress is told between stretches. Less than the second that a job of the disk's may go on, so that it is one. */
+/**
+ * So long a stretch should take at most, by what those before it took: progress is told between stretches. Less than the second that a job of
+ * the disk's may go on, so that it is one.
+ */
 const STRETCH_MS = 750;
 
 /** Each of the jobs at once has so many stretches at least: a scrub that is ended has judged what was under way, and little else. */
@@ -114,7 +117,7 @@ const TRANSIENTS_LISTED_MAX = 1000;
 /** It is another disk, or nobody checks any more: what was judged since that was asked last does not count. */
 class Lapsed extends IntegrityError {}
 
-/** The looks at a stretch of transfers, from its first block on: to its end, to one without a verdict, or to what failed. */
+/** The looks at a stretch of transfers, or at the rest of one, from its first block on: to its end, to one without a verdict, or to what failed. */
 interface Seen {
   readonly range: BlockRange;
   readonly looks: readonly Look[];
@@ -127,7 +130,7 @@ function restOf({ range: { lba, blocks }, looks }: Seen): BlockRange {
   return { lba: lba + BigInt(seen), blocks: blocks - seen };
 }
 
-/** A stretch that is not counted yet: as many of its transfers as are judged, from the first on. */
+/** What was seen and is not counted yet: as many of the transfers as are judged, from the first on. */
 class Judged {
   readonly range: BlockRange;
   readonly counts: Counts = noCounts();
@@ -139,9 +142,9 @@ class Judged {
     this.range = range;
   }
 
-  /** What follows those that are judged. */
-  get rest(): BlockRange {
-    return { lba: this.range.lba + BigInt(this.blocks), blocks: this.range.blocks - this.blocks };
+  /** The first block behind those that are judged. */
+  get end(): bigint {
+    return this.range.lba + BigInt(this.blocks);
   }
 
   add(blocks: number, findings: readonly ScrubFinding[], counts: Partial<ScrubCounts>): void {
@@ -218,10 +221,9 @@ class ScrubJob {
     };
     let saved = performance.now();
     let due = saved + CONFIRM_MS;
-    let wrong = false;
     try {
       for await (const seen of this.#looks()) {
-        wrong = await this.#judge(seen, wrong, tools);
+        await this.#judge(seen, tools);
         this.#options.onProgress?.(this.#progress());
         const asked = performance.now();
         if (asked < due) continue;
@@ -291,15 +293,14 @@ class ScrubJob {
     }
   }
 
-  /** The looks at all that is left. What has no verdict is judged before what follows it is looked at: it may be the end of all. */
+  /** The looks at all that is left. What has no verdict is judged before the rest of its stretch is looked at: it may be the end of all. */
   async *#looks(): AsyncGenerator<Seen> {
     const depth = this.#depth;
     for await (const first of ahead(this.#stretches(depth), depth, (stretch) => this.#lookOver(stretch))) {
       yield first;
-      for (let rest = restOf(first); rest.blocks > 0; ) {
-        const seen = await this.#lookOver(rest);
+      for (let seen = first; seen.failure === null && restOf(seen).blocks > 0; ) {
+        seen = await this.#lookOver(restOf(seen));
         yield seen;
-        rest = restOf(seen);
       }
     }
   }
@@ -312,45 +313,46 @@ class ScrubJob {
     try {
       await this.#pace?.take(blocks * this.#disk.blockSize, signal);
       const begun = performance.now();
-      for (let done = 0; done < blocks; ) {
+      let done = 0;
+      while (done < blocks) {
         const look = await this.#way.look(lba + BigInt(done), blocks - done, signal);
         looks.push(look);
         done += look.blocks;
-        this.#learn(done, performance.now() - begun);
         if (look.verdict === null) break;
       }
+      this.#learn(done, performance.now() - begun);
       return { range, looks, failure: null };
     } catch (reason) {
       return { range, looks, failure: { reason } };
     }
   }
 
-  /** So many blocks of a stretch took so long: how long the next ones are. What a pause or a cache made fast is soon slow again. */
+  /** So many blocks of a stretch took so long. The next ones have no more than twice as many: what came from a cache says little of the disk. */
   #learn(blocks: number, ms: number): void {
-    const inTime = Math.floor((blocks / this.#disk.transferBlocksMax) * (STRETCH_MS / ms));
-    const most = Math.min(STRETCH_TRANSFERS_MAX, 2 * this.#stretchTransfers);
-    this.#stretchTransfers = Math.max(1, Math.min(most, inTime));
+    const transfers = Math.ceil(blocks / this.#disk.transferBlocksMax);
+    const inTime = Math.floor((transfers * STRETCH_MS) / ms);
+    this.#stretchTransfers = Math.max(1, Math.min(STRETCH_TRANSFERS_MAX, 2 * transfers, inTime));
   }
 
-  /** `wrong`, and the answer: whether something was wrong with the first transfer of these, or of those that follow. Throws what the looks ended with. */
-  async #judge({ range, looks, failure }: Seen, wrong: boolean, tools: ScrubTools): Promise<boolean> {
+  /** Throws what the looks ended with. */
+  async #judge({ range, looks, failure }: Seen, tools: ScrubTools): Promise<void> {
     const { disk, way } = tools;
     const judged = new Judged(range);
     this.#judged.push(judged);
-    let wrongBefore = wrong;
+    let wrong = false;
     for (const look of looks) {
       const { blocks, verdict } = look;
       // Nearly all of them: nothing is to be awaited.
-      const clean = wrongBefore || look.wrong ? null : countsOfClean(disk, way, look);
+      const clean = wrong || look.wrong ? null : countsOfClean(disk, way, look);
       if (clean !== null) {
         judged.add(blocks, [], clean);
         continue;
       }
-      const { lba } = judged.rest;
+      const lba = judged.end;
       const transfer = new ScrubTransfer(tools, { lba, blocks });
       const bad = verdict === null || verdict === 'passed' ? 0 : verdict.bad;
       const isClean = verdict !== null && bad === 0;
-      const findings = await transfer.examine(look, wrongBefore || (look.wrong && !isClean));
+      const findings = await transfer.examine(look, wrong || (look.wrong && !isClean));
       judged.add(blocks, findings, transfer.counts);
       if (transfer.counts.transient > 0) {
         // What was wrong was one transfer, in front of those that were clean when they were looked at.
@@ -358,10 +360,9 @@ class ScrubJob {
         judged.transients.push({ lba: Number(lba), blocks: first, bad: bad || null });
       }
       // With the next one, then.
-      wrongBefore = look.wrong && isClean;
+      wrong = look.wrong && isClean;
     }
     if (failure) throw failure.reason;
-    return wrongBefore;
   }
 
   /** Transfers at once. No more than a rate lets begin in a second: what is judged would wait long for those beside it to end. */
@@ -372,15 +373,16 @@ class ScrubJob {
   }
 
   #count(): void {
-    for (const { blocks, rest, counts, findings, transients } of this.#judged) {
+    // Each once, whatever comes of it: who is told of findings may throw.
+    for (let one = this.#judged.shift(); one; one = this.#judged.shift()) {
+      const { blocks, end, counts, findings, transients } = one;
       for (const finding of findings) this.findings.add(finding);
       for (const transient of transients) this.#transient(transient);
-      if (blocks > 0) this.findings.reached(Number(rest.lba));
+      if (blocks > 0) this.findings.reached(Number(end));
       addCounts(this.counts, counts);
       this.transfers += Math.ceil(blocks / this.#disk.transferBlocksMax);
       this.blocks += blocks;
     }
-    this.#judged = [];
   }
 
   #transient(transient: ScrubTransient): void {
