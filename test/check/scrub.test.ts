@@ -324,15 +324,17 @@ function looking(reader: Reader, paths?: Parameters<typeof fakeDisk>[1]): Disk {
 
 const TRANSFER = 8;
 
-/** A good disk on which a transfer takes so many milliseconds of the test's clock; `judge` says how much each job was asked for, and answers with a verdict on all of it. */
-function timedDisk(t: Test, queueDepth: number, ms: number, judge: (lba: bigint, blocks: number) => number) {
+type OnJob = (lba: bigint, blocks: number) => void;
+
+/** A good disk on which a transfer takes so many milliseconds of the test's clock; `onJob` is told what each job is asked for. */
+function timedDisk(t: Test, queueDepth: number, ms: number, onJob: OnJob = () => {}) {
   let clock = 0;
   t.intercept(performance, 'now', { value: () => clock });
   return Object.assign(looking(goodReader), {
     queueDepth,
     transferBlocksMax: TRANSFER,
-    judge: async (_: string, lba: bigint, asked: number) => {
-      const blocks = judge(lba, asked);
+    judge: async (_: string, lba: bigint, blocks: number) => {
+      onJob(lba, blocks);
       clock += Math.ceil(blocks / TRANSFER) * ms;
       return { blocks, verdict: { checked: blocks, escaped: 0, bad: 0, badIntervals: [] }, wrong: false };
     },
@@ -342,10 +344,7 @@ function timedDisk(t: Test, queueDepth: number, ms: number, judge: (lba: bigint,
 /** How many transfers each job is asked for. */
 async function lengthsOfJobs(t: Test, transfers: number, depth: number, ms: number): Promise<number[]> {
   const asked: { lba: bigint; blocks: number }[] = [];
-  const disk = timedDisk(t, depth, ms, (lba, blocks) => {
-    asked.push({ lba, blocks });
-    return blocks;
-  });
+  const disk = timedDisk(t, depth, ms, (lba, blocks) => asked.push({ lba, blocks }));
   const range = { lba: 0n, blocks: transfers * TRANSFER - 3 };
   t.match(await scrub(disk, { range }), { ended: 'finished', done: range.blocks, findings: [] });
   let end = 0n;
@@ -380,7 +379,7 @@ t.test('of a range of few transfers each of the jobs has several', async (t) => 
 
 t.test('where the disk becomes slow, progress is told of each transfer', async (t) => {
   const slowFrom = 200n * BigInt(TRANSFER);
-  const disk = timedDisk(t, 2, 1, (_, blocks) => blocks);
+  const disk = timedDisk(t, 2, 1);
   const { judge } = disk;
   disk.judge = async (path, lba, blocks) =>
     lba < slowFrom
